@@ -1,0 +1,3 @@
+"""A real database in mint condition for every test."""
+
+from __future__ import annotations

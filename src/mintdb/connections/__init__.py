@@ -1,0 +1,1 @@
+"""Every connection opened in this process: who opened it, where, and what became of it."""

@@ -1,0 +1,129 @@
+"""What an engine and a schema source promise: read this and you know the architecture.
+
+A *server* holds databases. A *template* is a database that a *schema source* filled once and that was then sealed. A
+*clone* is copied from a template and leased to one test at a time; afterwards it is rewound to its newest *mark*, or
+swapped for a fresh clone of the same name where a rewind cannot be exact. See GLOSSARY.md for the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from mintdb.address import Address
+
+
+class Way(StrEnum):
+    """How a clone was put back."""
+
+    UNTOUCHED = "untouched"  # nothing had been written
+    REWIND = "rewind"
+    SWAP = "swap"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One connection as the server sees it; what the server does not tell is None, never guessed."""
+
+    backend_pid: int
+    state: str | None
+    query: str | None
+    application: str | None
+    seconds_in_state: float | None
+    seconds_in_transaction: float | None
+    client_port: int | None
+    process: int | None = None
+    command_line: str | None = None
+
+    @property
+    def in_the_way(self) -> bool:
+        """Whether it runs something or holds a transaction, so that the clone cannot be put back beneath it."""
+        return self.state not in (None, "idle")
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What one put-back did, and what it found."""
+
+    way: Way
+    seconds: float
+    reason: str | None = None  # why it had to be a swap
+    ended: Sequence[Session] = ()  # sessions that mintdb had to end
+    tables: Sequence[str] = ()  # tables and sequences that were put back
+
+
+class SchemaSource(Protocol):
+    """Where a template's tables come from."""
+
+    @property
+    def description(self) -> str:
+        """The setting as the user wrote it, for messages: `sql:db/`."""
+
+    def fingerprint(self) -> Iterable[bytes]:
+        """Everything that decides what `build` makes, in a stable order; nothing else."""
+
+    def build(self, database: Address) -> None:
+        """Fill the empty `database`. Raises SchemaError, naming file, line and statement where they are known."""
+
+
+class Clone(Protocol):
+    """One database copied from a template. It has one name and one address for life, whatever is swapped beneath it."""
+
+    @property
+    def address(self) -> Address: ...
+
+    def restore(self, *, settle: float) -> Restored:
+        """Put it back to its newest mark, ending what is in the way after `settle` seconds. Never raises for a leak."""
+
+    def push_mark(self) -> None:
+        """Make the present state the one that `restore` returns to, until `pop_mark`."""
+
+    def pop_mark(self) -> None:
+        """Forget the newest mark; the next `restore` goes back to the mark below it."""
+
+    def wrote(self) -> bool:
+        """Whether anything was written since the newest mark was taken or returned to."""
+
+    def sessions(self) -> Sequence[Session]:
+        """Who is connected now, mintdb's own sessions left out."""
+
+    def drop(self) -> Sequence[Session]:
+        """Drop the database, whoever is connected; returns the sessions that this ended."""
+
+
+class Server(Protocol):
+    """A server on which mintdb may create databases, and this process's stay on it."""
+
+    @property
+    def engine(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def identity(self) -> Iterable[bytes]:
+        """What of the server decides a template's content: major version, locale, time zone, settings."""
+
+    def lock(self, name: str, *, timeout: float) -> AbstractContextManager[None]:
+        """Hold `name` among all processes that use this server. The lock of a process that died is free."""
+
+    def has_template(self, name: str) -> bool:
+        """Whether a *sealed* template of that name is there."""
+
+    def build_template(self, name: str, build: Callable[[Address], None]) -> None:
+        """Fill a new database under a temporary name, then seal and rename it; nothing is left behind if it fails."""
+
+    def drop_template(self, name: str) -> None:
+        """Drop a template if it is there; nobody can be connected to it."""
+
+    def clone(self, template: str, name: str) -> Clone:
+        """Copy `template` to a new database `name`, and hold it as this process's own until it is dropped or dead."""
+
+    def reap(self) -> Sequence[str]:
+        """Drop what owners that are provably dead have left; returns the names."""
+
+    def close(self) -> None:
+        """End this process's stay. What it still owns becomes an orphan, for the keeper or the next run to reap."""

@@ -1,0 +1,1 @@
+"""Where tables come from: one module for each kind of schema source."""
