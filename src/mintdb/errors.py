@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 class MintdbError(Exception):
     """Base of all of mintdb's errors.
 
-    A subclass declares `text`, one literal with `{fact}` fields, and is raised with those facts by keyword; each fact is
+    A subclass declares `text`, one literal with `{fact}` fields, and is raised with those facts by keyword; each is
     an attribute of the error. The first line says what happened; evidence and at most three numbered steps may follow.
     """
 
