@@ -1,12 +1,41 @@
-"""Where one database answers, and the URL forms in which that is handed out."""
+"""Where one database answers, and the forms in which that is handed out."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from mintdb.errors import SettingsError
 
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
+SCHEMES = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "sqlite": "sqlite",
+}
+DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306}
+
+
+class BadUrl(SettingsError):
+    """A database URL that cannot be understood. Facts: url (redacted), why."""
+
+    text = """\
+cannot use the database URL {url}
+  {why}
+  1. write it as  postgresql://user:password@host:port/database?sslmode=require"""
+
+
+class UnknownUrlForm(SettingsError):
+    """`url_for` was asked for a form that this database does not have. Facts: form, why, known."""
+
+    text = """\
+there is no URL of the form {form!r} here: {why}
+  1. use one of {known}"""
 
 
 @dataclass(frozen=True)
@@ -24,3 +53,104 @@ class Address:
     def with_database(self, database: str) -> Address:
         """The same server and login, another database."""
         return replace(self, database=database)
+
+    @property
+    def url(self) -> str:
+        """The `libpq` form."""
+        return self.url_for("libpq")
+
+    def url_for(self, form: str) -> str:
+        """The URL in one form: `libpq`, `jdbc`, `sqlalchemy`, or any SQLAlchemy `dialect+driver`.
+
+        Raises UnknownUrlForm for a dialect that is not this engine's, and where a driver cannot be told this address's
+        TLS options by URL.
+        """
+        if form in ("libpq", "sqlalchemy", self.engine):
+            return self._render(self.engine, self.options)
+        if form == "jdbc":
+            return self._jdbc()
+        dialect, _, driver = form.partition("+")
+        if SCHEMES.get(dialect) != self.engine or not driver:
+            raise UnknownUrlForm(
+                form=form, why=f"the database is {self.engine}", known=f"libpq, sqlalchemy, jdbc, {self.engine}+DRIVER"
+            )
+        return self._render(form, _options_for(driver, self))
+
+    @property
+    def params(self) -> dict[str, str | int]:
+        """Keyword arguments for `psycopg.connect` and `psycopg2.connect`; options included."""
+        known = {"host": self.host, "port": self.port, "user": self.user, "password": self.password}
+        return {**{k: v for k, v in known.items() if v}, "dbname": self.database, **self.options}
+
+    @property
+    def redacted(self) -> str:
+        """The `libpq` form with the password hidden, for messages."""
+        return redact(self.url)
+
+    def _render(self, scheme: str, options: Mapping[str, str]) -> str:
+        login = quote(self.user, safe="")
+        if self.password:
+            login += ":" + quote(self.password, safe="")
+        host, query = self.host, dict(options)
+        if host.startswith("/"):  # a socket folder cannot stand in a URL's host part
+            host, query = "", {"host": host, "port": str(self.port), **query}
+        elif ":" in host:
+            host = f"[{host}]"
+        netloc = f"{login}@" if login else ""
+        netloc += host + (f":{self.port}" if host and self.port else "")
+        tail = "?" + urlencode(query, quote_via=quote) if query else ""
+        return f"{scheme}://{netloc}/{quote(self.database, safe='')}{tail}"
+
+    def _jdbc(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        query = {"user": self.user, "password": self.password, **self.options}
+        query = {k: v for k, v in query.items() if v}
+        return f"jdbc:{self.engine}://{host}:{self.port}/{quote(self.database, safe='')}?{urlencode(query, quote_via=quote)}"
+
+
+def _options_for(driver: str, address: Address) -> Mapping[str, str]:
+    """The address's options as SQLAlchemy must pass them to `driver`."""
+    options = address.options
+    if not options or driver in ("psycopg", "psycopg_async", "psycopg2", "psycopg2cffi"):
+        return options
+    if driver == "asyncpg":
+        # SQLAlchemy passes each parameter as a keyword; asyncpg has none for certificates, but reads them from a DSN.
+        only_mode = set(options) == {"sslmode"}
+        return {"ssl": options["sslmode"]} if only_mode else {"dsn": address.url}
+    raise UnknownUrlForm(
+        form=f"{address.engine}+{driver}",
+        why=f"{driver} cannot be given {', '.join(sorted(options))} in a URL",
+        known=f"libpq, {address.engine}+psycopg, {address.engine}+psycopg2, {address.engine}+asyncpg",
+    )
+
+
+def parse_url(url: str) -> Address:
+    """Read a libpq, SQLAlchemy or JDBC-like URL. Raises BadUrl, with the password hidden."""
+    parts = urlsplit(url.removeprefix("jdbc:"))
+    engine = SCHEMES.get(parts.scheme.partition("+")[0])
+    if engine is None:
+        raise BadUrl(url=redact(url), why=f"{parts.scheme or 'no'} scheme is not one of {', '.join(SCHEMES)}")
+    if "," in parts.netloc:
+        raise BadUrl(url=redact(url), why="it names several hosts; mintdb needs one server")
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise BadUrl(url=redact(url), why=str(error)) from None
+    options = dict(parse_qsl(parts.query))
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    host = parts.hostname or options.pop("host", "")
+    return Address(
+        engine=engine,
+        database=unquote(parts.path.removeprefix("/")) or options.pop("dbname", ""),
+        host=host,
+        port=port or int(options.pop("port", 0)) or DEFAULT_PORTS.get(engine, 0),
+        user=user or options.pop("user", ""),
+        password=password or options.pop("password", ""),
+        options=MappingProxyType(options),
+    )
+
+
+def redact(url: str) -> str:
+    """The URL with every password replaced by `***`."""
+    hidden = re.sub(r"(://[^:/@?\s]*):[^@\s]*@", r"\1:***@", url)
+    return re.sub(r"((?:^|[?&])(?:ssl)?password=)[^&\s]*", r"\1***", hidden)
