@@ -79,7 +79,12 @@ class Address:
     @property
     def params(self) -> dict[str, str | int]:
         """Keyword arguments for `psycopg.connect` and `psycopg2.connect`; options included."""
-        known = {"host": self.host, "port": self.port, "user": self.user, "password": self.password}
+        known: dict[str, str | int] = {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "password": self.password,
+        }
         return {**{k: v for k, v in known.items() if v}, "dbname": self.database, **self.options}
 
     @property
@@ -103,9 +108,9 @@ class Address:
 
     def _jdbc(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        query = {"user": self.user, "password": self.password, **self.options}
-        query = {k: v for k, v in query.items() if v}
-        return f"jdbc:{self.engine}://{host}:{self.port}/{quote(self.database, safe='')}?{urlencode(query, quote_via=quote)}"
+        login = {"user": self.user, "password": self.password}
+        query = urlencode({k: v for k, v in {**login, **self.options}.items() if v}, quote_via=quote)
+        return f"jdbc:{self.engine}://{host}:{self.port}/{quote(self.database, safe='')}?{query}"
 
 
 def _options_for(driver: str, address: Address) -> Mapping[str, str]:
