@@ -1,0 +1,166 @@
+"""Every way in which a schema source fails: one class for each remedy."""
+
+from __future__ import annotations
+
+from mintdb.errors import SchemaError
+
+
+class UnknownSourceError(SchemaError):
+    """The setting begins with no known kind of source. Facts: setting, kind, nearest, known."""
+
+    text = """\
+schema source {setting!r} is not known: there is no {kind!r}
+  1. did you mean {nearest!r}?
+  2. known: {known}"""
+
+
+class PathMissingError(SchemaError):
+    """The file or folder of a source does not exist. Facts: setting, path."""
+
+    text = """\
+schema source {setting!r} was not found
+  looked at {path}
+  1. a relative path begins at the folder of the settings file"""
+
+
+class EmptyFolderError(SchemaError):
+    """The folder of a source holds no SQL files. Facts: setting, path."""
+
+    text = """\
+schema source {setting!r} has no *.sql files
+  looked at {path}, not below it
+  1. name a folder with files, or `schema = "none"` for an empty database"""
+
+
+class EncodingError(SchemaError):
+    """A SQL file is not UTF-8. Facts: file, line, byte, guess."""
+
+    text = """\
+{file}:{line} is not UTF-8: byte {byte}
+  1. convert it:  iconv -f {guess} -t utf-8 {file}"""
+
+
+class MetaCommandError(SchemaError):
+    """A SQL file holds a command for psql itself. Facts: file, line, command."""
+
+    text = """\
+{file}:{line} has the psql command {command!r}, which the server does not know
+  1. put its effect into SQL; a folder's files run in order, so \\i is not needed"""
+
+
+class CopyLineError(SchemaError):
+    """Something follows COPY … FROM stdin in its own line. Facts: file, line."""
+
+    text = """\
+{file}:{line} goes on after COPY … FROM stdin
+  1. begin the data in the next line, and end it with a line of \\."""
+
+
+class StatementError(SchemaError):
+    """The server refused a statement of a SQL file. Facts: file, line, at, message, code, statement."""
+
+    text = """\
+{file}:{line} failed: {message}
+  at line {at}, SQLSTATE {code}
+{statement}"""
+
+
+class OpenTransactionError(SchemaError):
+    """A SQL file ends in the middle of a transaction. Facts: file, line."""
+
+    text = """\
+{file}:{line} begins a transaction that the file never ends, so all of it would be lost
+  1. add COMMIT, or leave out BEGIN"""
+
+
+class SourceNameError(SchemaError):
+    """A setting does not name a module and an object in it. Facts: setting, form."""
+
+    text = """\
+schema source {setting!r} names no module and object
+  1. write it as {form}"""
+
+
+class ModuleMissingError(SchemaError):
+    """The module of a source, or one above it, does not exist. Facts: setting, module, root."""
+
+    text = """\
+schema source {setting!r}: there is no module {module!r}
+  looked below {root} and on sys.path
+  1. is it importable from there?  python -c 'import {module}'"""
+
+
+class ModuleFailedError(SchemaError):
+    """The module of a source raised while it was imported. Facts: setting, module, error, where."""
+
+    text = """\
+schema source {setting!r}: importing {module!r} failed
+  {error}
+  {where}"""
+
+
+class AttributeMissingError(SchemaError):
+    """The module of a source has no such object. Facts: setting, module, name, nearest."""
+
+    text = """\
+schema source {setting!r}: {module!r} has no {name!r}
+  1. nearest: {nearest}"""
+
+
+class NotCallableError(SchemaError):
+    """A `python:` source names something that cannot be called. Facts: setting, kind."""
+
+    text = """\
+schema source {setting!r} is {kind}, which cannot be called
+  1. name a function that takes the database's URL, or nothing"""
+
+
+class ArgumentsError(SchemaError):
+    """A `python:` source wants more than a URL. Facts: setting, signature."""
+
+    text = """\
+schema source {setting!r} takes {signature}, but gets one argument at most: the database's URL
+  1. give the others defaults, or wrap it"""
+
+
+class CallFailedError(SchemaError):
+    """A `python:` source raised. Facts: setting, error, where."""
+
+    text = """\
+schema source {setting!r} failed
+  {error}
+  {where}"""
+
+
+class LibraryMissingError(SchemaError):
+    """A kind of source needs a library that is not installed. Facts: setting, library, extra."""
+
+    text = """\
+schema source {setting!r} needs {library}, which is not installed
+  1. pip install 'mintdb[{extra}]'"""
+
+
+class NotMetadataError(SchemaError):
+    """A `metadata:` source names something else. Facts: setting, kind."""
+
+    text = """\
+schema source {setting!r} is {kind}, not a SQLAlchemy MetaData
+  1. name the MetaData, or what has it as `.metadata`: a declarative base, Flask-SQLAlchemy's db, SQLModel"""
+
+
+class EmptyMetadataError(SchemaError):
+    """A MetaData has no tables. Facts: setting, module."""
+
+    text = """\
+schema source {setting!r} has no tables
+  the models register when their modules are imported, and importing {module!r} imported none
+  1. import them there, or name a module that does"""
+
+
+class CreateAllError(SchemaError):
+    """The server refused what `create_all` sent. Facts: setting, message, code, statement."""
+
+    text = """\
+schema source {setting!r}: create_all failed: {message}
+  SQLSTATE {code}
+{statement}"""
