@@ -1,0 +1,133 @@
+"""What is known about a connection: facts without behaviour, and what a driver or a pool must be able to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from mintdb.connections.stack import Frames, Site, find_app_site
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What was going on when a connection was opened; a framework makes one and the ledger only keeps it.
+
+    `scope` is that of the fixture, as pytest names it: anything but "function" is a wider fixture, whose connections
+    may outlive a test. `test` is None outside of every test (import, collection, start-up).
+    """
+
+    test: str | None = None
+    phase: str | None = None
+    fixture: str | None = None
+    scope: str = "function"
+
+
+class Ending(StrEnum):
+    """How a connection ended."""
+
+    CLOSED = "closed"
+    COLLECTED = "collected"  # by the garbage collector, without a close
+
+
+class Driver(Protocol):
+    """What the ledger asks of a driver. Every method takes that driver's own connection object."""
+
+    @property
+    def name(self) -> str: ...
+
+    def is_closed(self, connection: object) -> bool:
+        """Whether the connection has ended, for whatever reason."""
+
+    def find_fileno(self, connection: object) -> int | None:
+        """The socket's descriptor, if it still has one."""
+
+    def find_loop(self, connection: object) -> asyncio.AbstractEventLoop | None:
+        """The event loop that the connection belongs to; None for a blocking driver."""
+
+    def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
+        """Run statements on an idle blocking connection that nobody else can be using, in no transaction of their own.
+
+        Returns the last statement's first row as text; None if this cannot be done now.
+        """
+
+    def forget(self, connection: object) -> None:
+        """Make a connection whose socket is shut look closed to its driver, so that collecting it warns nobody."""
+
+
+class Pool(Protocol):
+    """What mintdb asks of a pool that owns connections."""
+
+    def is_alive(self) -> bool:
+        """Whether the pool still exists and is open."""
+
+    def is_dressed(self) -> bool:
+        """Whether the application does something to each new connection (a connect event, a configure callback)."""
+
+    def find_url(self) -> str | None:
+        """Where its connections lead, without the password."""
+
+    def visit_idle(self, keep: Callable[[object], bool]) -> None:
+        """Show each idle driver connection to `keep` while nobody else can take it; close it if that returns False.
+
+        The pool works on afterwards and reconnects when it needs to.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Owner:
+    """A pool or framework alias that connections belong to, and where it was created."""
+
+    kind: str  # "SQLAlchemy engine", "psycopg pool", "asyncpg pool", "Django alias"
+    name: str
+    created: float  # seconds, monotonic
+    opening: Opening | None
+    stack: Frames
+    pool: Pool | None = None
+
+    @property
+    def site(self) -> Site | None:
+        """The application's line that created it."""
+        return find_app_site(self.stack)
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One connection, from its opening to its end. Everything but the last five fields is fixed when it is opened."""
+
+    driver: Driver
+    host: str
+    port: int
+    database: str
+    backend_pid: int | None
+    opened: float  # seconds, monotonic
+    opened_at: float  # seconds since the epoch
+    thread: str
+    thread_ref: weakref.ref[threading.Thread]
+    task: str | None
+    opening: Opening | None
+    stack: Frames
+    connection: weakref.ref[object]
+    owner: Owner | None = None
+    alias: str | None = None  # of Django
+    ended: float | None = None  # seconds, monotonic
+    ending: Ending | None = None
+    baseline: object = field(default=None)  # the session state to return to; only `state` reads it
+
+    @property
+    def site(self) -> Site | None:
+        """The application's line that opened it."""
+        return find_app_site(self.stack)
+
+    @property
+    def is_open(self) -> bool:
+        return self.ended is None
+
+    @property
+    def thread_is_alive(self) -> bool:
+        thread = self.thread_ref()
+        return thread is not None and thread.is_alive()

@@ -1,0 +1,111 @@
+"""See every connection of the process, whatever name its driver's `connect` was bound to.
+
+A driver is hooked at the moment it has been imported, or in place if that was earlier; nothing third-party is imported
+from here. A driver whose entry points moved is left alone and named by `unseen`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Protocol, cast
+
+# Third-party module -> the module of this package that hooks it. Another engine's driver is one line more.
+HOOKS = {
+    "psycopg": "psycopg3",
+    "psycopg_pool": "psycopg_pool",
+    "psycopg2": "psycopg2",
+    "asyncpg": "asyncpg",
+    "sqlalchemy": "sqlalchemy",
+    "django.db": "django",
+}
+
+
+class Hook(Protocol):
+    """A module of this package."""
+
+    def install(self, module: ModuleType) -> Callable[[], None]:
+        """Hook a driver that has just been imported; returns what undoes it. Raises Moved."""
+
+
+_undo: dict[str, Callable[[], None]] = {}
+_unseen: dict[str, str] = {}
+
+
+def watch() -> None:
+    """Account for every connection that is opened from now on, and for those that hooked drivers have open already."""
+    if _FINDER not in sys.meta_path:
+        sys.meta_path.insert(0, _FINDER)
+    for name in HOOKS:
+        module = sys.modules.get(name)
+        if module is not None and not getattr(module.__spec__, "_initializing", False):
+            _install(name, module)
+
+
+def unwatch() -> None:
+    """Put every driver back as it was; connections that are open stay in the ledger."""
+    if _FINDER in sys.meta_path:
+        sys.meta_path.remove(_FINDER)
+    while _undo:
+        _undo.popitem()[1]()
+    _unseen.clear()
+
+
+def is_watching() -> bool:
+    return _FINDER in sys.meta_path
+
+
+def unseen() -> dict[str, str]:
+    """Drivers whose connections cannot be seen, each with the reason."""
+    return dict(_unseen)
+
+
+def _install(name: str, module: ModuleType) -> None:
+    if name in _undo:
+        return
+    hook = cast(Hook, importlib.import_module(f"{__name__}.{HOOKS[name]}"))
+    try:
+        _undo[name] = hook.install(module)
+    except Exception as reason:  # noqa: BLE001  whatever a driver's new version does, the suite goes on
+        _unseen[name] = f"{name} {getattr(module, '__version__', '')}".strip() + f": {reason}"
+
+
+class _Finder(MetaPathFinder):
+    """Hands a driver's import to the finders behind it, and hooks the driver when its module has executed."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name not in HOOKS:
+            return None
+        for finder in sys.meta_path:
+            if finder is not self and (spec := finder.find_spec(name, path, target)):
+                if spec.loader is not None:
+                    spec.loader = _HookingLoader(spec.loader)
+                return spec
+        return None
+
+
+class _HookingLoader(Loader):
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        # The real loader comes back first: the driver may look for its own data files through it.
+        module.__loader__ = self._loader
+        assert module.__spec__ is not None
+        module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        if is_watching():
+            _install(module.__name__, module)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._loader, name)
+
+
+_FINDER = _Finder()

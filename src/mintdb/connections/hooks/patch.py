@@ -1,0 +1,43 @@
+"""Replace a driver's entry points so that each can be put back, and say plainly when one is no longer there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Function = Callable[..., Any]  # Any: a driver's function, called with whatever the application passes
+
+
+class Moved(Exception):
+    """A driver's entry point is not where this version of mintdb looks for it."""
+
+
+class Patches:
+    """Replacements made in one driver; `undo` takes them back, the newest first."""
+
+    def __init__(self) -> None:
+        self._made: list[tuple[object, str, object, object]] = []
+
+    def replace(self, owner: object, name: str, make: Callable[[Any], object]) -> None:  # Any: see Function
+        """Set `owner.name` to `make(what is there now)`."""
+        if isinstance(owner, type):
+            found = next((base.__dict__[name] for base in owner.__mro__ if name in base.__dict__), None)
+        else:
+            found = getattr(owner, name, None)
+        if found is None:
+            self.undo()
+            raise Moved(f"{getattr(owner, '__module__', '')}.{getattr(owner, '__name__', owner)} has no {name!r}")
+        replacement = make(found)
+        self._made.append((owner, name, vars(owner).get(name), replacement))
+        setattr(owner, name, replacement)
+
+    def undo(self) -> None:
+        while self._made:
+            owner, name, original, replacement = self._made.pop()
+            # Somebody who wrapped ours in the meantime keeps it: taking it out would take theirs out too.
+            if vars(owner).get(name) is not replacement:
+                continue
+            if original is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, original)

@@ -1,0 +1,184 @@
+"""See psycopg 3 connections, sync and async, whatever class or name they are opened through; not raw `pq.PGconn`."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable, Sequence
+from functools import wraps
+from types import ModuleType
+from typing import Any, cast
+
+from mintdb.connections import gate
+from mintdb.connections.hooks.patch import Function, Patches
+from mintdb.connections.ledger import ledger
+
+# The driver's objects are `Any` here: mintdb is type-checked where psycopg is not installed.
+
+
+class Psycopg3:
+    """What the ledger asks of psycopg 3."""
+
+    name = "psycopg"
+
+    def is_closed(self, connection: object) -> bool:
+        return bool(cast(Any, connection).closed)
+
+    def find_fileno(self, connection: object) -> int | None:
+        return None if self.is_closed(connection) else int(cast(Any, connection).pgconn.socket)
+
+    def find_loop(self, connection: object) -> asyncio.AbstractEventLoop | None:
+        lock = cast(Any, connection).lock
+        return getattr(lock, "_loop", None) if isinstance(lock, asyncio.Lock) else None
+
+    def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
+        lock, pgconn = cast(Any, connection).lock, cast(Any, connection).pgconn
+        if isinstance(lock, asyncio.Lock) or not lock.acquire(blocking=False):
+            return None
+        try:
+            # libpq's own exec: no BEGIN, no prepared statement, nothing that the connection object remembers.
+            if pgconn.transaction_status != 0:  # PQTRANS_IDLE
+                return None
+            result = pgconn.exec_(sql.encode())
+            return _first_row(result) if result.status in (1, 2) else None  # PGRES_COMMAND_OK, PGRES_TUPLES_OK
+        finally:
+            lock.release()
+
+    def forget(self, connection: object) -> None:
+        # Its finalizer warns of an open connection unless a pool (even none) is known to hold it.
+        cast(Any, connection)._pool = None
+
+
+def _first_row(result: Any) -> list[str | None]:  # Any: see above
+    if not result.ntuples:
+        return []
+    values = (result.get_value(0, column) for column in range(result.nfields))
+    return [None if value is None else value.decode() for value in values]
+
+
+DRIVER = Psycopg3()
+
+
+def install(psycopg: ModuleType) -> Callable[[], None]:
+    """Hook the class from which every connection class inherits; classes that were imported early are the same ones."""
+    patches = Patches()
+    patches.replace(psycopg.BaseConnection, "__init__", _init)
+    patches.replace(psycopg.BaseConnection, "__del__", _del)
+    patches.replace(psycopg.Connection, "close", _close)
+    patches.replace(psycopg.AsyncConnection, "close", _close_async)
+    patches.replace(psycopg.BaseConnection, "_connect_gen", _connect_gen)
+    patches.replace(psycopg.AsyncConnection, "connect", _connect_async)
+    _adopt(psycopg.BaseConnection)
+    return patches.undo
+
+
+def _init(original: Function) -> Function:
+    @wraps(original)
+    def __init__(self: Any, pgconn: Any, *args: Any, **kwargs: Any) -> None:  # Any: see Function
+        original(self, pgconn, *args, **kwargs)
+        _opened(self, pgconn)
+
+    return __init__
+
+
+def _opened(connection: Any, pgconn: Any) -> None:  # Any: see above
+    try:
+        ledger.opened(
+            connection,
+            DRIVER,
+            host=pgconn.host.decode(),
+            port=int(pgconn.port or 0),
+            database=pgconn.db.decode(),
+            backend_pid=pgconn.backend_pid,
+            skip=2,
+        )
+    except Exception:  # noqa: BLE001, S110  a connection that cannot be described must still open
+        pass
+
+
+def _del(original: Function) -> Function:
+    @wraps(original)
+    def __del__(self: Any) -> None:  # Any: see Function
+        # `closed` is asked here, the last time that it can be: the server may have ended it long ago.
+        if getattr(self, "pgconn", None) is not None:
+            (ledger.closed if self.closed else ledger.collected)(self)
+        original(self)
+
+    return __del__
+
+
+def _close(original: Function) -> Function:
+    @wraps(original)
+    def close(self: Any) -> None:  # Any: see Function
+        original(self)
+        if self.closed:  # a pool may have taken it back instead
+            ledger.closed(self)
+
+    return close
+
+
+def _close_async(original: Function) -> Function:
+    @wraps(original)
+    async def close(self: Any) -> None:  # Any: see Function
+        await original(self)
+        if self.closed:
+            ledger.closed(self)
+
+    return close
+
+
+def _connect_gen(original: Any) -> Any:  # Any: a classmethod object
+    """`psycopg.connect` was bound when psycopg was imported, but it looks this up on the class, every time."""
+    function = original.__func__
+
+    @wraps(function)
+    def _connect_gen(cls: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
+        if gate.is_shut and not issubclass(cls, _async_class(cls)):
+            gate.wait(lambda: _database(args, kwargs))
+        return function(cls, *args, **kwargs)
+
+    return classmethod(_connect_gen)
+
+
+def _connect_async(original: Any) -> Any:  # Any: a classmethod object
+    function = original.__func__
+
+    @wraps(function)
+    async def connect(cls: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
+        if gate.is_shut:
+            await gate.wait_async(lambda: _database(args, kwargs))
+        return await function(cls, *args, **kwargs)
+
+    return classmethod(connect)
+
+
+def _async_class(cls: type) -> type:
+    import psycopg
+
+    return psycopg.AsyncConnection
+
+
+def _database(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:  # Any: see Function
+    from psycopg.conninfo import conninfo_to_dict
+
+    names = {"dbname", "user"}
+    given = conninfo_to_dict(args[0] if args else kwargs.get("conninfo", ""))
+    given.update({name: value for name, value in kwargs.items() if name in names})
+    return str(given.get("dbname") or given.get("user") or "")
+
+
+def _adopt(kind: type) -> None:
+    """Connections that were open before: who opened them is not known."""
+    for thing in gc.get_objects():
+        # Not isinstance(): that asks `__class__`, which wakes lazy objects.
+        if issubclass(type(thing), kind) and not thing.closed and ledger.find(thing) is None:
+            pgconn = thing.pgconn
+            ledger.opened(
+                thing,
+                DRIVER,
+                host=pgconn.host.decode(),
+                port=int(pgconn.port or 0),
+                database=pgconn.db.decode(),
+                backend_pid=pgconn.backend_pid,
+                stack=(),
+            )

@@ -1,0 +1,110 @@
+"""Know psycopg's own pools as owners of their connections: the stack of an opener is only a worker thread's."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable
+from functools import wraps
+from types import ModuleType
+from typing import Any
+
+from mintdb.connections.facts import Owner
+from mintdb.connections.hooks.patch import Function, Patches
+from mintdb.connections.ledger import ledger
+from mintdb.connections.pools import pools
+from mintdb.connections.stack import take
+
+
+class PsycopgPool:
+    """What mintdb asks of a `ConnectionPool` or `AsyncConnectionPool`."""
+
+    def __init__(self, pool: Any) -> None:  # Any: not type-checked against psycopg_pool
+        self._pool = weakref.ref(pool)
+
+    def is_alive(self) -> bool:
+        pool = self._pool()
+        return pool is not None and not pool.closed
+
+    def is_dressed(self) -> bool:
+        return getattr(self._pool(), "_configure", None) is not None
+
+    def find_url(self) -> str | None:
+        conninfo = getattr(self._pool(), "conninfo", None)
+        return conninfo if isinstance(conninfo, str) else None
+
+    def visit_idle(self, keep: Callable[[object], bool]) -> None:
+        pool = self._pool()
+        if pool is None or pool.closed:
+            return
+        for connection in _take_idle(pool):
+            if keep(connection):
+                pool._return_connection(connection, from_getconn=True)
+            else:
+                _let_go(pool, connection)
+
+
+def _take_idle(pool: Any) -> list[Any]:  # Any: see PsycopgPool
+    if not hasattr(pool._lock, "__enter__"):  # an asyncio.Lock: only its own loop may take from the pool
+        return []
+    with pool._lock:
+        idle = list(pool._pool)
+        pool._pool.clear()
+    return idle
+
+
+def _let_go(pool: Any, connection: Any) -> None:  # Any: see PsycopgPool
+    # Not drain(): that reconnects at once, into the database that is about to be renamed. One fewer is counted
+    # instead, and the pool grows again when somebody asks it for a connection.
+    connection._pool = None
+    connection.close()
+    with pool._lock:
+        pool._nconns -= 1
+        pool._nconns_min = min(pool._nconns_min, len(pool._pool))
+
+
+def install(psycopg_pool: ModuleType) -> Callable[[], None]:
+    """Hook the constructors, for the site, and the one method through which a pool connects."""
+    patches = Patches()
+    patches.replace(psycopg_pool.base.BasePool, "__init__", _init)
+    patches.replace(psycopg_pool.ConnectionPool, "_connect", _connect)
+    patches.replace(psycopg_pool.AsyncConnectionPool, "_connect", _connect_async)
+    return patches.undo
+
+
+def _init(original: Function) -> Function:
+    @wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # Any: see Function
+        original(self, *args, **kwargs)
+        pools.add(self, _owner(self, skip=2))
+
+    return __init__
+
+
+def _owner(pool: Any, *, skip: int) -> Owner:  # Any: see PsycopgPool
+    return Owner("psycopg pool", pool.name, time.monotonic(), ledger.opening, take(skip=skip), PsycopgPool(pool))
+
+
+def _connect(original: Function) -> Function:
+    @wraps(original)
+    def _connect(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
+        connection = original(self, *args, **kwargs)
+        _belongs(connection, self)
+        return connection
+
+    return _connect
+
+
+def _connect_async(original: Function) -> Function:
+    @wraps(original)
+    async def _connect(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
+        connection = await original(self, *args, **kwargs)
+        _belongs(connection, self)
+        return connection
+
+    return _connect
+
+
+def _belongs(connection: Any, pool: Any) -> None:  # Any: see PsycopgPool
+    if owner := pools.find(pool):
+        ledger.belongs(connection, owner)

@@ -1,0 +1,80 @@
+"""Run PostgreSQL's programs as somebody: the caller, or, where the caller is root, an existing account."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mintdb.engines.postgresql.errors import NoAccountToDropTo
+
+CANDIDATES = ("postgres", "nobody", "daemon")  # accounts that common systems have; mintdb creates none
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who runs the server. `drop` says that we are root and must become this account to do so."""
+
+    uid: int
+    gid: int
+    drop: bool
+
+    def popen_options(self) -> dict[str, object]:
+        """Keyword arguments for subprocess that make the child this account."""
+        return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.drop else {}
+
+    def own(self, path: Path) -> None:
+        """Give one file or folder to the account."""
+        if self.drop:
+            os.chown(path, self.uid, self.gid)
+
+    def own_tree(self, folder: Path) -> None:
+        """Give a folder and all below it to the account."""
+        if self.drop:
+            self.own(folder)
+            for parent, folders, files in os.walk(folder):
+                for name in folders + files:
+                    os.chown(os.path.join(parent, name), self.uid, self.gid)
+
+    def run(
+        self, argv: Sequence[str | Path], *, env: dict[str, str], timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program as this account to its end; its output is captured, its failure is the caller's to judge."""
+        return subprocess.run(  # type: ignore[call-overload, no-any-return]  # popen_options fits, mypy cannot see it
+            argv, capture_output=True, text=True, env=env, timeout=timeout, cwd="/", check=False, **self.popen_options()
+        )
+
+
+def find_account() -> Account:
+    """The caller; for root MINTDB_ACCOUNT, else the first of CANDIDATES that exists. Raises NoAccountToDropTo."""
+    if os.name != "posix":
+        return Account(0, 0, drop=False)
+    if os.geteuid() != 0:
+        return Account(os.geteuid(), os.getegid(), drop=False)
+    import pwd  # there is none on Windows
+
+    named = os.environ.get("MINTDB_ACCOUNT")
+    names = (named,) if named else CANDIDATES
+    for name in names:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        if entry.pw_uid != 0:
+            return Account(entry.pw_uid, entry.pw_gid, drop=True)
+    raise NoAccountToDropTo(looked=", ".join(names))
+
+
+def reachable(path: Path, account: Account) -> bool:
+    """Whether the account may walk down to `path`: every folder above it must let others, or the account, pass."""
+    if not account.drop:
+        return True
+    for folder in (path, *path.parents):
+        status = folder.stat()
+        owned = status.st_uid == account.uid
+        bit = 0o100 if owned else 0o010 if status.st_gid == account.gid else 0o001
+        if not status.st_mode & bit:
+            return False
+    return True

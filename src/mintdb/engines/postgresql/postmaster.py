@@ -1,0 +1,136 @@
+"""Start and stop one PostgreSQL server process on a prepared data folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mintdb.engines.postgresql.account import Account
+from mintdb.engines.postgresql.binaries import Binaries
+from mintdb.engines.postgresql.cluster import clean_environment
+from mintdb.engines.postgresql.errors import PortInUse, ServerDidNotStart
+
+START_TIMEOUT = 60.0  # seconds; 0.1 on an idle machine, more after a crash
+STOP_TIMEOUT = 20.0  # seconds; 0.1 usually, then the server is stopped without a checkpoint
+POLL = 0.01  # seconds between two looks at the pid file
+STATUS_LINE = 7  # of postmaster.pid: "ready" once connections are accepted (LOCK_FILE_LINE_PM_STATUS - 1)
+LOG_LINES = 12
+
+
+@dataclass(frozen=True)
+class StartOptions:
+    """Where a server listens and what it is told."""
+
+    data: Path
+    sockets: Path
+    port: int
+    parameters: dict[str, str]
+    log: Path
+
+
+def start(binaries: Binaries, options: StartOptions, account: Account) -> int:
+    """Start the server in a session of its own and return its pid once it accepts connections.
+
+    Raises PortInUse or ServerDidNotStart, with the log's last lines; then no process is left.
+    """
+    argv = [str(binaries.program("postgres")), "-D", str(options.data), "-p", str(options.port)]
+    for name, value in {**options.parameters, "unix_socket_directories": str(options.sockets)}.items():
+        argv += ["-c", f"{name}={value}"]
+    with options.log.open("wb") as log:
+        process = subprocess.Popen(  # type: ignore[call-overload]  # the account's options fit, mypy cannot see it
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=clean_environment(),
+            cwd="/",
+            start_new_session=True,  # Ctrl-C in the user's terminal must not reach it
+            **account.popen_options(),
+        )
+    deadline = time.monotonic() + START_TIMEOUT
+    while not is_ready(options.data, process.pid):
+        if process.poll() is not None:
+            raise _did_not_start(options, f"exit code {process.returncode}")
+        if time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            raise _did_not_start(options, f"not ready within {START_TIMEOUT:g} s")
+        time.sleep(POLL)
+    return int(process.pid)
+
+
+def stop(data: Path, pid: int) -> None:
+    """Stop the server: sessions are ended, a checkpoint is written; returns when the process is gone."""
+    _signal(pid, signal.SIGINT)
+    if not wait_until_gone(pid, STOP_TIMEOUT):
+        _signal(pid, signal.SIGQUIT)
+        wait_until_gone(pid, STOP_TIMEOUT)
+
+
+def find_postmaster(data: Path) -> int | None:
+    """The pid of the server that runs on `data`, or None. A pid file alone proves nothing: the process must live."""
+    lines = _pid_file(data)
+    if not lines or not lines[0].strip().isdigit():
+        return None
+    pid = int(lines[0])
+    return pid if is_alive(pid) else None
+
+
+def is_ready(data: Path, pid: int) -> bool:
+    """Whether the server `pid` accepts connections."""
+    lines = _pid_file(data)
+    return len(lines) > STATUS_LINE and lines[0].strip() == str(pid) and lines[STATUS_LINE].strip() == "ready"
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of that pid exists and is no zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return True
+
+
+def wait_until_gone(pid: int, timeout: float) -> bool:
+    """Wait for a process to end, reaping it if it is our child; False if it still lives after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while is_alive(pid):
+        with contextlib.suppress(ChildProcessError):  # it may not be ours to reap
+            os.waitpid(pid, os.WNOHANG)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL)
+    return True
+
+
+def _pid_file(data: Path) -> list[str]:
+    try:
+        return (data / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _did_not_start(options: StartOptions, why: str) -> ServerDidNotStart | PortInUse:
+    try:
+        lines = options.log.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    if any("could not bind" in line and "in use" in line for line in lines):
+        return PortInUse(port=options.port, holder="")
+    tail = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
+    return ServerDidNotStart(why=why, log=options.log, tail=tail)

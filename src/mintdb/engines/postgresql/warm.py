@@ -1,0 +1,57 @@
+"""Warm clones: copies of a template made before anybody asks, so that leasing one is a rename."""
+
+from __future__ import annotations
+
+from mintdb.core.names import DatabaseName, Role, find_role, new_token
+from mintdb.engines.postgresql import databases
+from mintdb.engines.postgresql.maintenance import Maintenance
+
+CLAIM_TRIES = 3  # two processes may reach for the same warm clone; the slower tries the next
+
+
+def stock(maintenance: Maintenance) -> None:
+    """Make the warm clones that users have asked for (`want`), and drop those whose template is gone."""
+    made = databases.list_made(maintenance)
+    templates = {m.name for m in made if m.role is Role.TEMPLATE}
+    for name in [m.name for m in made if m.role is Role.WARM and _template_of(m.name) not in templates]:
+        databases.drop(maintenance, name)
+    for template in templates:
+        notes = databases.read_notes(maintenance, template)
+        missing = int(str(notes.get("warm", 0))) - len(_warm_of(template, [m.name for m in made]))
+        for _ in range(missing):
+            make(maintenance, template)
+
+
+def make(maintenance: Maintenance, template: str) -> str:
+    """Make one warm clone of a template."""
+    parsed = find_role(template)
+    assert parsed is not None, template
+    strategy = databases.read_notes(maintenance, template).get("strategy")
+    name = str(DatabaseName(Role.WARM, parsed.project, parsed.fingerprint, worker=new_token()))
+    databases.create(maintenance, name, template=template, strategy=str(strategy) if strategy else None)
+    return name
+
+
+def claim(maintenance: Maintenance, template: str, name: str, *, owner: str) -> bool:
+    """Give `name` to a warm clone of `template`; False if there is none."""
+    import psycopg
+
+    for _ in range(CLAIM_TRIES):
+        found = _warm_of(template, [m.name for m in databases.list_made(maintenance)])
+        if not found:
+            return False
+        try:
+            databases.rename(maintenance, found[0], name, owner=owner)
+            return True
+        except (psycopg.errors.InvalidCatalogName, psycopg.errors.ObjectInUse):
+            continue
+    return False
+
+
+def _template_of(warm: str) -> str | None:
+    parsed = find_role(warm)
+    return str(DatabaseName(Role.TEMPLATE, parsed.project, parsed.fingerprint)) if parsed else None
+
+
+def _warm_of(template: str, names: list[str]) -> list[str]:
+    return [n for n in names if (p := find_role(n)) and p.role is Role.WARM and _template_of(n) == template]
