@@ -44,7 +44,7 @@ class MetaCommandError(SchemaError):
     """A SQL file holds a command for psql itself. Facts: file, line, command."""
 
     text = """\
-{file}:{line} has the psql command {command!r}, which the server does not know
+{file}:{line} has the psql command {command}, which the server does not know
   1. put its effect into SQL; a folder's files run in order, so \\i is not needed"""
 
 

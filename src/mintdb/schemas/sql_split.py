@@ -116,8 +116,8 @@ class _Shape:
 
     def _add_word(self, word: str) -> None:
         self.words.append(word)
-        if self.is_routine and (self.bodies or word == "begin"):
-            self.bodies += BODY_WORDS.get(word, 0)
+        if word in BODY_WORDS and (self.bodies or word == "begin") and self.is_routine:
+            self.bodies += BODY_WORDS[word]
 
 
 def split(script: str) -> Iterator[Statement]:

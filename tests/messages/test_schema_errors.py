@@ -1,0 +1,257 @@
+"""What people read when a schema source fails, word for word, each from the real failure."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mintdb.schemas import errors, get_source
+
+
+def message_of(setting: str, root: Path) -> str:
+    """What using a source says before it needs a server."""
+    with pytest.raises(errors.SchemaError) as caught:
+        list(get_source(setting, root=root).fingerprint())
+    return str(caught.value)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """A project's root with one of everything that is wrong."""
+    (tmp_path / "empty").mkdir()
+    files = {
+        "mint_broken.py": "import nothing_like_this\n",
+        "mint_models.py": "from sqlalchemy import MetaData\nmetadata = MetaData()\nmetadaten = 3\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    yield tmp_path
+    for name in ("mint_broken", "mint_models"):
+        sys.modules.pop(name, None)
+
+
+def test_unknown_source(root: Path) -> None:
+    assert (
+        message_of("metdata:app:Base", root)
+        == """\
+schema source 'metdata:app:Base' is not known: there is no 'metdata'
+  1. did you mean 'metadata:'?
+  2. known: none, sql:, python:, metadata:"""
+    )
+
+
+def test_path_without_a_kind(root: Path) -> None:
+    assert (
+        message_of("db/schema.sql", root)
+        == """\
+schema source 'db/schema.sql' is not known: there is no 'db/schema.sql'
+  1. did you mean 'sql:db/schema.sql'?
+  2. known: none, sql:, python:, metadata:"""
+    )
+
+
+def test_path_missing(root: Path) -> None:
+    assert (
+        message_of("sql:nowhere.sql", root)
+        == f"""\
+schema source 'sql:nowhere.sql' was not found
+  looked at {root}/nowhere.sql
+  1. a relative path begins at the folder of the settings file"""
+    )
+
+
+def test_empty_folder(root: Path) -> None:
+    assert (
+        message_of("sql:empty", root)
+        == f"""\
+schema source 'sql:empty' has no *.sql files
+  looked at {root}/empty, not below it
+  1. name a folder with files, or `schema = "none"` for an empty database"""
+    )
+
+
+def test_name_without_an_object(root: Path) -> None:
+    assert (
+        message_of("python:tables.create", root)
+        == """\
+schema source 'python:tables.create' names no module and object
+  1. write it as python:package.module:function"""
+    )
+
+
+def test_module_missing(root: Path) -> None:
+    assert (
+        message_of("metadata:mint_nowhere.models:Base", root)
+        == f"""\
+schema source 'metadata:mint_nowhere.models:Base': there is no module 'mint_nowhere'
+  looked below {root} and on sys.path
+  1. is it importable from there?  python -c 'import mint_nowhere'"""
+    )
+
+
+def test_module_failed(root: Path) -> None:
+    assert (
+        message_of("metadata:mint_broken:Base", root)
+        == """\
+schema source 'metadata:mint_broken:Base': importing 'mint_broken' failed
+  ModuleNotFoundError: No module named 'nothing_like_this'
+  mint_broken.py:1 in <module>
+    import nothing_like_this"""
+    )
+
+
+def test_attribute_missing(root: Path) -> None:
+    assert (
+        message_of("metadata:mint_models:metadat", root)
+        == """\
+schema source 'metadata:mint_models:metadat': 'mint_models' has no 'metadat'
+  1. nearest: metadata, metadaten, MetaData"""
+    )
+
+
+def test_not_metadata(root: Path) -> None:
+    assert (
+        message_of("metadata:mint_models:metadaten", root)
+        == """\
+schema source 'metadata:mint_models:metadaten' is int, not a SQLAlchemy MetaData
+  1. name the MetaData, or what has it as `.metadata`: a declarative base, Flask-SQLAlchemy's db, SQLModel"""
+    )
+
+
+def test_empty_metadata(root: Path) -> None:
+    assert (
+        message_of("metadata:mint_models:metadata", root)
+        == """\
+schema source 'metadata:mint_models:metadata' has no tables
+  the models register when their modules are imported, and importing 'mint_models' imported none
+  1. import them there, or name a module that does"""
+    )
+
+
+def test_library_missing(root: Path) -> None:
+    # A module that is None in sys.modules is one that Python does not find.
+    code = (
+        "import sys; sys.modules['sqlalchemy'] = None\n"
+        "from pathlib import Path; from mintdb.schemas import get_source\n"
+        "try: get_source('metadata:app:Base', root=Path())\n"
+        "except Exception as error: print(error, end='')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert (
+        run.stdout
+        == """\
+schema source 'metadata:app:Base' needs sqlalchemy, which is not installed
+  1. pip install 'mintdb[sqlalchemy]'"""
+    )
+
+
+def test_encoding() -> None:
+    error = errors.EncodingError(file="db/1.sql", line=3, byte="0xe9", guess="latin1")
+    assert (
+        str(error)
+        == """\
+db/1.sql:3 is not UTF-8: byte 0xe9
+  1. convert it:  iconv -f latin1 -t utf-8 db/1.sql"""
+    )
+
+
+def test_meta_command() -> None:
+    error = errors.MetaCommandError(file="db/1.sql", line=3, command="\\i")
+    assert (
+        str(error)
+        == """\
+db/1.sql:3 has the psql command \\i, which the server does not know
+  1. put its effect into SQL; a folder's files run in order, so \\i is not needed"""
+    )
+
+
+def test_copy_line() -> None:
+    assert (
+        str(errors.CopyLineError(file="db/1.sql", line=3))
+        == """\
+db/1.sql:3 goes on after COPY … FROM stdin
+  1. begin the data in the next line, and end it with a line of \\."""
+    )
+
+
+def test_statement() -> None:
+    error = errors.StatementError(
+        file="db/1.sql",
+        line=3,
+        at=4,
+        message='relation "nowhere" does not exist',
+        code="42P01",
+        statement="  | select *\n  | from nowhere",
+    )
+    assert (
+        str(error)
+        == """\
+db/1.sql:3 failed: relation "nowhere" does not exist
+  at line 4, SQLSTATE 42P01
+  | select *
+  | from nowhere"""
+    )
+
+
+def test_open_transaction() -> None:
+    assert (
+        str(errors.OpenTransactionError(file="db/1.sql", line=3))
+        == """\
+db/1.sql:3 begins a transaction that the file never ends, so all of it would be lost
+  1. add COMMIT, or leave out BEGIN"""
+    )
+
+
+def test_not_callable() -> None:
+    assert (
+        str(errors.NotCallableError(setting="python:tables:create", kind="int 3"))
+        == """\
+schema source 'python:tables:create' is int 3, which cannot be called
+  1. name a function that takes the database's URL, or nothing"""
+    )
+
+
+def test_arguments() -> None:
+    assert (
+        str(errors.ArgumentsError(setting="python:tables:create", signature="(url, schema)"))
+        == """\
+schema source 'python:tables:create' takes (url, schema), but gets one argument at most: the database's URL
+  1. give the others defaults, or wrap it"""
+    )
+
+
+def test_call_failed() -> None:
+    error = errors.CallFailedError(
+        setting="python:tables:create",
+        error="ZeroDivisionError: division by zero",
+        where="tables.py:3 in create\n    1 / 0",
+    )
+    assert (
+        str(error)
+        == """\
+schema source 'python:tables:create' failed
+  ZeroDivisionError: division by zero
+  tables.py:3 in create
+    1 / 0"""
+    )
+
+
+def test_create_all() -> None:
+    error = errors.CreateAllError(
+        setting="metadata:app:Base",
+        message='type "vector" does not exist',
+        code="42704",
+        statement="  | CREATE TABLE a (v vector)",
+    )
+    assert (
+        str(error)
+        == """\
+schema source 'metadata:app:Base': create_all failed: type "vector" does not exist
+  SQLSTATE 42704
+  | CREATE TABLE a (v vector)"""
+    )
