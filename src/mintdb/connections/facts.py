@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mintdb.connections.stack import Frames, Site, find_app_site
+
+if TYPE_CHECKING:
+    import asyncio
+    import threading
+    import weakref
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Driver(Protocol):
     def find_fileno(self, connection: object) -> int | None:
         """The socket's descriptor, if it still has one."""
 
-    def find_loop(self, connection: object) -> asyncio.AbstractEventLoop | None:
-        """The event loop that the connection belongs to; None for a blocking driver."""
+    def is_async(self, connection: object) -> bool:
+        """Whether it belongs to the event loop that it was opened on."""
 
     def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
         """Run statements on an idle blocking connection that nobody else can be using, in no transaction of their own.
@@ -55,8 +57,11 @@ class Driver(Protocol):
         Returns the last statement's first row as text; None if this cannot be done now.
         """
 
-    def forget(self, connection: object) -> None:
-        """Make a connection whose socket is shut look closed to its driver, so that collecting it warns nobody."""
+    def finish(self, connection: object) -> None:
+        """Close an idle connection, from the thread or event loop it belongs to, or where that loop does not run.
+
+        Never waits for a server, and leaves nothing behind that warns when it is collected.
+        """
 
 
 class Pool(Protocol):
@@ -109,6 +114,7 @@ class Entry:
     thread: str
     thread_ref: weakref.ref[threading.Thread]
     task: str | None
+    loop_ref: weakref.ref[asyncio.AbstractEventLoop] | None
     opening: Opening | None
     stack: Frames
     connection: weakref.ref[object]
@@ -122,6 +128,11 @@ class Entry:
     def site(self) -> Site | None:
         """The application's line that opened it."""
         return find_app_site(self.stack)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that ran when it was opened; a blocking driver may well have been called from one."""
+        return None if self.loop_ref is None else self.loop_ref()
 
     @property
     def is_open(self) -> bool:

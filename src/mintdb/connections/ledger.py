@@ -13,9 +13,13 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from threading import current_thread
+from typing import TYPE_CHECKING
 
 from mintdb.connections.facts import Driver, Ending, Entry, Opening, Owner
 from mintdb.connections.stack import Frames, take
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 ENDED_KEPT = 2000  # entries of 1 to 4 KB: at most some 8 MB, however many connections a run opens
 
@@ -68,6 +72,7 @@ class Ledger:
     ) -> Entry:
         """A connection is open. `skip` frames of hooks are left out of its stack."""
         thread = current_thread()
+        loop, task = _running()
         entry = Entry(
             driver,
             host,
@@ -78,7 +83,8 @@ class Ledger:
             time.time(),
             thread.name,
             weakref.ref(thread),
-            _task_name(),
+            task,
+            loop,
             self._opening,
             take(skip=skip + 1) if stack is None else stack,
             weakref.ref(connection),
@@ -161,12 +167,14 @@ def _leads_to(entry: Entry, database: str | None, port: int | None) -> bool:
     return (database is None or entry.database == database) and (port is None or entry.port == port)
 
 
-def _task_name() -> str | None:
+def _running() -> tuple[weakref.ref[AbstractEventLoop] | None, str | None]:
+    """The event loop that runs in this thread, and the name of its current task."""
     asyncio = sys.modules.get("asyncio")
-    if asyncio is None or asyncio._get_running_loop() is None:
-        return None
-    task = asyncio.current_task()
-    return None if task is None else str(task.get_name())
+    loop = None if asyncio is None else asyncio._get_running_loop()
+    if asyncio is None or loop is None:
+        return None, None
+    task = asyncio.current_task(loop)
+    return weakref.ref(loop), None if task is None else str(task.get_name())
 
 
 ledger = Ledger()

@@ -1,4 +1,4 @@
-"""Where the code is, noted for about 100 ns a frame; file, line and function are worked out only when someone reads them."""
+"""Where the code is, noted for about 100 ns a frame and put into words only when someone reads it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -38,7 +39,7 @@ class Site:
 def take(*, skip: int) -> Frames:
     """The stack without its `skip` innermost frames, `take` itself not counted."""
     frame: FrameType | None = sys._getframe(skip + 1)
-    frames = []
+    frames: list[tuple[CodeType, int]] = []
     while frame is not None and len(frames) < DEPTH:
         frames.append((frame.f_code, frame.f_lasti))
         frame = frame.f_back
@@ -65,15 +66,28 @@ def sites(frames: Frames) -> list[Site]:
 
 def app_sites(frames: Frames) -> list[Site]:
     """The frames that are neither of the standard library, nor of an installed package, nor of mintdb."""
-    return [_site(code, instruction) for code, instruction in frames if is_app(code.co_filename)]
+    within = takewhile(lambda frame: not _is_event_loop(frame[0]), frames)
+    return [_site(code, instruction) for code, instruction in within if is_app(code.co_filename)]
 
 
 def find_app_site(frames: Frames) -> Site | None:
-    """The innermost frame of the application: the line that a person can change."""
+    """The innermost frame of the application: the line that a person can change.
+
+    None where a task was started by a library: what lies beyond the event loop is only who started the loop.
+    """
     for code, instruction in frames:
+        if _is_event_loop(code):
+            return None
         if is_app(code.co_filename):
             return _site(code, instruction)
     return None
+
+
+def _is_event_loop(code: CodeType) -> bool:
+    return code.co_filename.endswith(_LOOP_FILES)
+
+
+_LOOP_FILES = tuple(os.path.join("asyncio", name) for name in ("events.py", "base_events.py", "runners.py"))
 
 
 def _site(code: CodeType, instruction: int) -> Site:

@@ -14,6 +14,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Protocol, cast
 
+from mintdb.connections.hooks.patch import UNSEEN, cannot_see
+
 # Third-party module -> the module of this package that hooks it. Another engine's driver is one line more.
 HOOKS = {
     "psycopg": "psycopg3",
@@ -33,7 +35,6 @@ class Hook(Protocol):
 
 
 _undo: dict[str, Callable[[], None]] = {}
-_unseen: dict[str, str] = {}
 
 
 def watch() -> None:
@@ -52,7 +53,7 @@ def unwatch() -> None:
         sys.meta_path.remove(_FINDER)
     while _undo:
         _undo.popitem()[1]()
-    _unseen.clear()
+    UNSEEN.clear()
 
 
 def is_watching() -> bool:
@@ -61,7 +62,7 @@ def is_watching() -> bool:
 
 def unseen() -> dict[str, str]:
     """Drivers whose connections cannot be seen, each with the reason."""
-    return dict(_unseen)
+    return dict(UNSEEN)
 
 
 def _install(name: str, module: ModuleType) -> None:
@@ -71,7 +72,7 @@ def _install(name: str, module: ModuleType) -> None:
     try:
         _undo[name] = hook.install(module)
     except Exception as reason:  # noqa: BLE001  whatever a driver's new version does, the suite goes on
-        _unseen[name] = f"{name} {getattr(module, '__version__', '')}".strip() + f": {reason}"
+        cannot_see(name, reason)
 
 
 class _Finder(MetaPathFinder):

@@ -8,6 +8,14 @@ from typing import Any
 Function = Callable[..., Any]  # Any: a driver's function, called with whatever the application passes
 
 
+UNSEEN: dict[str, str] = {}
+
+
+def cannot_see(driver: str, reason: Exception) -> None:
+    """Note that a driver's connections, or some of them, cannot be accounted for."""
+    UNSEEN.setdefault(driver, f"{type(reason).__name__}: {reason}" if not isinstance(reason, Moved) else str(reason))
+
+
 class Moved(Exception):
     """A driver's entry point is not where this version of mintdb looks for it."""
 

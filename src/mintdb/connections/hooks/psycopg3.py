@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
-from mintdb.connections.hooks.patch import Function, Patches
+from mintdb.connections.hooks.patch import Function, Patches, cannot_see
 from mintdb.connections.ledger import ledger
 
 # The driver's objects are `Any` here: mintdb is type-checked where psycopg is not installed.
@@ -27,13 +27,12 @@ class Psycopg3:
     def find_fileno(self, connection: object) -> int | None:
         return None if self.is_closed(connection) else int(cast(Any, connection).pgconn.socket)
 
-    def find_loop(self, connection: object) -> asyncio.AbstractEventLoop | None:
-        lock = cast(Any, connection).lock
-        return getattr(lock, "_loop", None) if isinstance(lock, asyncio.Lock) else None
+    def is_async(self, connection: object) -> bool:
+        return isinstance(cast(Any, connection).lock, asyncio.Lock)
 
     def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
         lock, pgconn = cast(Any, connection).lock, cast(Any, connection).pgconn
-        if isinstance(lock, asyncio.Lock) or not lock.acquire(blocking=False):
+        if self.is_async(connection) or not lock.acquire(blocking=False):
             return None
         try:
             # libpq's own exec: no BEGIN, no prepared statement, nothing that the connection object remembers.
@@ -44,9 +43,11 @@ class Psycopg3:
         finally:
             lock.release()
 
-    def forget(self, connection: object) -> None:
-        # Its finalizer warns of an open connection unless a pool (even none) is known to hold it.
-        cast(Any, connection)._pool = None
+    def finish(self, connection: object) -> None:
+        # What close() does, sync and async alike, when no pool wants the connection back.
+        cast(Any, connection)._closed = True
+        cast(Any, connection).pgconn.finish()
+        ledger.closed(connection)
 
 
 def _first_row(result: Any) -> list[str | None]:  # Any: see above
@@ -66,8 +67,9 @@ def install(psycopg: ModuleType) -> Callable[[], None]:
     patches.replace(psycopg.BaseConnection, "__del__", _del)
     patches.replace(psycopg.Connection, "close", _close)
     patches.replace(psycopg.AsyncConnection, "close", _close_async)
-    patches.replace(psycopg.BaseConnection, "_connect_gen", _connect_gen)
-    patches.replace(psycopg.AsyncConnection, "connect", _connect_async)
+    parse = psycopg.conninfo.conninfo_to_dict
+    patches.replace(psycopg.BaseConnection, "_connect_gen", partial(_connect_gen, psycopg.AsyncConnection, parse))
+    patches.replace(psycopg.AsyncConnection, "connect", partial(_connect_async, parse))
     _adopt(psycopg.BaseConnection)
     return patches.undo
 
@@ -92,8 +94,8 @@ def _opened(connection: Any, pgconn: Any) -> None:  # Any: see above
             backend_pid=pgconn.backend_pid,
             skip=2,
         )
-    except Exception:  # noqa: BLE001, S110  a connection that cannot be described must still open
-        pass
+    except Exception as reason:  # noqa: BLE001  a connection that cannot be described must still open
+        cannot_see("psycopg", reason)
 
 
 def _del(original: Function) -> Function:
@@ -127,44 +129,33 @@ def _close_async(original: Function) -> Function:
     return close
 
 
-def _connect_gen(original: Any) -> Any:  # Any: a classmethod object
+def _connect_gen(asynchronous: type, parse: Function, original: Any) -> Any:  # Any: a classmethod object
     """`psycopg.connect` was bound when psycopg was imported, but it looks this up on the class, every time."""
     function = original.__func__
 
     @wraps(function)
-    def _connect_gen(cls: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
-        if gate.is_shut and not issubclass(cls, _async_class(cls)):
-            gate.wait(lambda: _database(args, kwargs))
-        return function(cls, *args, **kwargs)
+    def _connect_gen(cls: Any, conninfo: str = "", *args: Any, **kwargs: Any) -> Any:  # Any: see Function
+        if gate.keeper is not None and not issubclass(cls, asynchronous):
+            gate.keeper.wait(lambda: _database(parse(conninfo)))
+        return function(cls, conninfo, *args, **kwargs)
 
     return classmethod(_connect_gen)
 
 
-def _connect_async(original: Any) -> Any:  # Any: a classmethod object
+def _connect_async(parse: Function, original: Any) -> Any:  # Any: a classmethod object
     function = original.__func__
 
     @wraps(function)
-    async def connect(cls: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
-        if gate.is_shut:
-            await gate.wait_async(lambda: _database(args, kwargs))
-        return await function(cls, *args, **kwargs)
+    async def connect(cls: Any, conninfo: str = "", **kwargs: Any) -> Any:  # Any: see Function
+        if gate.keeper is not None:
+            await gate.keeper.wait_async(lambda: _database({**parse(conninfo), **kwargs}))
+        return await function(cls, conninfo, **kwargs)
 
-    return classmethod(connect)
-
-
-def _async_class(cls: type) -> type:
-    import psycopg
-
-    return psycopg.AsyncConnection
+    return classmethod(cast(Any, connect))
 
 
-def _database(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:  # Any: see Function
-    from psycopg.conninfo import conninfo_to_dict
-
-    names = {"dbname", "user"}
-    given = conninfo_to_dict(args[0] if args else kwargs.get("conninfo", ""))
-    given.update({name: value for name, value in kwargs.items() if name in names})
-    return str(given.get("dbname") or given.get("user") or "")
+def _database(params: dict[str, Any]) -> str:  # Any: psycopg's own connection parameters
+    return str(params.get("dbname") or params.get("user") or "")
 
 
 def _adopt(kind: type) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from types import ModuleType
 from typing import Any
 
 from mintdb.connections.facts import Owner
 from mintdb.connections.hooks.patch import Function, Patches
+from mintdb.connections.hooks.psycopg3 import DRIVER
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.stack import take
@@ -39,28 +41,42 @@ class PsycopgPool:
             return
         for connection in _take_idle(pool):
             if keep(connection):
-                pool._return_connection(connection, from_getconn=True)
+                pool._pool.append(connection) if _is_async(pool) else pool._add_to_pool(connection)
             else:
                 _let_go(pool, connection)
 
 
+def _is_async(pool: Any) -> bool:  # Any: see PsycopgPool
+    return not hasattr(pool._lock, "__enter__")
+
+
 def _take_idle(pool: Any) -> list[Any]:  # Any: see PsycopgPool
-    if not hasattr(pool._lock, "__enter__"):  # an asyncio.Lock: only its own loop may take from the pool
-        return []
+    if _is_async(pool):
+        return _take_idle_async(pool)
     with pool._lock:
         idle = list(pool._pool)
         pool._pool.clear()
     return idle
 
 
+def _take_idle_async(pool: Any) -> list[Any]:  # Any: see PsycopgPool
+    """What the pool's own loop could not be taking at this moment, since it does not run."""
+    if any(worker.get_loop().is_running() for worker in pool._workers):
+        return []
+    idle = list(pool._pool)
+    pool._pool.clear()
+    return idle
+
+
 def _let_go(pool: Any, connection: Any) -> None:  # Any: see PsycopgPool
     # Not drain(): that reconnects at once, into the database that is about to be renamed. One fewer is counted
     # instead, and the pool grows again when somebody asks it for a connection.
-    connection._pool = None
-    connection.close()
-    with pool._lock:
+    DRIVER.finish(connection)
+    with nullcontext() if _is_async(pool) else pool._lock:
         pool._nconns -= 1
         pool._nconns_min = min(pool._nconns_min, len(pool._pool))
+        if pool._waiting and not _is_async(pool):  # it came while the connection was out of its sight
+            pool._maybe_grow_pool()
 
 
 def install(psycopg_pool: ModuleType) -> Callable[[], None]:
@@ -69,6 +85,7 @@ def install(psycopg_pool: ModuleType) -> Callable[[], None]:
     patches.replace(psycopg_pool.base.BasePool, "__init__", _init)
     patches.replace(psycopg_pool.ConnectionPool, "_connect", _connect)
     patches.replace(psycopg_pool.AsyncConnectionPool, "_connect", _connect_async)
+    patches.replace(psycopg_pool.ConnectionPool, "_add_to_pool", _add_to_pool)
     return patches.undo
 
 
@@ -103,6 +120,17 @@ def _connect_async(original: Function) -> Function:
         return connection
 
     return _connect
+
+
+def _add_to_pool(original: Function) -> Function:
+    @wraps(original)
+    def _add_to_pool(self: Any, connection: Any) -> None:  # Any: see Function
+        if pools.keep_idle or self._waiting or self._closed:
+            original(self, connection)
+        else:
+            _let_go(self, connection)
+
+    return _add_to_pool
 
 
 def _belongs(connection: Any, pool: Any) -> None:  # Any: see PsycopgPool

@@ -1,0 +1,153 @@
+"""What the ledger costs: opening plus closing a connection, watched beside unwatched, interleaved in one process.
+
+python benchmarks/ledger.py postgresql://postgres@127.0.0.1:5432/postgres [--rounds 400] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import psycopg
+import psycopg2
+
+from mintdb.connections import hooks
+from mintdb.connections.hooks import psycopg3
+from mintdb.connections.ledger import Ledger
+
+
+def one_psycopg(dsn: str) -> None:
+    psycopg.connect(dsn).close()
+
+
+def one_psycopg2(dsn: str) -> None:
+    psycopg2.connect(dsn).close()
+
+
+def deep(function: Callable[[str], None], frames: int) -> Callable[[str], None]:
+    """The same, under as many frames as an ORM and a web framework make."""
+
+    def down(dsn: str, left: int = frames) -> None:
+        down(dsn, left - 1) if left else function(dsn)
+
+    return down
+
+
+def compare(action: Callable[[str], None], dsn: str, rounds: int) -> tuple[float, float]:
+    """The p50 in microseconds, unwatched and watched, of rounds that take turns."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(rounds * 2):
+        watching = number % 2
+        (hooks.watch if watching else hooks.unwatch)()
+        start = time.perf_counter()
+        action(dsn)
+        times[watching].append((time.perf_counter() - start) * 1e6)
+    hooks.unwatch()
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def alone(rounds: int) -> float:
+    """One entry's own cost in microseconds, without a server: where the noise of connecting hides it."""
+
+    class Connection:
+        pass
+
+    ledger, connection = Ledger(), Connection()
+
+    def record(left: int) -> None:
+        if left:
+            return record(left - 1)
+        ledger.opened(connection, psycopg3.DRIVER, host="127.0.0.1", port=5432, database="shop", backend_pid=1)
+        return ledger.closed(connection)
+
+    times = []
+    for _ in range(rounds * 10):
+        start = time.perf_counter()
+        record(30)
+        times.append((time.perf_counter() - start) * 1e6)
+    return statistics.median(times)
+
+
+def statements(dsn: str, rounds: int) -> tuple[float, float]:
+    """`select 1` on a connection opened unwatched and on one opened watched."""
+    hooks.unwatch()
+    unwatched = psycopg.connect(dsn, autocommit=True)
+    hooks.watch()
+    watched = psycopg.connect(dsn, autocommit=True)
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(rounds * 4):
+        start = time.perf_counter()
+        (watched if number % 2 else unwatched).execute("select 1")
+        times[number % 2].append((time.perf_counter() - start) * 1e6)
+    watched.close()
+    unwatched.close()
+    hooks.unwatch()
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def memory(connections: int) -> tuple[float, float]:
+    """KiB held by the ledger after a tenth of the connections, and after all of them."""
+
+    class Connection:
+        pass
+
+    ledger = Ledger()
+    tracemalloc.start()
+    held = []
+    for number in range(connections):
+        connection = Connection()
+        ledger.opened(connection, psycopg3.DRIVER, host="127.0.0.1", port=5432, database="shop", backend_pid=number)
+        ledger.closed(connection)
+        if number + 1 in (connections // 10, connections):
+            held.append(tracemalloc.get_traced_memory()[0] / 1024)
+    tracemalloc.stop()
+    return held[0], held[1]
+
+
+def asyncpg_rounds(dsn: str, rounds: int) -> tuple[float, float]:
+    loop = asyncio.new_event_loop()
+
+    async def one() -> None:
+        await (await asyncpg.connect(dsn)).close()
+
+    try:
+        return compare(lambda _: loop.run_until_complete(one()), dsn, rounds)
+    finally:
+        loop.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dsn")
+    parser.add_argument("--rounds", type=int, default=400)
+    parser.add_argument("--connections", type=int, default=100_000)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    rows = {
+        "psycopg": compare(one_psycopg, arguments.dsn, arguments.rounds),
+        "psycopg_30_frames": compare(deep(one_psycopg, 30), arguments.dsn, arguments.rounds),
+        "psycopg2": compare(one_psycopg2, arguments.dsn, arguments.rounds),
+        "asyncpg": asyncpg_rounds(arguments.dsn, arguments.rounds),
+        "select_1": statements(arguments.dsn, arguments.rounds),
+    }
+    print(f"{'p50, µs':20}{'unwatched':>12}{'watched':>12}{'more':>10}{'ratio':>8}")
+    for name, (without, watched) in rows.items():
+        print(f"{name:20}{without:12.1f}{watched:12.1f}{watched - without:10.1f}{watched / without:8.3f}")
+    entry, (early, late) = alone(arguments.rounds), memory(arguments.connections)
+    print(f"one entry under 30 frames, alone: {entry:.1f} µs")
+    print(f"ledger after {arguments.connections // 10:,} connections {early:,.0f} KiB, after all {late:,.0f} KiB")
+    if arguments.json:
+        more = {f"{name}_more_us": watched - without for name, (without, watched) in rows.items()}
+        facts = {**more, "entry_us": entry, "memory_early_kib": early, "memory_late_kib": late}
+        arguments.json.write_text(json.dumps(facts, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""See asyncpg connections, and know its pools as their owners."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from functools import wraps
+from types import ModuleType
+from typing import Any, cast
+
+from mintdb.connections import gate
+from mintdb.connections.facts import Owner
+from mintdb.connections.hooks.patch import Function, Patches, cannot_see
+from mintdb.connections.ledger import ledger
+from mintdb.connections.pools import pools
+from mintdb.connections.stack import Frames, take
+
+# The driver's objects are `Any` here: asyncpg is untyped.
+
+
+class Asyncpg:
+    """What the ledger asks of asyncpg."""
+
+    name = "asyncpg"
+
+    def is_closed(self, connection: object) -> bool:
+        return bool(cast(Any, connection).is_closed())
+
+    def find_fileno(self, connection: object) -> int | None:
+        sock = cast(Any, connection)._transport.get_extra_info("socket")
+        return None if sock is None or sock.fileno() < 0 else int(sock.fileno())
+
+    def is_async(self, connection: object) -> bool:
+        return True
+
+    def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
+        return None
+
+    def finish(self, connection: object) -> None:
+        asyncpg = cast(Any, connection)
+        if asyncpg._loop.is_closed():
+            _finish_on_a_dead_loop(asyncpg)
+        else:
+            asyncpg.terminate()
+        ledger.closed(connection)
+
+
+def _finish_on_a_dead_loop(connection: Any) -> None:  # Any: see above
+    # terminate() would ask the loop to call it back. The transport's own socket is closed instead, as the
+    # transport would, so that neither of them warns when it is collected.
+    transport = connection._transport
+    connection._aborted = True
+    connection._protocol = None
+    sock = getattr(transport, "_sock", None)
+    if sock is not None:
+        sock.close()
+        transport._sock = None
+
+
+DRIVER = Asyncpg()
+
+
+class AsyncpgPool:
+    """What mintdb asks of an `asyncpg.Pool`, which has no weak references: one of its holders stands for it."""
+
+    def __init__(self, holder: Any) -> None:  # Any: see above
+        self._holder = weakref.ref(holder)
+
+    def _pool(self) -> Any:  # Any: see above
+        return getattr(self._holder(), "_pool", None)
+
+    def is_alive(self) -> bool:
+        pool = self._pool()
+        return pool is not None and not pool._closed
+
+    def is_dressed(self) -> bool:
+        pool = self._pool()
+        return pool is not None and (pool._init is not None or pool._setup is not None)
+
+    def find_url(self) -> str | None:
+        pool = self._pool()
+        arguments = () if pool is None else pool._connect_args
+        return str(arguments[0]) if arguments and arguments[0] else None
+
+    def visit_idle(self, keep: Callable[[object], bool]) -> None:
+        pool = self._pool()
+        if pool is None or pool._loop.is_running():
+            return
+        for holder in pool._holders:
+            connection = holder._con
+            if (
+                connection is not None
+                and holder._in_use is None
+                and not connection.is_closed()
+                and not keep(connection)
+            ):
+                DRIVER.finish(connection)  # the holder reconnects when it finds its connection closed
+
+
+def install(asyncpg: ModuleType) -> Callable[[], None]:
+    """Hook the class of all connections, pooled ones included, and the pools."""
+    patches = Patches()
+    patches.replace(asyncpg.connection.Connection, "__init__", _init)
+    patches.replace(asyncpg.connection.Connection, "_cleanup", _cleanup)
+    patches.replace(asyncpg.connection.Connection, "__del__", _del)
+    patches.replace(asyncpg.connect_utils, "_connect", _connect)
+    patches.replace(asyncpg.pool.Pool, "_initialize", _initialize)
+    patches.replace(asyncpg.pool.Pool, "_get_new_connection", _get_new_connection)
+    patches.replace(asyncpg.pool.Pool, "release", _release)
+    return patches.undo
+
+
+def _init(original: Function) -> Function:
+    @wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # Any: see Function
+        original(self, *args, **kwargs)
+        _opened(self)
+
+    return __init__
+
+
+def _opened(connection: Any) -> None:  # Any: see above
+    try:
+        address = connection._addr
+        host, port = address[:2] if isinstance(address, tuple) else _unix(address)
+        ledger.opened(
+            connection,
+            DRIVER,
+            host=host,
+            port=int(port),
+            database=connection._params.database or "",
+            backend_pid=connection.get_server_pid(),
+            skip=2,
+        )
+    except Exception as reason:  # noqa: BLE001  a connection that cannot be described must still open
+        cannot_see("asyncpg", reason)
+
+
+def _unix(address: str) -> tuple[str, int]:
+    """`/tmp/.s.PGSQL.5432`"""
+    folder, _, name = address.rpartition("/")
+    return folder, int(name.rpartition(".")[2])
+
+
+def _cleanup(original: Function) -> Function:
+    @wraps(original)
+    def _cleanup(self: Any) -> None:  # Any: see Function
+        ledger.closed(self)
+        original(self)
+
+    return _cleanup
+
+
+def _del(original: Function) -> Function:
+    @wraps(original)
+    def __del__(self: Any) -> None:  # Any: see Function
+        (ledger.closed if self._protocol is None or self.is_closed() else ledger.collected)(self)
+        original(self)
+
+    return __del__
+
+
+def _connect(original: Function) -> Function:
+    @wraps(original)
+    async def _connect(*args: Any, **kwargs: Any) -> Any:  # Any: see Function
+        if gate.keeper is not None:
+            await gate.keeper.wait_async(lambda: str(kwargs.get("database") or kwargs.get("dsn") or ""))
+        return await original(*args, **kwargs)
+
+    return _connect
+
+
+def _initialize(original: Function) -> Function:
+    @wraps(original)
+    async def _initialize(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
+        # Its first connections are made in tasks of their own, whose stacks do not lead here.
+        _being_made[id(self)] = take(skip=1)
+        try:
+            return await original(self, *args, **kwargs)
+        finally:
+            _find_owner(self)
+            _being_made.pop(id(self), None)
+
+    return _initialize
+
+
+_being_made: dict[int, Frames] = {}
+
+
+def _find_owner(pool: Any) -> Owner | None:  # Any: see above
+    holder = pool._holders[0] if pool._holders else None
+    if holder is None:
+        return None
+    if owner := pools.find(holder):
+        return owner
+    stack = _being_made.get(id(pool), ())
+    owner = Owner("asyncpg pool", "", time.monotonic(), ledger.opening, stack, AsyncpgPool(holder))
+    pools.add(holder, owner)
+    return owner
+
+
+def _get_new_connection(original: Function) -> Function:
+    @wraps(original)
+    async def _get_new_connection(self: Any) -> Any:  # Any: see Function
+        connection = await original(self)
+        if owner := _find_owner(self):
+            ledger.belongs(connection, owner)
+        return connection
+
+    return _get_new_connection
+
+
+def _release(original: Function) -> Function:
+    @wraps(original)
+    async def release(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
+        if not pools.keep_idle:
+            await self.expire_connections()  # what is given back to an expired pool is closed
+        return await original(self, *args, **kwargs)
+
+    return release

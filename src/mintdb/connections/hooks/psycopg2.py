@@ -1,0 +1,131 @@
+"""See psycopg2 connections, even where `connect` was bound before: it calls `psycopg2._connect`, which is replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import lru_cache, wraps
+from types import ModuleType
+from typing import Any, cast
+
+from mintdb.connections import gate
+from mintdb.connections.hooks.patch import Function, Moved, Patches, cannot_see
+from mintdb.connections.ledger import ledger
+
+# The driver's objects are `Any` here: mintdb is type-checked where psycopg2 is not installed.
+
+
+class Psycopg2:
+    """What the ledger asks of psycopg2."""
+
+    name = "psycopg2"
+
+    def is_closed(self, connection: object) -> bool:
+        return bool(cast(Any, connection).closed)
+
+    def find_fileno(self, connection: object) -> int | None:
+        return None if self.is_closed(connection) else int(cast(Any, connection).fileno())
+
+    def is_async(self, connection: object) -> bool:
+        return False
+
+    def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
+        psycopg2 = cast(Any, connection)
+        if psycopg2.async_ or psycopg2.info.transaction_status != 0:  # TRANSACTION_STATUS_IDLE
+            return None
+        autocommit = psycopg2.autocommit
+        psycopg2.autocommit = True  # only this object's own flag: no BEGIN before the statements
+        try:
+            with psycopg2.cursor() as cursor:
+                cursor.execute(sql)
+                row = cursor.fetchone() if cursor.description else None
+                return [None if value is None else str(value) for value in row or ()]
+        finally:
+            psycopg2.autocommit = autocommit
+
+    def finish(self, connection: object) -> None:
+        cast(Any, connection).close()
+        ledger.closed(connection)
+
+
+DRIVER = Psycopg2()
+
+
+def install(psycopg2: ModuleType) -> Callable[[], None]:
+    """Hook `psycopg2._connect`, into which every way to connect but `extensions.connection(dsn)` leads."""
+    if "_connect" not in psycopg2.connect.__code__.co_names:
+        raise Moved("psycopg2.connect no longer calls psycopg2._connect")
+    plain, parse = psycopg2.extensions.connection, psycopg2.extensions.parse_dsn
+
+    def hook(original: Function) -> Function:
+        @wraps(original)
+        def _connect(dsn: str, connection_factory: Function | None = None, **kwargs: Any) -> Any:  # Any: see Function
+            if gate.keeper is not None:
+                gate.keeper.wait(lambda: _database(parse(dsn)))
+            connection = original(dsn, connection_factory=_watched(connection_factory or plain), **kwargs)
+            _opened(connection)
+            return connection
+
+        return _connect
+
+    patches = Patches()
+    patches.replace(psycopg2, "_connect", hook)
+    return patches.undo
+
+
+def _database(params: dict[str, str]) -> str:
+    return params.get("dbname") or params.get("user") or ""
+
+
+def _opened(connection: Any) -> None:  # Any: see above
+    try:
+        if connection.closed or connection.async_:  # an asynchronous one is not connected yet
+            return
+        params = connection.info
+        ledger.opened(
+            connection,
+            DRIVER,
+            host=params.host or "",
+            port=int(params.port or 0),
+            database=params.dbname or "",
+            backend_pid=connection.get_backend_pid(),
+            skip=2,
+        )
+    except Exception as reason:  # noqa: BLE001  a connection that cannot be described must still open
+        cannot_see("psycopg2", reason)
+
+
+def _watched(factory: Function) -> Function:
+    return _watched_class(factory) if isinstance(factory, type) else _made_by(factory)
+
+
+@lru_cache(maxsize=64)
+def _watched_class(base: Any) -> Any:  # Any: a class that is only known when it runs
+    """The class that the application asked for, telling the ledger of its end."""
+
+    class Watched(base):  # type: ignore[misc]  # see above
+        def close(self) -> None:
+            super().close()
+            ledger.closed(self)
+
+        def __del__(self) -> None:
+            (ledger.closed if self.closed else ledger.collected)(self)
+            finalizer = getattr(super(), "__del__", None)
+            if finalizer is not None:
+                finalizer()
+
+    Watched.__name__, Watched.__qualname__, Watched.__module__ = base.__name__, base.__qualname__, base.__module__
+    return Watched
+
+
+def _made_by(factory: Function) -> Function:
+    """A factory function makes what it likes: its class is exchanged where Python allows that."""
+
+    @wraps(factory)
+    def make(*args: Any, **kwargs: Any) -> Any:  # Any: see Function
+        connection = factory(*args, **kwargs)
+        with suppress(TypeError):  # a plain C object: the ledger asks it whether it is closed, and never sees when
+            connection.__class__ = _watched_class(cast(Any, type(connection)))
+        return connection
+
+    return make

@@ -1,0 +1,160 @@
+"""Know SQLAlchemy's engines and pools as owners of their connections, and where each engine was created."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+from mintdb.connections.facts import Owner
+from mintdb.connections.hooks.patch import Moved, Patches
+from mintdb.connections.ledger import ledger
+from mintdb.connections.pools import pools
+from mintdb.connections.stack import Frames, take
+
+# SQLAlchemy's objects are `Any` here: mintdb is type-checked where SQLAlchemy is not installed.
+
+
+class SqlalchemyPool:
+    """What mintdb asks of an `Engine`'s pool, or of a pool without an engine.
+
+    An engine's `dispose()` puts a new pool in place of its old one: it is asked for its pool each time.
+    """
+
+    def __init__(self, engine: Any = None, pool: Any = None) -> None:  # Any: see above
+        self._engine = None if engine is None else weakref.ref(engine)
+        self._only_pool = None if pool is None else weakref.ref(pool)
+
+    def _pool(self) -> Any:  # Any: see above
+        if self._only_pool is not None:
+            return self._only_pool()
+        engine = self._engine() if self._engine else None
+        return None if engine is None else engine.pool
+
+    def is_alive(self) -> bool:
+        return self._pool() is not None
+
+    def is_dressed(self) -> bool:
+        pool = self._pool()
+        return pool is not None and any(_is_of_the_application(listener) for listener in pool.dispatch.connect)
+
+    def find_url(self) -> str | None:
+        engine = self._engine() if self._engine else None
+        return None if engine is None else engine.url.set(drivername=_backend(engine.url)).render_as_string()
+
+    def visit_idle(self, keep: Callable[[object], bool]) -> None:
+        pool = self._pool()
+        taken = [] if pool is None else list(_take_idle(pool))
+        for record in taken:
+            try:
+                _visit(record, keep)
+            finally:
+                pool._do_return_conn(record)
+
+
+def _backend(url: Any) -> str:  # Any: see above
+    """The drivers of one database's engines may differ; the place that they lead to does not."""
+    return str(url.get_backend_name())
+
+
+def _is_of_the_application(listener: Any) -> bool:  # Any: see above
+    module = getattr(listener, "__module__", "") or ""
+    return not module.startswith(("sqlalchemy.", "mintdb.connections."))
+
+
+def _take_idle(pool: Any) -> Iterator[Any]:  # Any: see above
+    """Take what is idle out of the pool, so that nobody else can; only pools with a queue keep idle connections."""
+    queue: Any = getattr(pool, "_pool", None)  # Any: its class differs
+    if queue is None or not hasattr(queue, "get"):
+        return
+    for _ in range(queue.qsize()):
+        try:
+            yield queue.get(False)
+        except Exception:  # noqa: BLE001  Empty, of a class that differs between versions: somebody was faster
+            return
+
+
+def _visit(record: Any, keep: Callable[[object], bool]) -> None:  # Any: see above
+    connection = record.driver_connection if record.dbapi_connection is not None else None
+    entry = None if connection is None else ledger.find(connection)
+    if entry is None or (entry.driver.is_async(connection) and _runs(entry.loop)) or keep(connection):
+        return
+    if entry.driver.is_async(connection):
+        entry.driver.finish(connection)
+        record.dbapi_connection = None  # a record without a connection makes one when it is next taken
+    else:
+        record.close()
+
+
+def _runs(loop: Any) -> bool:  # Any: an event loop of any make
+    return loop is not None and loop.is_running()
+
+
+def install(sqlalchemy: ModuleType) -> Callable[[], None]:
+    """Hook what creates engines, and listen to all pools."""
+    for name in ("event", "pool", "engine"):
+        if not hasattr(sqlalchemy, name):
+            raise Moved(f"sqlalchemy has no {name!r}")
+    patches = Patches()
+    # Not Engine.__init__: wrapping it breaks create_engine(echo=…) and Flask-SQLAlchemy.
+    patches.replace(sqlalchemy.engine.Dialect, "engine_created", _engine_created)
+    events = [
+        (sqlalchemy.pool.Pool, "connect", _connected),
+        (sqlalchemy.pool.Pool, "checkin", _checked_in),
+    ]
+    for target, name, listener in events:
+        sqlalchemy.event.listen(target, name, listener)
+
+    def undo() -> None:
+        for target, name, listener in events:
+            sqlalchemy.event.remove(target, name, listener)
+        patches.undo()
+
+    return undo
+
+
+def _engine_created(original: Any) -> Any:  # Any: a classmethod object
+    def engine_created(cls: Any, engine: Any) -> None:  # Any: see above
+        original.__func__(cls, engine)
+        if pools.find(engine) is None:  # it is called for the dialect and for the URL's entry point
+            pools.add(engine, _owner(engine, take(skip=1)))
+
+    return classmethod(engine_created)
+
+
+def _owner(engine: Any, stack: Frames) -> Owner:  # Any: see above
+    name = engine.url.render_as_string()
+    return Owner("SQLAlchemy engine", name, time.monotonic(), ledger.opening, stack, SqlalchemyPool(engine))
+
+
+def _connected(dbapi_connection: Any, record: Any) -> None:  # Any: see above
+    connection = record.driver_connection or dbapi_connection
+    pool = getattr(record, "_ConnectionRecord__pool", None)
+    if pool is not None and ledger.find(connection) is not None:
+        ledger.belongs(connection, _find_owner(pool) or _owner_of_pool(pool))
+
+
+def _find_owner(pool: Any) -> Owner | None:  # Any: see above
+    """The engine that the pool is of now."""
+    if owner := pools.find(pool):
+        return owner
+    for owner in pools.living():
+        if isinstance(owner.pool, SqlalchemyPool) and owner.pool._pool() is pool:
+            pools.add(pool, owner)  # found at once the next time
+            return owner
+    return None
+
+
+def _owner_of_pool(pool: Any) -> Owner:  # Any: see above
+    owner = Owner("SQLAlchemy pool", "", time.monotonic(), ledger.opening, (), SqlalchemyPool(pool=pool))
+    pools.add(pool, owner)
+    return owner
+
+
+def _checked_in(dbapi_connection: Any, record: Any) -> None:  # Any: see above
+    if pools.keep_idle or dbapi_connection is None:
+        return
+    # terminate() of an asynchronous adapter closes gracefully where it may wait, and at once where it may not.
+    record.invalidate() if hasattr(dbapi_connection, "terminate") else record.close()
