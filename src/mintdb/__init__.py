@@ -1,3 +1,27 @@
-"""A real database in mint condition for every test."""
+"""A real database in mint condition for every test: real commits, any number of connections, put back in a moment."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0.dev0"
+
+if TYPE_CHECKING:
+    from mintdb.core.lease import Lease
+    from mintdb.errors import MintdbError
+    from mintdb.mint import Mint, open  # mintdb.open() reads as it should
+
+__all__ = ["Lease", "Mint", "MintdbError", "__version__", "open"]
+
+_HOMES = {"Lease": "mintdb.core.lease", "Mint": "mintdb.mint", "MintdbError": "mintdb.errors", "open": "mintdb.mint"}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for, and nothing else: `import mintdb` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mintdb' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mintdb.address import Address
+
+if TYPE_CHECKING:
+    from mintdb.settings import DatabaseSettings, Settings
 
 
 class Way(StrEnum):
@@ -22,6 +25,8 @@ class Way(StrEnum):
     UNTOUCHED = "untouched"  # nothing had been written
     REWIND = "rewind"
     SWAP = "swap"
+    DROP = "drop"  # isolation = "clone": it is gone
+    KEPT = "kept"  # isolation = "none": nothing is put back
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,19 @@ class Session:
     seconds_in_state: float | None
     seconds_in_transaction: float | None
     client_port: int | None
+    has_written: bool | None = None  # whether its transaction holds a transaction id
     process: int | None = None
     command_line: str | None = None
 
     @property
-    def in_the_way(self) -> bool:
-        """Whether it runs something or holds a transaction, so that the clone cannot be put back beneath it."""
+    def is_busy(self) -> bool:
+        """Whether it runs something or holds a transaction."""
         return self.state not in (None, "idle")
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether it holds a transaction open that has written nothing: it hinders nobody."""
+        return self.state == "idle in transaction" and self.has_written is False
 
 
 @dataclass(frozen=True)
@@ -110,11 +121,18 @@ class Server(Protocol):
     def lock(self, name: str, *, timeout: float) -> AbstractContextManager[None]:
         """Hold `name` among all processes that use this server. The lock of a process that died is free."""
 
-    def has_template(self, name: str) -> bool:
-        """Whether a *sealed* template of that name is there."""
+    def has_template(self, name: str, *, run: str = "") -> bool:
+        """Whether a *sealed* template of that name is there; with `run`, whether that run has built it."""
 
-    def build_template(self, name: str, build: Callable[[Address], None]) -> None:
+    def build_template(self, name: str, build: Callable[[Address], None], *, run: str = "") -> None:
         """Fill a new database under a temporary name, then seal and rename it; nothing is left behind if it fails."""
+
+    def hold_name(self, name: str, *, timeout: float) -> None:
+        """Make a fixed database name this process's own, for as long as it stays.
+
+        What a dead run left under it is dropped. Raises NameBusy after `timeout` seconds behind a live run, and
+        DatabaseNotOurs if mintdb did not make what has the name.
+        """
 
     def drop_template(self, name: str) -> None:
         """Drop a template if it is there; nobody can be connected to it."""
@@ -127,3 +145,32 @@ class Server(Protocol):
 
     def close(self) -> None:
         """End this process's stay. What it still owns becomes an orphan, for the keeper or the next run to reap."""
+
+
+class Reservation(Protocol):
+    """Where a server's databases answer, or will answer: enough to export a URL. Nothing has been started for it."""
+
+    def address(self, database: str) -> Address:
+        """As tests and applications reach a database."""
+
+    def open(self, *, owner: str, linger: float, let_go: Callable[[str], object]) -> Server:
+        """Join the server, starting it if it is ours and does not run. Raises ServerError.
+
+        `owner` names this run; its databases are safe from everybody as long as this process lives. `let_go` asks the
+        pools of this process to drop their idle connections to a database. An embedded server that nobody has used for
+        `linger` seconds stops.
+        """
+
+
+class DatabaseEngine(Protocol):
+    """One kind of database: the module `mintdb.engines.NAME` is one."""
+
+    @property
+    def NAME_LIMIT(self) -> int:  # a constant of the module
+        """The longest database name, in bytes."""
+
+    def reserve(self, database: DatabaseSettings, settings: Settings, *, slot: str) -> Reservation:
+        """Find out where the databases will be, without starting anything. Raises SettingsError and ServerError.
+
+        Runs with different `slot`s never share an embedded server; an external one refuses a slot.
+        """

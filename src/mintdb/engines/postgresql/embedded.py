@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from mintdb.engines.postgresql.cluster import SUPERUSER, ClusterSettings, clean_
 from mintdb.engines.postgresql.keeper import KEEPER_LOCK, Errand, State
 from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.places import Places, data_parent, find_places, read_password
+from mintdb.engines.postgresql.server import PostgresServer
 from mintdb.errors import ServerError
 
 HOST = "127.0.0.1"
@@ -28,8 +29,8 @@ START_CODE = "import sys; sys.path[:0] = {path!r}; from mintdb.engines.postgresq
 
 
 @dataclass(frozen=True)
-class Reservation:
-    """Where the server answers, or will answer once it is needed: enough to export a URL. Nothing is started by it."""
+class EmbeddedReservation:
+    """Where the server of these settings answers, or will answer once it is needed."""
 
     settings: ClusterSettings
     places: Places
@@ -45,22 +46,28 @@ class Reservation:
         """Where tests and applications reach a database: TCP on the loopback, which every driver can do."""
         return Address("postgresql", database, HOST, self.port, SUPERUSER, self.password)
 
+    def open(self, *, owner: str, linger: float, let_go: Callable[[str], object]) -> PostgresServer:
+        """See contract.Reservation. Raises PortInUse if the port was taken after it was reserved."""
+        maintenance = join(self, owner=owner, linger=linger)
+        identity = [self.settings.locale, self.settings.timezone, repr(sorted(self.settings.server_settings.items()))]
+        return PostgresServer(maintenance, address=self.address, settings_identity=identity, let_go=let_go)
+
     def own_address(self, state: State) -> Address:
         """Where mintdb itself connects: the socket, which is a little faster."""
         host = state.sockets if hasattr(socket, "AF_UNIX") and os.name == "posix" else HOST
         return Address("postgresql", "postgres", host, self.port, SUPERUSER, self.password)
 
 
-def reserve(settings: ClusterSettings) -> Reservation:
+def reserve(settings: ClusterSettings) -> EmbeddedReservation:
     """Find or choose the port of the server that these settings share. Raises a ServerError."""
     places = find_places()
     live = places.live / settings.key
     live.mkdir(mode=0o711, exist_ok=True)
     with _locked(live):
-        return Reservation(settings, places, _port(live, settings.key), read_password(places.cache))
+        return EmbeddedReservation(settings, places, _port(live, settings.key), read_password(places.cache))
 
 
-def join(reservation: Reservation, *, owner: str, linger: float) -> Maintenance:
+def join(reservation: EmbeddedReservation, *, owner: str, linger: float) -> Maintenance:
     """A session on the server, which is started first if need be, and is kept running as long as the session lasts.
 
     Raises PortInUse if the reserved port was taken in the meantime, or another ServerError.
@@ -101,7 +108,7 @@ def _is_coming(state: State) -> bool:
     return is_alive(state.keeper)
 
 
-def _send_keeper(reservation: Reservation, linger: float) -> State:
+def _send_keeper(reservation: EmbeddedReservation, linger: float) -> State:
     """Start a keeper and wait for its one line of report."""
     errand = Errand(
         settings={**asdict(reservation.settings), "server_settings": dict(reservation.settings.server_settings)},
@@ -125,7 +132,7 @@ def _send_keeper(reservation: Reservation, linger: float) -> State:
     return _read_report(run.stdout, reservation)
 
 
-def _read_report(output: bytes, reservation: Reservation) -> State:
+def _read_report(output: bytes, reservation: EmbeddedReservation) -> State:
     try:
         report = json.loads(output)
     except ValueError:
@@ -142,7 +149,7 @@ def _read_report(output: bytes, reservation: Reservation) -> State:
     raise kind(**report["facts"])
 
 
-def _data_folder(reservation: Reservation) -> Path:
+def _data_folder(reservation: EmbeddedReservation) -> Path:
     """Where the server's data is or will be: where it was last time, else where there is room."""
     name = f"{reservation.places.live.name}-{reservation.settings.key}"
     on_disk = reservation.places.cache / "data" / name

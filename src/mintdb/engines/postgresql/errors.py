@@ -140,3 +140,22 @@ class LockTimeout(TemplateError):
 waited {seconds:g} s for {what}{holder}
   1. see what that process is doing
   2. or end it: its lock is free at once"""
+
+
+class NotPostgres(ServerError):
+    """The URL names another kind of database. Facts: url, engine."""
+
+    text = """\
+{url} is a {engine} URL, but the engine is postgresql
+  1. write  engine = "{engine}"  beside the url
+  2. or mend the URL"""
+
+
+class FixedNameOnSharedServer(ServerError):
+    """Several workers cannot share one database name on one server. Facts: url, worker."""
+
+    text = """\
+worker {worker} cannot have the fixed database name on {url}: all workers would share one database
+  1. run without -n
+  2. or take `name` out of the settings: each worker then has a database of its own
+  3. or take `url` out: each worker then has an embedded server of its own"""

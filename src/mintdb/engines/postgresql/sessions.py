@@ -9,6 +9,7 @@ from mintdb.contract import Session
 from mintdb.engines.postgresql.maintenance import Maintenance
 
 POLL = 0.002  # seconds; a terminated backend is gone in 0.6 ms
+STUCK_AFTER = 0.1  # seconds; a program that is between two statements of a transaction goes on within some milliseconds
 END_TIMEOUT = 5.0  # seconds; a backend in an uninterruptible wait of the file system is all that takes longer
 
 
@@ -16,7 +17,8 @@ def list_sessions(maintenance: Maintenance, database: str, *, but: Collection[in
     """Client sessions on `database`, oldest first, without the backends in `but`."""
     found = maintenance.rows(
         "select pid, state, query, application_name, extract(epoch from clock_timestamp() - state_change)::float,"
-        " extract(epoch from clock_timestamp() - xact_start)::float, client_port from pg_stat_activity"
+        " extract(epoch from clock_timestamp() - xact_start)::float, client_port,"
+        " backend_xid is not null from pg_stat_activity"
         " where datname = %s and backend_type = 'client backend' and pid <> all(%s) order by backend_start",
         database,
         list(but),
@@ -30,21 +32,33 @@ def list_sessions(maintenance: Maintenance, database: str, *, but: Collection[in
             seconds_in_state=in_state,
             seconds_in_transaction=in_transaction,
             client_port=port if port and port > 0 else None,
+            has_written=wrote,
         )
-        for pid, state, query, application, in_state, in_transaction, port in found
+        for pid, state, query, application, in_state, in_transaction, port, wrote in found
     ]
 
 
 def wait_until_quiet(
-    maintenance: Maintenance, database: str, *, settle: float, but: Collection[int] = ()
-) -> list[Session]:
-    """Wait up to `settle` seconds for sessions in the middle of something; returns those that still are."""
+    maintenance: Maintenance, database: str, *, settle: float, older: Collection[int] = (), but: Collection[int] = ()
+) -> tuple[list[Session], list[Session]]:
+    """Wait up to `settle` seconds for sessions in the middle of something.
+
+    Returns everybody who is connected, and who of them is in the way: still busy, other than a session in `older`
+    (one that was there before the test) that only reads. One that sits in a transaction and has not moved for
+    STUCK_AFTER is not waited for.
+    """
     deadline = time.monotonic() + settle
     while True:
-        busy = [s for s in list_sessions(maintenance, database, but=but) if s.in_the_way]
-        if not busy or time.monotonic() >= deadline:
-            return busy
+        present = list_sessions(maintenance, database, but=but)
+        in_the_way = [s for s in present if s.is_busy and not (s.backend_pid in older and s.only_reads)]
+        if all(_is_stuck(s) for s in in_the_way) or time.monotonic() >= deadline:
+            return present, in_the_way
         time.sleep(POLL)
+
+
+def _is_stuck(session: Session) -> bool:
+    in_transaction = (session.state or "").startswith("idle in transaction")
+    return in_transaction and (session.seconds_in_state or 0) >= STUCK_AFTER
 
 
 def end(maintenance: Maintenance, database: str, sessions: Sequence[Session]) -> list[Session]:

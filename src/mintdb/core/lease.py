@@ -1,0 +1,86 @@
+"""One test's right to a clone, from acquire to release."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from mintdb.address import Address
+from mintdb.contract import Clone, Restored
+from mintdb.errors import LeaseError
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+class LeaseEnded(LeaseError):
+    """A lease was used after its release. Facts: database."""
+
+    text = """\
+the lease of {database} has ended, and the database may be another test's by now
+  1. ask for the URL or the connection inside the test"""
+
+
+class Lease:
+    """A database for one test. As a context manager it is released at the end of the block.
+
+    Whoever holds it may open any number of connections, threads and processes on `url`, and really commit.
+    """
+
+    def __init__(self, clone: Clone, release: Callable[[], Restored]) -> None:
+        self._clone: Clone | None = clone
+        self._address = clone.address
+        self._release = release
+        self._connections: list[psycopg.Connection[Any]] = []
+        self.restored: Restored | None = None
+
+    @property
+    def address(self) -> Address:
+        """Where the database answers. Raises LeaseEnded after the release."""
+        self._check()
+        return self._address
+
+    @property
+    def url(self) -> str:
+        """The `libpq` URL. Raises LeaseEnded after the release."""
+        return self.address.url
+
+    def url_for(self, form: str) -> str:
+        """The URL in another form: `jdbc`, `sqlalchemy`, or any SQLAlchemy `dialect+driver`."""
+        return self.address.url_for(form)
+
+    @property
+    def params(self) -> dict[str, str | int]:
+        """Keyword arguments for psycopg.connect and psycopg2.connect."""
+        return self.address.params
+
+    def connect(self, **options: Any) -> psycopg.Connection[Any]:  # Any: psycopg's own options and rows
+        """A new psycopg connection; it is closed with the lease, if it was not closed before."""
+        import psycopg
+
+        connection = psycopg.connect(self.url, **options)
+        self._connections.append(connection)
+        return connection
+
+    def release(self) -> Restored:
+        """End the lease and put the clone back; again is harmless."""
+        if self.restored is None:
+            self._check()
+            for connection in self._connections:
+                connection.close()
+            self._clone = None
+            self.restored = self._release()
+        return self.restored
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _check(self) -> None:
+        if self._clone is None:
+            raise LeaseEnded(database=self._address.database)

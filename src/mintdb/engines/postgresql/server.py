@@ -1,0 +1,116 @@
+"""A PostgreSQL server, embedded or external, on which mintdb keeps templates and clones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+
+from mintdb.address import Address
+from mintdb.core.names import DatabaseName, Role, find_role
+from mintdb.engines.postgresql import databases, sessions
+from mintdb.engines.postgresql.clone import PostgresClone, Stay
+from mintdb.engines.postgresql.errors import DatabaseNotOurs, LockTimeout, NameBusy
+from mintdb.engines.postgresql.maintenance import Maintenance, connect
+
+
+class PostgresServer:
+    """This process's stay on a server. It fulfils contract.Server."""
+
+    engine = "postgresql"
+
+    def __init__(
+        self,
+        maintenance: Maintenance,
+        *,
+        address: Callable[[str], Address],
+        settings_identity: Iterable[str] = (),
+        let_go: Callable[[str], object] = lambda database: None,
+    ) -> None:
+        self._maintenance = maintenance
+        self._settings_identity = tuple(settings_identity)
+        self._stay = Stay(
+            maintenance=maintenance,
+            owner=maintenance.owner,
+            address=address,
+            own_address=maintenance.address.with_database,
+            let_go=let_go,
+        )
+
+    @property
+    def version(self) -> str:
+        """As the server says it: "18.6"."""
+        return str(self._maintenance.version).split()[0]
+
+    @property
+    def identity(self) -> Iterable[bytes]:
+        """What decides a template's content: major version, locale and the settings that the user may change."""
+        locale = self._maintenance.row("select datcollate, datctype from pg_database where datname = 'template0'")
+        parts = [str(self._maintenance.version_number // 10000), *locale, *self._settings_identity]
+        return [part.encode() for part in parts]
+
+    def lock(self, name: str, *, timeout: float) -> AbstractContextManager[None]:
+        """See contract.Server."""
+        return self._maintenance.lock(name, timeout=timeout)
+
+    def has_template(self, name: str, *, run: str = "") -> bool:
+        """See contract.Server."""
+        if not databases.is_sealed(self._maintenance, name):
+            return False
+        return not run or databases.read_notes(self._maintenance, name).get("run") == run
+
+    def hold_name(self, name: str, *, timeout: float) -> None:
+        """See contract.Server."""
+        try:
+            self._maintenance.acquire(f"name {name}", timeout=timeout)
+        except LockTimeout as error:
+            raise NameBusy(name=name, seconds=timeout, holder=error.holder) from None
+        if not databases.exists(self._maintenance, name):
+            return
+        if not databases.is_ours(self._maintenance, name):
+            raise DatabaseNotOurs(name=name, url=self._maintenance.address.redacted)
+        databases.drop(self._maintenance, name)
+
+    def build_template(self, name: str, build: Callable[[Address], None], *, run: str = "") -> None:
+        """See contract.Server. What `build` raises is passed on."""
+        parsed = find_role(name)
+        assert parsed is not None, name
+        owner = self._maintenance.owner
+        building = str(DatabaseName(Role.BUILDING, parsed.project, parsed.fingerprint, owner=owner))
+        databases.create(self._maintenance, building, template="template0", owner=owner)
+        try:
+            build(self._stay.address(building))
+            self._finish(building)
+            databases.rename(self._maintenance, building, name)
+        except BaseException:
+            databases.drop(self._maintenance, building)
+            raise
+        strategy = databases.measure_strategies(self._maintenance, name, owner)
+        databases.note(self._maintenance, name, strategy=strategy, run=run)
+
+    def drop_template(self, name: str) -> None:
+        """See contract.Server. Its warm clones go with it."""
+        parsed = find_role(name)
+        for made in databases.list_made(self._maintenance):
+            other = find_role(made.name)
+            if parsed and other and other.role is Role.WARM and other.fingerprint == parsed.fingerprint:
+                databases.drop(self._maintenance, made.name)
+        databases.drop(self._maintenance, name)
+
+    def clone(self, template: str, name: str) -> PostgresClone:
+        """See contract.Server."""
+        return PostgresClone(self._stay, template, name)
+
+    def reap(self) -> Sequence[str]:
+        """See contract.Server."""
+        return databases.reap(self._maintenance)
+
+    def close(self) -> None:
+        """See contract.Server."""
+        self._maintenance.close()
+
+    def _finish(self, building: str) -> None:
+        """Statistics and hint bits now, so that no clone writes them later; then nobody connects any more."""
+        with connect(self._stay.own_address(building)) as session:
+            session.execute("vacuum (freeze, analyze)")
+        databases.seal(self._maintenance, building)
+        sessions.end(self._maintenance, building, sessions.list_sessions(self._maintenance, building))

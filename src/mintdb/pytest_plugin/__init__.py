@@ -1,0 +1,57 @@
+"""The pytest plugin: it exports URLs before anything is imported, and puts the database back after every test.
+
+Loaded by entry point into every pytest run, so it imports nothing that is not needed there and then: no driver, no
+framework, and of mintdb only what is used. Without configuration it does nothing until a fixture is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from mintdb.core.lease import Lease
+    from mintdb.pytest_plugin.run import Run
+
+MARKER = 'mintdb(database="default", isolation=None): which database a test leases, and how it is put back'
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options; each stands above the MINTDB_* variable and the setting of the same name."""
+    group = parser.getgroup("mintdb", "a real database in mint condition for every test")
+    group.addoption("--mintdb-url", metavar="URL", help="use the server that this URL names, not an embedded one")
+    group.addoption("--mintdb-isolation", metavar="HOW", help="rewind (the default), clone or none")
+    group.addoption("--mintdb-fresh", action="store_true", help="build the templates anew")
+    group.addoption("--mintdb-keep", action="store_true", help="keep a failed test's database and say how to open it")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Export the URLs, and wake the connection hooks, before any conftest or application module is imported."""
+    from mintdb.pytest_plugin.run import prepare
+
+    prepare(early_config)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", MARKER)
+
+
+@pytest.fixture
+def mintdb(request: pytest.FixtureRequest) -> Iterator[Lease]:
+    """The test's lease of a database in mint condition: `.url`, `.url_for(form)`, `.params`, `.connect()`."""
+    yield from _run(request).lease_for(request.node)
+
+
+@pytest.fixture
+def mintdb_lease(request: pytest.FixtureRequest) -> Iterator[Callable[..., Lease]]:
+    """A factory of further leases: `mintdb_lease("default")` is another clone, gone at the end of the test."""
+    yield from _run(request).further_leases()
+
+
+def _run(request: Any) -> Run:  # Any: FixtureRequest is generic in later versions of pytest
+    from mintdb.pytest_plugin.run import get_run
+
+    return get_run(request.config)

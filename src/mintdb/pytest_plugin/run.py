@@ -1,0 +1,177 @@
+"""One pytest run, or one worker of it: from the exported URL to the last clone dropped."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mintdb.errors import MintdbError
+from mintdb.pytest_plugin import marker
+from mintdb.pytest_plugin.summary import Summary
+from mintdb.settings import DEFAULT, Settings, load
+
+if TYPE_CHECKING:
+    from mintdb.core.lease import Lease
+    from mintdb.mint import Mint
+
+KEY = pytest.StashKey["Run"]()
+
+
+def prepare(config: pytest.Config) -> None:
+    """Read the settings; where a database is configured, export its URL and watch over the run."""
+    try:
+        settings = load(config.rootpath, command_line=_command_line(config))
+        run = Run(config, settings)
+        if settings.configured:
+            run.export()
+    except MintdbError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[KEY] = run
+    config.pluginmanager.register(run, "mintdb-run")
+
+
+def get_run(config: pytest.Config) -> Run:
+    """The run that `prepare` has made."""
+    return config.stash[KEY]
+
+
+class Run:
+    """The plugin's hooks for one run. A database is made ready before the first test that may connect to it."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self.config = config
+        self.settings = settings
+        self.worker = os.environ.get("PYTEST_XDIST_WORKER", "main") if _is_worker(config) else "main"
+        self.summary = Summary()
+        self._mint: Mint | None = None
+        self._saved: dict[str, str | None] = {}
+        self._leases: dict[str, Lease] = {}  # of the test that runs now, by database
+
+    @property
+    def mint(self) -> Mint:
+        """The facade, made when it is first needed."""
+        if self._mint is None:
+            from mintdb.mint import Mint
+
+            run_id = os.environ.get("PYTEST_XDIST_TESTRUNUID") if _is_worker(self.config) else None
+            fresh = (run_id or f"{os.getpid()}-{time.time_ns()}") if self.config.option.mintdb_fresh else ""
+            self._mint = Mint(self.settings, worker=self.worker, fresh=fresh, announce=self._announce)
+        return self._mint
+
+    def export(self) -> None:
+        """Set the environment variables that the settings ask for; `pytest_unconfigure` puts them back."""
+        for variable, url in self.mint.exports().items():
+            self._saved.setdefault(variable, os.environ.get(variable))
+            os.environ[variable] = url
+
+    def lease_for(self, item: pytest.Item) -> Iterator[Lease]:
+        """The lease that the fixture `mintdb` hands to a test."""
+        request = marker.read(item, self.settings)
+        if request.isolation is None and request.database in self._leases:
+            yield self._leases[request.database]
+            return
+        with self.mint.lease(request.database, isolation=request.isolation) as lease:
+            yield lease
+        self.summary.count(lease.restored)
+
+    def further_leases(self) -> Iterator[Callable[..., Lease]]:
+        """A factory of leases that end with the test."""
+        leases: list[Lease] = []
+
+        def make(database: str = DEFAULT, *, isolation: str | None = None) -> Lease:
+            leases.append(self.mint.lease(database, isolation=isolation))
+            return leases[-1]
+
+        yield make
+        for lease in reversed(leases):
+            self.summary.count(lease.release())
+
+    def pytest_report_header(self) -> list[str]:
+        return [
+            f"mintdb: {alias}: {database.engine}, {'external' if database.url else 'embedded'}"
+            for alias, database in self.settings.databases.items()
+        ]
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        try:
+            for item in items:
+                marker.read(item, self.settings)
+        except MintdbError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Make the configured databases ready. Collecting alone never comes here, nor does xdist's controller."""
+        if session.config.option.collectonly or _is_controller(session.config):
+            return
+        try:
+            for alias in self.settings.databases:
+                self._open(alias)
+        except MintdbError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:
+        """Lease every configured database around the whole test, its fixtures' clean-up included."""
+        for alias in self.settings.databases:
+            self._leases[alias] = self.mint.lease(alias)
+        try:
+            return (yield)
+        finally:
+            for lease in self._leases.values():
+                self.summary.count(lease.release(), item.nodeid)
+            self._leases = {}
+
+    def pytest_sessionfinish(self) -> None:
+        if self._mint is not None:
+            self.summary.left_behind += list(self._mint.close())
+        if _is_worker(self.config):
+            self.config.workeroutput["mintdb"] = self.summary.to_plain()  # type: ignore[attr-defined]  # xdist's
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:  # Any: xdist's WorkerController
+        """Add up what a worker has counted."""
+        if plain := getattr(node, "workeroutput", {}).get("mintdb"):
+            self.summary.add(plain)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        self.summary.write(terminalreporter)
+
+    def pytest_unconfigure(self) -> None:
+        for variable, value in self._saved.items():
+            if value is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = value
+
+    def _open(self, alias: str) -> None:
+        started = time.perf_counter()
+        opened = self.mint.open(alias)
+        line = (
+            f"mintdb: {alias}: {opened.server.engine} {opened.server.version} ready in"
+            f" {time.perf_counter() - started:.2f} s, template {'built' if opened.template.built else 'reused'}"
+        )
+        self._announce(line)
+
+    def _announce(self, line: str) -> None:
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and not _is_worker(self.config):
+            reporter.ensure_newline()
+            reporter.write_line(line if line.startswith("mintdb") else f"mintdb: {line}")
+
+
+def _command_line(config: pytest.Config) -> dict[str, object]:
+    known = config.known_args_namespace
+    return {"url": known.mintdb_url, "isolation": known.mintdb_isolation}
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput") or "PYTEST_XDIST_WORKER" in os.environ
+
+
+def _is_controller(config: pytest.Config) -> bool:
+    return bool(getattr(config.option, "tx", None)) and not _is_worker(config)

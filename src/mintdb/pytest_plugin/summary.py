@@ -1,0 +1,84 @@
+"""What a run's put-backs came to, in one line, and who was still connected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+import pytest
+
+from mintdb.contract import Restored, Session, Way
+
+WORDS = {
+    Way.UNTOUCHED: "wrote nothing",
+    Way.REWIND: "rewound",
+    Way.SWAP: "swapped",
+    Way.DROP: "on a clone of its own",
+    Way.KEPT: "not put back",
+}
+
+
+@dataclass
+class Summary:
+    """Counted while the tests run; a worker sends it to the controller as plain data."""
+
+    ways: Counter[str] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+    worst: tuple[float, str] = (0.0, "")
+    ended: list[tuple[str, Session]] = field(default_factory=list)
+    left_behind: list[Session] = field(default_factory=list)
+
+    def count(self, restored: Restored | None, test: str = "") -> None:
+        """Count one put-back."""
+        if restored is None:
+            return
+        self.ways[restored.way] += 1
+        self.seconds.append(restored.seconds)
+        self.worst = max(self.worst, (restored.seconds, test))
+        self.ended += [(test, session) for session in restored.ended]
+
+    def to_plain(self) -> dict[str, Any]:  # Any: plain data of several kinds
+        """As execnet can send it."""
+        return {
+            "ways": dict(self.ways),
+            "seconds": self.seconds,
+            "worst": list(self.worst),
+            "ended": [[test, asdict(session)] for test, session in self.ended],
+            "left_behind": [asdict(session) for session in self.left_behind],
+        }
+
+    def add(self, plain: dict[str, Any]) -> None:  # Any: see to_plain
+        """Add what a worker has sent."""
+        self.ways.update(plain["ways"])
+        self.seconds += plain["seconds"]
+        self.worst = max(self.worst, (plain["worst"][0], plain["worst"][1]))
+        self.ended += [(test, Session(**session)) for test, session in plain["ended"]]
+        self.left_behind += [Session(**session) for session in plain["left_behind"]]
+
+    def write(self, reporter: pytest.TerminalReporter) -> None:
+        """The summary's lines; none if nothing was leased."""
+        if not self.seconds:
+            return
+        counts = ", ".join(f"{self.ways[way]} {WORDS[way]}" for way in Way if self.ways[way])
+        line = f"mintdb: {len(self.seconds)} put back: {counts}; median {median(self.seconds) * 1000:.1f} ms"
+        worst, test = self.worst
+        reporter.write_line(f"{line}, worst {worst * 1000:.0f} ms" + (f" ({test})" if test else ""))
+        for test, session in self.ended:
+            reporter.write_line(f"mintdb: {test or 'a lease'} left {describe(session)}")
+        for session in self.left_behind:
+            reporter.write_line(f"mintdb: still connected at the end: {describe(session)}")
+
+
+def describe(session: Session) -> str:
+    """One session in one line; what is not known is left out."""
+    parts = [f"backend {session.backend_pid}"]
+    if session.process:
+        parts.append(f"process {session.process}" + (f" ({session.command_line})" if session.command_line else ""))
+    if session.state:
+        age = f" for {session.seconds_in_state:.1f} s" if session.seconds_in_state is not None else ""
+        parts.append(session.state + age)
+    if session.query:
+        parts.append("last ran " + " ".join(session.query.split())[:120])
+    return ", ".join(parts)
