@@ -1,0 +1,6 @@
+"""Put a clone back to its newest mark, exactly, in about a millisecond."""
+
+from mintdb.engines.postgresql.rewind.facts import CannotRewind, MarkTaken, PutBack, Trail
+from mintdb.engines.postgresql.rewind.rewinder import Rewinder
+
+__all__ = ["CannotRewind", "MarkTaken", "PutBack", "Rewinder", "Trail"]

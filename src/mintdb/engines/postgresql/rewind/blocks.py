@@ -1,0 +1,59 @@
+"""Say in SQL which rows lie in a set of blocks, so that only those are visited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from psycopg import sql
+
+from mintdb.engines.postgresql.rewind.relations import Relation
+
+Blocks: TypeAlias = frozenset[int] | None  # None: every block
+
+MAX_RANGES = 100  # more arms than this make the plan dearer than reading the table
+
+
+def joined(one: Blocks, other: Blocks) -> Blocks:
+    """The blocks in either."""
+    return None if one is None or other is None else one | other
+
+
+def ranges(blocks: Iterable[int]) -> list[tuple[int, int]]:
+    """Neighbouring blocks together, as half-open ranges."""
+    found: list[tuple[int, int]] = []
+    for block in sorted(blocks):
+        if found and found[-1][1] == block:
+            found[-1] = (found[-1][0], block + 1)
+        else:
+            found.append((block, block + 1))
+    return found
+
+
+def live(relation: Relation, blocks: Blocks, columns: sql.Composable | None = None) -> sql.Composed:
+    """The rows of `relation` now in `blocks`: `at` and `x` (ctid and xmin) and, if given, more columns."""
+    extra = sql.SQL(", ") + columns if columns else sql.SQL("")
+    head = sql.SQL("select t.ctid as at, t.xmin as x{} from only {} t").format(extra, relation.identifier)
+    if blocks is None:
+        return head
+    spans = ranges(blocks)
+    if not spans:
+        return head + sql.SQL(" where false")
+    if len(spans) > MAX_RANGES:
+        return head + sql.SQL(" where (t.ctid::text::point)[0]::int8 = any ({})").format(sql.Literal(sorted(blocks)))
+    return sql.SQL(" union all ").join(head + sql.SQL(" where ") + _between("t.ctid", *span) for span in spans)
+
+
+def located(column: str, blocks: Blocks) -> sql.Composable:
+    """The condition that a remembered ctid lies in `blocks`; one that is not known (null) always counts."""
+    if blocks is None:
+        return sql.SQL("true")
+    arms = [sql.SQL("{} is null").format(sql.Identifier(column))]
+    arms += [_between(column, *span) for span in ranges(blocks)]
+    return sql.SQL("({})").format(sql.SQL(" or ").join(arms))
+
+
+def _between(column: str, first: int, end: int) -> sql.Composed:
+    name = sql.Identifier(*column.split("."))
+    low, high = sql.Literal(f"({first},0)"), sql.Literal(f"({end},0)")
+    return sql.SQL("({0} >= {1}::tid and {0} < {2}::tid)").format(name, low, high)

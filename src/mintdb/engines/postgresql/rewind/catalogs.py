@@ -1,0 +1,140 @@
+"""Tell DDL from what only looks like it: a catalog counts as changed when its rows really differ from the mark's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import LiteralString, TypeAlias
+
+from psycopg import sql
+
+from mintdb.engines.postgresql.rewind.blocks import Blocks, live
+from mintdb.engines.postgresql.rewind.relations import CATALOG, Relation
+from mintdb.engines.postgresql.rewind.session import Session
+
+Identity: TypeAlias = tuple[str, str]  # ctid, xmin
+Rows: TypeAlias = Mapping[Identity, int]  # and a hash of what the row says
+
+PG_CLASS, PG_NAMESPACE, PG_LARGEOBJECT, PG_LARGEOBJECT_METADATA = 1259, 2615, 2613, 2995
+
+# Where a relation's file is and what the planner guesses; the relhas* are lazy hints that only VACUUM takes back.
+PG_CLASS_HINTS = {
+    *("relfilenode", "relpages", "reltuples", "relallvisible", "relallfrozen", "relfrozenxid", "relminmxid"),
+    *("relhasindex", "relhasrules", "relhastriggers", "relhassubclass"),
+}
+
+OF_DATABASE: LiteralString = """
+select coalesce(md5(string_agg(s, ' ' order by s)), '') from (
+  select (datdba, datconnlimit, datacl)::text from pg_database where datname = current_database()
+  union all select (setrole, setconfig)::text from pg_db_role_setting
+             where setdatabase = (select oid from pg_database where datname = current_database())
+  union all select d::text from pg_shdescription d
+             where objoid = (select oid from pg_database where datname = current_database())
+               and classoid = 'pg_database'::regclass
+) r (s)
+"""
+OUTSIDE: Mapping[str, LiteralString] = {
+    "roles": "select coalesce(md5(string_agg(s, ' ' order by s)), '') from ("
+    " select a::text from pg_authid a union all select m::text from pg_auth_members m"
+    " union all select s::text from pg_db_role_setting s where setdatabase = 0) r (s)",
+    "tablespaces": "select coalesce(md5(string_agg(t::text, ' ' order by t.oid)), '') from pg_tablespace t",
+}
+
+
+def net_change(then: Rows, now: Rows) -> bool:
+    """Whether `now` says something else than `then`; a row that was changed and changed back does not count."""
+    young = Counter(said for identity, said in now.items() if identity not in then)
+    gone = Counter(said for identity, said in then.items() if identity not in now)
+    return young != gone
+
+
+def reason(relation: Relation) -> str:
+    """What a change of this catalog means to a person."""
+    if relation.oid in (PG_LARGEOBJECT, PG_LARGEOBJECT_METADATA):
+        return "a large object was written"
+    return f"the schema was changed ({relation.name})"
+
+
+@dataclass
+class CatalogMark:
+    """What the catalogs said at the floor: read on demand from the reference, or at once where there is none."""
+
+    session: Session
+    reference: Callable[[], Session] | None
+    held: dict[int, Rows] = field(default_factory=dict)
+
+    def hold(self, catalogs: Iterable[Relation]) -> None:
+        """Without a reference everything has to be read now."""
+        for relation in catalogs:
+            self.held[relation.oid] = read(self.session, relation, None)
+
+    def changed(self, relation: Relation, blocks: Blocks, own: set[str]) -> bool:
+        """Whether `blocks` of a catalog really differ, what the rewind's own session made there left out."""
+        then, now = self._then(relation, blocks), read(self.session, relation, blocks)
+        return net_change(_without(then, own), _without(now, own))
+
+    def _then(self, relation: Relation, blocks: Blocks) -> Rows:
+        if self.reference is not None:
+            return read(self.reference(), relation, blocks)
+        rows = self.held[relation.oid]
+        return rows if blocks is None else {key: said for key, said in rows.items() if _block(key[0]) in blocks}
+
+
+def _without(rows: Rows, xids: set[str]) -> Rows:
+    return {identity: said for identity, said in rows.items() if identity[1] not in xids}
+
+
+def _block(at: str) -> int:
+    return int(at[1 : at.index(",")])
+
+
+def read(session: Session, relation: Relation, blocks: Blocks) -> dict[Identity, int]:
+    """The rows of a catalog in `blocks`, hashed."""
+    rows = session.execute(
+        sql.SQL("select at::text, x::text, hashtextextended(said, 0) from ({}) r where said is not null").format(
+            live(relation, blocks, _said(session, relation))
+        )
+    )
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+def _said(session: Session, relation: Relation) -> sql.Composable:
+    if relation.oid == PG_NAMESPACE:  # a session's first temporary table leaves its schema behind
+        return sql.SQL("case when nspname !~ '^pg_(toast_)?temp_' then t::text end as said")
+    if relation.oid != PG_CLASS:
+        return sql.SQL("t::text as said")
+    rows = session.execute(
+        "select attname from pg_attribute where attrelid = %s and attnum > 0 order by attnum", (PG_CLASS,)
+    )
+    columns = (sql.Identifier("t", row[0]) for row in rows if row[0] not in PG_CLASS_HINTS)
+    return sql.SQL("row({})::text as said").format(sql.SQL(", ").join(columns))
+
+
+def catalogs(relations: Iterable[Relation]) -> list[Relation]:
+    """Those of `relations` that are the server's own."""
+    return [relation for relation in relations if relation.kind == CATALOG]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Digests of what lies around the database: its own settings, and what no swap can undo."""
+
+    database: str
+    outside: Mapping[str, str]
+
+    def differences(self, earlier: Surroundings) -> tuple[str, ...]:
+        """Names of what changed outside any database."""
+        return tuple(name for name, digest in self.outside.items() if earlier.outside[name] != digest)
+
+
+def surroundings(session: Session) -> Surroundings:
+    """Read the digests."""
+    return Surroundings(
+        _digest(session, OF_DATABASE), {name: _digest(session, query) for name, query in OUTSIDE.items()}
+    )
+
+
+def _digest(session: Session, query: LiteralString) -> str:
+    row = session.execute(query).fetchone()
+    return str(row[0]) if row else ""

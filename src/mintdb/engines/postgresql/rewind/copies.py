@@ -1,0 +1,279 @@
+"""Hold the rows of every mark beside the clone, by physical identity, so that exactly those can be put back.
+
+A row of a mark is *ctid and xmin*: no key and no equality is needed. Each table that was ever written gets one side
+table in the session's temporary schema. Its rows live from the mark in which they were `born` to the mark that
+no longer has them (`hidden`), so that marks share what they have in common and the newest one is `hidden is null`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from psycopg import errors, sql
+
+from mintdb.engines.postgresql.rewind.blocks import Blocks, joined, live, located
+from mintdb.engines.postgresql.rewind.facts import CannotRewind
+from mintdb.engines.postgresql.rewind.relations import Relation, Shape, shape
+from mintdb.engines.postgresql.rewind.session import Session
+
+SMALL_BYTES = 16 * 8192  # a seed whose physical order is kept: rewriting it all costs a few milliseconds
+FIRST_BORN = 1 << 40  # row numbers below are the floor's rows in physical order
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What one mark changed in one table, kept outside of the clone: a swap brings it along."""
+
+    table: str  # the relation's label: oids may be others in another clone
+    born: bytes  # COPY BINARY of row number and written columns
+    born_count: int
+    hidden_born: tuple[int, ...]  # rows of marks between the floor and this one
+    hidden_home: tuple[str, ...]  # rows of the floor, by where they lie in a fresh clone
+
+
+@dataclass
+class SideCopies:
+    """The side tables of one floor (the template's state, or that of a mark with DDL) on one session."""
+
+    session: Session
+    floor: int
+    reference: Callable[[], Session] | None
+    covered: dict[int, Blocks] = field(default_factory=dict)
+    shapes: dict[int, Shape] = field(default_factory=dict)
+    small: dict[int, bool] = field(default_factory=dict)
+    next_born: int = FIRST_BORN
+    next_floor: dict[int, int] = field(default_factory=dict)
+    temporary_xids: set[str] = field(default_factory=set)  # of transactions that made temporary tables
+
+    def has(self, relation: Relation) -> bool:
+        """Whether there is a side table."""
+        return relation.oid in self.covered
+
+    def cover(self, relation: Relation, blocks: Blocks) -> Blocks:
+        """Make sure that the floor's rows in `blocks` are held; returns the blocks to look at, all of a small table."""
+        if relation.oid not in self.covered:
+            self._create(relation)
+        wanted = None if self.small[relation.oid] else blocks
+        have = self.covered[relation.oid]
+        if have is not None and wanted != have:
+            self._fetch(relation, None if wanted is None else wanted - have, had=have)
+            self.covered[relation.oid] = joined(have, wanted)
+        return blocks
+
+    def _create(self, relation: Relation) -> None:
+        form = self.shapes[relation.oid] = shape(self.session, relation)
+        with self.session.transaction():
+            self.session.execute(
+                sql.SQL(
+                    "create temp table {side} as select 0::int8 as mint_n, 0 as mint_born, null::int4 as mint_hidden,"
+                    " null::tid as mint_at, null::xid as mint_x, null::tid as mint_home {columns} from only {table}"
+                    " with no data"
+                ).format(side=self._side(relation), columns=_more(form.columns), table=relation.identifier)
+            )
+            for column in ("mint_at", "mint_n"):
+                self.session.execute(
+                    sql.SQL("create index on {} ({})").format(self._side(relation), sql.Identifier(column))
+                )
+            self.temporary_xids.add(own_xid(self.session))
+        source = self.reference() if self.reference and not relation.empty else self.session
+        size = source.execute("select pg_relation_size(%s::oid)", (relation.oid,)).fetchone()
+        self.small[relation.oid] = size is not None and size[0] <= SMALL_BYTES
+        self.covered[relation.oid] = None if relation.empty else frozenset()
+        self.next_floor[relation.oid] = 0
+
+    def _fetch(self, relation: Relation, blocks: Blocks, *, had: frozenset[int]) -> None:
+        columns = _names(self.shapes[relation.oid].columns, "t")
+        known = sql.SQL(" where not {}").format(located("at", had)) if blocks is None and had else sql.SQL("")
+        rows = sql.SQL(
+            "select {start} + row_number() over (order by at), 0, null::int4, at, x, at {columns}"
+            " from ({live}) r{known}"
+        ).format(
+            start=sql.Literal(self.next_floor[relation.oid]),
+            columns=_more(self.shapes[relation.oid].columns),
+            live=live(relation, blocks, columns if self.shapes[relation.oid].columns else None),
+            known=known,
+        )
+        if self.reference is None:
+            count = self.session.execute(sql.SQL("insert into {} ").format(self._side(relation)) + rows).rowcount
+        else:
+            count = self._ship(relation, rows, self.reference())
+        self.next_floor[relation.oid] += count
+
+    def _ship(self, relation: Relation, rows: sql.Composed, reference: Session) -> int:
+        try:
+            return self._ship_as(relation, rows, reference, sql.SQL("binary"))
+        except (errors.UndefinedFunction, errors.FeatureNotSupported):  # a type without binary output
+            return self._ship_as(relation, rows, reference, sql.SQL("text"))
+
+    def _ship_as(self, relation: Relation, rows: sql.Composed, reference: Session, form: sql.SQL) -> int:
+        outward = sql.SQL("copy ({}) to stdout (format {})").format(rows, form)
+        inward = sql.SQL("copy {} from stdin (format {})").format(self._side(relation), form)
+        with self.session.cursor() as into:
+            with reference.cursor() as source, source.copy(outward) as chunks, into.copy(inward) as sink:
+                for chunk in chunks:
+                    sink.write(chunk)
+            return into.rowcount
+
+    def delete_young(self, relation: Relation, blocks: Blocks) -> int:
+        """Delete what is there now and not in the newest mark."""
+        statement = sql.SQL(
+            "delete from only {table} where ctid = any (array(select l.at from ({live}) l where not exists ("
+            "select from {side} s where s.mint_at = l.at and s.mint_x = l.x and s.mint_hidden is null)))"
+        )
+        return self.session.execute(self._filled(statement, relation, blocks)).rowcount
+
+    def missing(self, relation: Relation, blocks: Blocks) -> list[int]:
+        """The rows of the newest mark that are not there now."""
+        statement = sql.SQL(
+            "select s.mint_n from {side} s where s.mint_hidden is null and {located} and not exists ("
+            "select from ({live}) l where l.at = s.mint_at and l.x = s.mint_x) order by 1"
+        )
+        return [row[0] for row in self.session.execute(self._filled(statement, relation, blocks))]
+
+    def insert(self, relation: Relation, numbers: Sequence[int]) -> None:
+        """Put rows of the newest mark back, in this order, and remember where they lie now."""
+        form = self.shapes[relation.oid]
+        if not form.written:
+            raise CannotRewind(f"rows without a column that can be written are missing from {relation.label}")
+        self.session.execute(
+            sql.SQL(
+                "with back as (insert into {table} ({names}) overriding system value select {values}"
+                " from unnest(%s::int8[]) with ordinality u (n, o) join {side} s on s.mint_n = u.n order by u.o"
+                " returning ctid),"
+                " placed as (select ctid as at, row_number() over () as o from back)"
+                " update {side} s set mint_at = p.at, mint_x = pg_current_xact_id()::xid"
+                " from unnest(%s::int8[]) with ordinality u (n, o) join placed p on p.o = u.o where s.mint_n = u.n"
+            ).format(
+                table=relation.identifier,
+                names=_names(form.written),
+                values=_names(form.written, "s"),
+                side=self._side(relation),
+            ),
+            (list(numbers), list(numbers)),
+        )
+        self._check_generated(relation, numbers)
+
+    def _check_generated(self, relation: Relation, numbers: Sequence[int]) -> None:
+        # A function that is falsely declared immutable gives another value now.
+        for name in self.shapes[relation.oid].generated:
+            differs = self.session.execute(
+                sql.SQL(
+                    "select from {table} t join {side} s on t.ctid = s.mint_at where s.mint_n = any (%s)"
+                    " and t.{name}::text is distinct from s.{name}::text limit 1"
+                ).format(table=relation.identifier, side=self._side(relation), name=sql.Identifier(name)),
+                (list(numbers),),
+            )
+            if differs.rowcount:
+                raise CannotRewind(f"generated column {name!r} of {relation.label} is computed differently now")
+
+    def in_place(self, relation: Relation) -> list[int]:
+        """The newest mark's rows as they lie in the table."""
+        return self._numbers(relation, sql.SQL("where mint_hidden is null order by mint_at"))
+
+    def count(self, relation: Relation) -> int:
+        """How many of the newest mark's rows are held."""
+        return len(self._numbers(relation, sql.SQL("where mint_hidden is null")))
+
+    def _numbers(self, relation: Relation, rest: sql.Composable) -> list[int]:
+        found = self.session.execute(sql.SQL("select mint_n from {} ").format(self._side(relation)) + rest)
+        return [row[0] for row in found]
+
+    def take(self, relation: Relation, blocks: Blocks, level: int) -> Delta | None:
+        """Make what lies in `blocks` the state of mark `level`; None where it is the state of the mark below."""
+        side, columns = self._side(relation), self.shapes[relation.oid].columns
+        hidden = self.session.execute(
+            self._filled(
+                sql.SQL(
+                    "update {side} s set mint_hidden = %s where s.mint_hidden is null and {located} and not exists ("
+                    "select from ({live}) l where l.at = s.mint_at and l.x = s.mint_x)"
+                    " returning mint_n, mint_home::text"
+                ),
+                relation,
+                blocks,
+            ),
+            (level,),
+        ).fetchall()
+        born = self.session.execute(
+            sql.SQL(
+                "insert into {side} select %s + row_number() over (order by at), %s, null, at, x, null {columns}"
+                " from ({live}) l where not exists (select from {side} s"
+                " where s.mint_at = l.at and s.mint_x = l.x and s.mint_hidden is null)"
+            ).format(
+                side=side,
+                columns=_more(columns),
+                live=live(relation, blocks, _names(columns, "t") if columns else None),
+            ),
+            (self.next_born, level),
+        ).rowcount
+        self.next_born += born
+        if not born and not hidden:
+            return None
+        return self._delta(relation, level, born, hidden)
+
+    def _delta(self, relation: Relation, level: int, born: int, hidden: list[tuple[int, str | None]]) -> Delta:
+        rows = sql.SQL("copy (select mint_n {} from {} where mint_born = {} order by mint_n) to stdout (format binary)")
+        form = self.shapes[relation.oid]
+        with self.session.cursor() as cursor:
+            query = rows.format(_more(form.columns), self._side(relation), sql.Literal(level))
+            with cursor.copy(query) as chunks:
+                data = b"".join(bytes(chunk) for chunk in chunks)
+        between = tuple(number for number, home in hidden if home is None)
+        return Delta(relation.label, data, born, between, tuple(home for _, home in hidden if home is not None))
+
+    def forget(self, relation: Relation, level: int) -> Blocks:
+        """Drop mark `level`; returns the blocks in which the mark below differs from what may lie there."""
+        side = self._side(relation)
+        rows = self.session.execute(
+            sql.SQL(
+                "with gone as (delete from {side} where mint_born = %s returning mint_at),"
+                " back as (update {side} set mint_hidden = null where mint_hidden = %s and mint_born <> %s"
+                " returning mint_at)"
+                " select distinct (mint_at::text::point)[0]::int8 from (table gone union all table back) r"
+                " where mint_at is not null"
+            ).format(side=side),
+            (level, level, level),
+        )
+        return frozenset(row[0] for row in rows)
+
+    def replay(self, relation: Relation, level: int, delta: Delta) -> None:
+        """Learn, on a fresh clone, what mark `level` changed; the rows themselves are still to be put there."""
+        side = self._side(relation)
+        self.session.execute(
+            sql.SQL(
+                "update {} set mint_hidden = %s where mint_home = any (%s::tid[]) or mint_n = any (%s::int8[])"
+            ).format(side),
+            (level, list(delta.hidden_home), list(delta.hidden_born)),
+        )
+        columns = sql.SQL("mint_n") + _more(self.shapes[relation.oid].columns)
+        with self.session.cursor() as cursor:
+            self.session.execute(sql.SQL("alter table {} alter mint_born set default {}").format(side, level))
+            with cursor.copy(sql.SQL("copy {} ({}) from stdin (format binary)").format(side, columns)) as sink:
+                sink.write(delta.born)
+
+    def _filled(self, statement: sql.SQL, relation: Relation, blocks: Blocks) -> sql.Composed:
+        return statement.format(
+            table=relation.identifier,
+            side=self._side(relation),
+            live=live(relation, blocks),
+            located=located("mint_at", blocks),
+        )
+
+    def _side(self, relation: Relation) -> sql.Identifier:
+        return sql.Identifier("pg_temp", f"mint_{self.floor}_{relation.oid}")
+
+
+def own_xid(session: Session) -> str:
+    """The number of the transaction that is going on, as WAL records carry it."""
+    row = session.execute("select pg_current_xact_id()::xid::text").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def _names(columns: Sequence[str], table: str | None = None) -> sql.Composed:
+    path = (table,) if table else ()
+    return sql.SQL(", ").join(sql.Identifier(*path, name) for name in columns)
+
+
+def _more(columns: Sequence[str]) -> sql.Composable:
+    return sql.SQL(", ") + _names(columns) if columns else sql.SQL("")

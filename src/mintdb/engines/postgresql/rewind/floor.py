@@ -1,0 +1,41 @@
+"""Know a state that has a template of its own: the base, or a mark with DDL. Marks with rows only stand on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mintdb.engines.postgresql.rewind.catalogs import CatalogMark, Surroundings, catalogs, surroundings
+from mintdb.engines.postgresql.rewind.copies import SideCopies, own_xid
+from mintdb.engines.postgresql.rewind.relations import TABLE, Relation, survey
+from mintdb.engines.postgresql.rewind.session import Session
+
+
+@dataclass
+class Floor:
+    """Relations, catalogs and side copies of one floor on one session."""
+
+    level: int
+    relations: dict[int, Relation]
+    copies: SideCopies
+    catalogs: CatalogMark
+    around: Surroundings
+
+    def named(self, label: str) -> Relation:
+        """The relation of that name; oids may be others in another clone."""
+        return next(relation for relation in self.relations.values() if relation.label == label)
+
+
+def lay(session: Session, reference: Callable[[], Session] | None, level: int, temporary: set[str]) -> Floor:
+    """Take the clone as it is now for a floor. `temporary` are transactions of ours that wrote to its catalogs."""
+    with session.transaction():
+        relations = survey(session)
+        temporary.add(own_xid(session))
+    copies = SideCopies(session, level, reference, temporary_xids=temporary)
+    mark = CatalogMark(session, reference)
+    if reference is None:  # nothing to fetch from later: hold everything now
+        for relation in relations.values():
+            if relation.kind == TABLE and not relation.empty:
+                copies.cover(relation, None)
+        mark.hold(catalogs(relations.values()))
+    return Floor(level, relations, copies, mark, surroundings(session))

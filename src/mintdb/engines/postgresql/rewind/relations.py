@@ -1,0 +1,167 @@
+"""Know every relation of a clone as it is at its mark: file, emptiness, sequence values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import LiteralString
+
+from psycopg import sql
+
+from mintdb.engines.postgresql.rewind.session import Session
+
+CATALOG, TABLE, SEQUENCE, MATVIEW = "c", "r", "S", "m"
+FIRST_USER_OID = 16384  # FirstNormalObjectId
+
+# pg_statistic and pg_statistic_ext_data (oids 2619, 3429) are hints for the planner, not content.
+MAP: LiteralString = """
+create temp table if not exists mint_rel (
+  rel oid primary key, space oid not null, file oid not null, kind "char" not null, schema name, bare name, name text,
+  unlogged boolean not null, hooked boolean not null, empty boolean not null, foreign_am boolean not null,
+  cache int8, last int8, called boolean
+);
+create index if not exists mint_rel_file on pg_temp.mint_rel (file, space);
+create index if not exists mint_rel_unlogged on pg_temp.mint_rel (rel) where unlogged;
+"""
+
+# ALWAYS and REPLICA triggers and rules fire in replica role too.
+FILL: LiteralString = """
+delete from pg_temp.mint_rel;
+insert into pg_temp.mint_rel
+select c.oid, coalesce(nullif(c.reltablespace, 0), d.dattablespace), pg_relation_filenode(c.oid),
+       case when c.oid < 16384 then 'c' else c.relkind end, n.nspname, c.relname,
+       format('%I.%I', n.nspname, c.relname), c.relpersistence = 'u',
+       c.oid >= 16384 and (
+         exists (select from pg_trigger t where t.tgrelid = c.oid and t.tgenabled in ('A', 'R'))
+         or exists (select from pg_rewrite r where r.ev_class = c.oid and r.ev_enabled in ('A', 'R'))),
+       true, c.relkind <> 'S' and c.relam <> 2, s.seqcache
+  from pg_class c
+  join pg_namespace n on n.oid = c.relnamespace
+  join pg_database d on d.datname = current_database()
+  left join pg_sequence s on s.seqrelid = c.oid
+ where c.relkind in ('r', 'm', 'S') and c.relpersistence <> 't' and not c.relisshared and c.oid not in (2619, 3429);
+do $$
+declare k record; filled boolean; v record;
+begin
+  for k in select rel, name from pg_temp.mint_rel where kind = 'r' and pg_relation_size(rel) > 0 loop
+    execute format('select exists (select from only %s)', k.name) into filled;
+    if filled then update pg_temp.mint_rel set empty = false where rel = k.rel; end if;
+  end loop;
+  for k in select rel, name from pg_temp.mint_rel where kind = 'S' loop
+    execute format('select last_value, is_called, log_cnt from %s', k.name) into v;
+    -- nextval writes no WAL while log_cnt > 0: a used sequence would look clean. setval makes it 0.
+    if v.log_cnt <> 0 then perform setval(k.rel::regclass, v.last_value, v.is_called); end if;
+    update pg_temp.mint_rel set last = v.last_value, called = v.is_called where rel = k.rel;
+  end loop;
+end $$;
+"""
+
+
+@dataclass(frozen=True)
+class SequenceValue:
+    """Where a sequence stands."""
+
+    last: int
+    called: bool
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table, sequence, materialized view or catalog, by oid and by name."""
+
+    oid: int
+    kind: str
+    schema: str
+    name: str
+    unlogged: bool
+    hooked: bool  # a trigger or rule fires whatever the replication role
+    empty: bool  # at the floor, not at the newest mark
+    foreign_am: bool  # not kept by the heap access method
+    cache: int | None
+    value: SequenceValue | None
+
+    @property
+    def label(self) -> str:
+        """The name in messages."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The name in SQL."""
+        return sql.Identifier(self.schema, self.name)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The columns of a table: what is stored, and what of it is computed."""
+
+    columns: tuple[str, ...]  # all stored ones
+    generated: tuple[str, ...]
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The columns that an insert may name."""
+        return tuple(name for name in self.columns if name not in self.generated)
+
+
+def survey(session: Session) -> dict[int, Relation]:
+    """Fill the session's map of relations from the clone as it is, every sequence's next use made visible."""
+    session.execute(MAP)
+    session.execute(FILL)
+    rows = session.execute(
+        "select rel, kind, schema, bare, unlogged, hooked, empty, foreign_am, cache, last, called from pg_temp.mint_rel"
+    )
+    return {row[0]: _relation(*row) for row in rows}
+
+
+def _relation(
+    oid: int,
+    kind: bytes | str,
+    schema: str,
+    name: str,
+    unlogged: bool,
+    hooked: bool,
+    empty: bool,
+    foreign_am: bool,
+    cache: int | None,
+    last: int | None,
+    called: bool | None,
+) -> Relation:
+    value = None if last is None or called is None else SequenceValue(last, called)
+    letter = kind.decode() if isinstance(kind, bytes) else kind
+    return Relation(oid, letter, schema, name, unlogged, hooked, empty, foreign_am, cache, value)
+
+
+def shape(session: Session, relation: Relation) -> Shape:
+    """The stored columns of a table; virtual generated ones hold nothing."""
+    rows = session.execute(
+        "select attname, attgenerated <> '' from pg_attribute"
+        " where attrelid = %s and attnum > 0 and not attisdropped and attgenerated <> 'v' order by attnum",
+        (relation.oid,),
+    ).fetchall()
+    return Shape(tuple(row[0] for row in rows), tuple(row[0] for row in rows if row[1]))
+
+
+def refiled(session: Session) -> list[int]:
+    """Relations whose file is another one than the map says (TRUNCATE, VACUUM FULL, rewrites); the map is corrected.
+
+    A relation that is gone has no file: that is for the comparison of catalogs to find.
+    """
+    rows = session.execute(
+        "update pg_temp.mint_rel m set file = pg_relation_filenode(m.rel)"
+        " where pg_relation_filenode(m.rel) <> m.file returning rel"
+    )
+    return [row[0] for row in rows]
+
+
+def read_sequence(session: Session, relation: Relation) -> tuple[SequenceValue, int]:
+    """Where a sequence stands, and its log_cnt."""
+    row = session.execute(
+        sql.SQL("select last_value, is_called, log_cnt from {}").format(relation.identifier)
+    ).fetchone()
+    assert row is not None
+    return SequenceValue(row[0], row[1]), row[2]
+
+
+def set_sequence(session: Session, relation: Relation, value: SequenceValue) -> None:
+    """Put a sequence where it stood; setval also makes its next use visible in the WAL."""
+    session.execute("select setval(%s::oid::regclass, %s, %s)", (relation.oid, value.last, value.called))

