@@ -34,7 +34,7 @@ def read(item: pytest.Item, settings: Settings) -> Request:
     found = item.get_closest_marker("mintdb")
     if found is None:
         return Request()
-    named = dict(zip(ARGUMENTS, found.args, strict=False)) | found.kwargs
+    named = dict(zip(ARGUMENTS, found.args, strict=False)) | dict(found.kwargs)
     for argument in [*found.kwargs, *map(repr, found.args[len(ARGUMENTS) :])]:
         if argument not in ARGUMENTS:
             close = difflib.get_close_matches(argument, ARGUMENTS, n=1)

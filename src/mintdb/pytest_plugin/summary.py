@@ -11,6 +11,7 @@ import pytest
 
 from mintdb.contract import Restored, Session, Way
 
+REASONS_SHOWN = 5
 WORDS = {
     Way.UNTOUCHED: "wrote nothing",
     Way.REWIND: "rewound",
@@ -26,6 +27,7 @@ class Summary:
 
     ways: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)  # of swaps
     worst: tuple[float, str] = (0.0, "")
     ended: list[tuple[str, Session]] = field(default_factory=list)
     left_behind: list[Session] = field(default_factory=list)
@@ -35,6 +37,8 @@ class Summary:
         if restored is None:
             return
         self.ways[restored.way] += 1
+        if restored.reason:
+            self.reasons[restored.reason] += 1
         self.seconds.append(restored.seconds)
         self.worst = max(self.worst, (restored.seconds, test))
         self.ended += [(test, session) for session in restored.ended]
@@ -44,6 +48,7 @@ class Summary:
         return {
             "ways": dict(self.ways),
             "seconds": self.seconds,
+            "reasons": dict(self.reasons),
             "worst": list(self.worst),
             "ended": [[test, asdict(session)] for test, session in self.ended],
             "left_behind": [asdict(session) for session in self.left_behind],
@@ -53,6 +58,7 @@ class Summary:
         """Add what a worker has sent."""
         self.ways.update(plain["ways"])
         self.seconds += plain["seconds"]
+        self.reasons.update(plain["reasons"])
         self.worst = max(self.worst, (plain["worst"][0], plain["worst"][1]))
         self.ended += [(test, Session(**session)) for test, session in plain["ended"]]
         self.left_behind += [Session(**session) for session in plain["left_behind"]]
@@ -65,6 +71,8 @@ class Summary:
         line = f"mintdb: {len(self.seconds)} put back: {counts}; median {median(self.seconds) * 1000:.1f} ms"
         worst, test = self.worst
         reporter.write_line(f"{line}, worst {worst * 1000:.0f} ms" + (f" ({test})" if test else ""))
+        for reason, times in self.reasons.most_common(REASONS_SHOWN):
+            reporter.write_line(f"mintdb: swapped {times} x because {reason}")
         for test, session in self.ended:
             reporter.write_line(f"mintdb: {test or 'a lease'} left {describe(session)}")
         for session in self.left_behind:

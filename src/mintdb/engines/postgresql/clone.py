@@ -11,12 +11,14 @@ from mintdb.address import Address
 from mintdb.contract import Restored, Session, Way
 from mintdb.core.names import DatabaseName, Role, new_token
 from mintdb.engines.postgresql import databases, sessions, warm
+from mintdb.engines.postgresql.floors import Floors
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
+from mintdb.engines.postgresql.rewind import CannotRewind, PutBack, Rewinder, Trail
 
 if TYPE_CHECKING:
     import psycopg
 
-WARM = 1  # clones that the keeper holds ready for each template in use
+GOODBYE = 0.1  # seconds; a session that its client has closed is gone from the server in 1 to 5 ms
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,14 @@ class PostgresClone:
 
     def __init__(self, stay: Stay, template: str, name: str) -> None:
         self._stay = stay
-        self._template = template
         self._name = name
+        self._floors = Floors(stay.maintenance, template, name)
         self._older: set[int] = set()  # backends that were there before the test
         self._work: psycopg.Connection[Any] | None = None  # our own session on the clone
+        self._rewinder: Rewinder | None = None
+        self._only_swaps: str | None = None  # why this clone is never rewound
         self._copy()
+        self._take_bearings()
 
     @property
     def address(self) -> Address:
@@ -48,57 +53,136 @@ class PostgresClone:
     def restore(self, *, settle: float) -> Restored:
         """Put it back to its newest mark, ending what is in the way after `settle` seconds. Never raises for a leak."""
         started = time.perf_counter()
-        present, in_the_way = sessions.wait_until_quiet(
-            self._stay.maintenance, self._name, settle=settle, older=self._older, but=self._own_backends()
-        )
-        sessions.end(self._stay.maintenance, self._name, in_the_way)
-        ended = in_the_way + self._swap()
+        present, ended = self._quieten(settle)
+        try:
+            put = self._put_back()
+            way = Way.UNTOUCHED if put.trail is Trail.UNTOUCHED else Way.REWIND
+            reason, tables = None, put.tables
+        except CannotRewind as obstacle:
+            way, reason, tables = Way.SWAP, obstacle.reason, ()
+            ended = ended + self._swap()
         gone = {s.backend_pid for s in ended}
         self._older = {s.backend_pid for s in present} - gone
-        return Restored(Way.SWAP, time.perf_counter() - started, reason=None, ended=ended)
+        return Restored(way, time.perf_counter() - started, reason=reason, ended=ended, tables=tables)
+
+    def push_mark(self) -> None:
+        """See contract.Clone."""
+        self._older = {s.backend_pid for s in self.sessions()}
+        schema_changed = self._rewinder is None or self._rewinder.push_mark().ddl
+        if schema_changed:
+            self._push_floor()
+        else:
+            self._floors.push_rows()
+
+    def pop_mark(self) -> None:
+        """See contract.Clone."""
+        if self._rewinder is not None:
+            self._rewinder.pop_mark()
+        self._floors.pop()
+
+    def wrote(self) -> bool:
+        """See contract.Clone. Where only swaps are possible nobody can tell, so it may have been."""
+        return self._rewinder is None or self._rewinder.wrote()
 
     def sessions(self) -> Sequence[Session]:
-        """Who is connected now, mintdb's own sessions left out."""
+        """See contract.Clone."""
         return sessions.list_sessions(self._stay.maintenance, self._name, but=self._own_backends())
 
     def drop(self) -> Sequence[Session]:
-        """Drop the database, whoever is connected; returns the sessions that this ended."""
-        self._close_work()
-        self._stay.let_go(self._name)
-        ended = self.sessions()
+        """See contract.Clone."""
+        ended = self._vacate()
         databases.drop(self._stay.maintenance, self._name)
+        self._floors.drop_all()
         return ended
+
+    # putting back
+
+    def _quieten(self, settle: float) -> tuple[list[Session], list[Session]]:
+        """Who is connected, and who of them was ended because it was in the way."""
+        maintenance = self._stay.maintenance
+        present, in_the_way = sessions.wait_until_quiet(
+            maintenance, self._name, settle=settle, older=self._older, but=self._own_backends()
+        )
+        sessions.end(maintenance, self._name, in_the_way)
+        if maintenance.rows("select from pg_prepared_xacts where database = %s limit 1", self._name):
+            databases.roll_back_prepared(maintenance, self._name)
+        return present, in_the_way
+
+    def _put_back(self) -> PutBack:
+        if self._rewinder is None:
+            raise CannotRewind(self._only_swaps or "this clone cannot be rewound")
+        try:
+            return self._rewinder.put_back()
+        except CannotRewind as obstacle:
+            if not obstacle.transient:
+                raise
+            return self._rewinder.put_back()
 
     def _swap(self) -> list[Session]:
         """Trash the database and give its name to a fresh clone; returns the sessions that had to be ended."""
-        self._close_work()
-        self._stay.let_go(self._name)
-        ended = list(self.sessions())
-        sessions.end(self._stay.maintenance, self._name, ended)
+        ended = self._vacate()
         trash = str(DatabaseName(Role.TRASH, worker=new_token()))
         databases.rename(self._stay.maintenance, self._name, trash, owner="")
         self._copy()
+        self._move()
         return ended
 
-    def _copy(self) -> None:
-        maintenance = self._stay.maintenance
-        notes = databases.read_notes(maintenance, self._template)
-        if not warm.claim(maintenance, self._template, self._name, owner=self._stay.owner):
-            strategy = str(notes["strategy"]) if notes.get("strategy") else None
-            databases.create(
-                maintenance, self._name, template=self._template, strategy=strategy, owner=self._stay.owner
-            )
-        databases.note(maintenance, self._template, warm=WARM)
-        maintenance.run("notify mintdb_keeper")
+    def _vacate(self) -> list[Session]:
+        """Make the database one without sessions: a rename or a copy would wait 5 s for the last of them and fail.
 
-    def _own_backends(self) -> list[int]:
-        return [self._work.info.backend_pid] if self._work and not self._work.closed else []
+        Returns the sessions that had to be ended: those of ours, and of pools that let go, end by themselves.
+        """
+        own = self._own_backends()
+        self._close_work()
+        self._stay.let_go(self._name)
+        left = sessions.wait_until_gone(self._stay.maintenance, self._name, seconds=GOODBYE)
+        sessions.end(self._stay.maintenance, self._name, left)
+        return [s for s in left if s.backend_pid not in own]
+
+    def _copy(self) -> None:
+        """Make the database anew, as the newest floor has it."""
+        warm.take(self._stay.maintenance, self._floors.newest, self._name, owner=self._stay.owner)
+
+    # marks
+
+    def _push_floor(self) -> None:
+        """A mark with DDL: only a template of its own can be swapped to."""
+        maintenance, own = self._stay.maintenance, self._own_backends()
+        self._stay.let_go(self._name)
+        if sessions.wait_until_gone(maintenance, self._name, seconds=GOODBYE, but=own):
+            self._floors.push_dumped(self._stay.own_address)
+            return
+        self._close_work()
+        sessions.wait_until_gone(maintenance, self._name, seconds=GOODBYE)
+        self._floors.push_copied()
+        self._move()
+
+    # our own session
+
+    def _take_bearings(self) -> None:
+        try:
+            self._rewinder = Rewinder(self._open_work(), reference=self._open_reference)
+        except CannotRewind as obstacle:
+            self._only_swaps = obstacle.reason
+            self._close_work()
+
+    def _move(self) -> None:
+        if self._rewinder is not None:
+            self._rewinder.move_to(self._open_work(), reference=self._open_reference)
 
     def _open_work(self) -> psycopg.Connection[Any]:
         self._work = connect(self._stay.own_address(self._name))
         return self._work
 
+    def _open_reference(self) -> psycopg.Connection[Any]:
+        return connect(self._stay.own_address(self._floors.reference()))
+
     def _close_work(self) -> None:
-        if self._work:
+        if self._rewinder is not None:
+            self._rewinder.close()
+        elif self._work is not None:
             self._work.close()
         self._work = None
+
+    def _own_backends(self) -> list[int]:
+        return [self._work.info.backend_pid] if self._work and not self._work.closed else []

@@ -159,3 +159,12 @@ worker {worker} cannot have the fixed database name on {url}: all workers would 
   1. run without -n
   2. or take `name` out of the settings: each worker then has a database of its own
   3. or take `url` out: each worker then has an embedded server of its own"""
+
+
+class DumpFailed(TemplateError):
+    """A database could not be copied through pg_dump. Facts: program, database, said."""
+
+    text = """\
+{program} failed on {database}
+  it said    {said}
+  1. close the connection that a fixture keeps open: without it no dump is needed"""

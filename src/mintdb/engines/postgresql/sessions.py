@@ -61,6 +61,16 @@ def _is_stuck(session: Session) -> bool:
     return in_transaction and (session.seconds_in_state or 0) >= STUCK_AFTER
 
 
+def wait_until_gone(
+    maintenance: Maintenance, database: str, *, seconds: float, but: Collection[int] = ()
+) -> list[Session]:
+    """Wait for sessions that are being closed to be gone; returns those that are still there after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while (left := list_sessions(maintenance, database, but=but)) and time.monotonic() < deadline:
+        time.sleep(POLL)
+    return left
+
+
 def end(maintenance: Maintenance, database: str, sessions: Sequence[Session]) -> list[Session]:
     """End sessions and wait until they are gone; returns those that would not go, or are not ours to end."""
     pids = [s.backend_pid for s in sessions]

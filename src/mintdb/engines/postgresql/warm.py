@@ -6,6 +6,7 @@ from mintdb.core.names import DatabaseName, Role, find_role, new_token
 from mintdb.engines.postgresql import databases
 from mintdb.engines.postgresql.maintenance import Maintenance
 
+WARM = 1  # clones that the keeper holds ready for each template in use
 CLAIM_TRIES = 3  # two processes may reach for the same warm clone; the slower tries the next
 
 
@@ -30,6 +31,17 @@ def make(maintenance: Maintenance, template: str) -> str:
     name = str(DatabaseName(Role.WARM, parsed.project, parsed.fingerprint, worker=new_token()))
     databases.create(maintenance, name, template=template, strategy=str(strategy) if strategy else None)
     return name
+
+
+def take(maintenance: Maintenance, template: str, name: str, *, owner: str) -> None:
+    """Make `name` a clone of `template`: a warm one if there is one, and the keeper is asked for the next."""
+    if not claim(maintenance, template, name, owner=owner):
+        strategy = databases.read_notes(maintenance, template).get("strategy")
+        databases.create(
+            maintenance, name, template=template, strategy=str(strategy) if strategy else None, owner=owner
+        )
+    databases.note(maintenance, template, warm=WARM)
+    maintenance.run("notify mintdb_keeper")
 
 
 def claim(maintenance: Maintenance, template: str, name: str, *, owner: str) -> bool:

@@ -1,0 +1,44 @@
+"""Copy a database that somebody is connected to, through pg_dump: slow, and exact in what SQL can see."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+from mintdb.address import Address
+from mintdb.engines.postgresql.binaries import find_binaries
+from mintdb.engines.postgresql.errors import DumpFailed
+
+DUMP_TIMEOUT = 600.0  # seconds; a schema of 50 tables takes 0.3
+
+
+def copy(source: Address, target: Address) -> None:
+    """Dump `source` and restore it into the empty database `target`. Raises DumpFailed with what the programs said."""
+    binaries = find_binaries()
+    dump: list[str | Path] = [binaries.program("pg_dump"), "--dbname", _dsn(source)]
+    load: list[str | Path] = [binaries.program("psql"), "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1"]
+    load += ["--dbname", _dsn(target)]
+    dumped = _run(dump, source, None)
+    _run(load, target, dumped)
+
+
+def _run(argv: list[str | Path], address: Address, content: bytes | None) -> bytes:
+    run = subprocess.run(
+        argv,
+        input=content,
+        capture_output=True,
+        timeout=DUMP_TIMEOUT,
+        check=False,
+        env={**os.environ, "PGPASSWORD": address.password, "PGCLIENTENCODING": "UTF8"},
+    )
+    if run.returncode:
+        said = run.stderr.decode(errors="replace").strip()
+        raise DumpFailed(program=Path(argv[0]).name, database=address.database, said=said)
+    return run.stdout
+
+
+def _dsn(address: Address) -> str:
+    """The address without its password, which other users could read in a list of processes."""
+    return replace(address, password="").url
