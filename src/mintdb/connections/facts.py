@@ -112,6 +112,7 @@ class Entry:
     opened: float  # seconds, monotonic
     opened_at: float  # seconds since the epoch
     thread: str
+    thread_ident: int | None
     thread_ref: weakref.ref[threading.Thread]
     task: str | None
     loop_ref: weakref.ref[asyncio.AbstractEventLoop] | None

@@ -82,6 +82,7 @@ class Ledger:
             time.monotonic(),
             time.time(),
             thread.name,
+            thread.ident,
             weakref.ref(thread),
             task,
             loop,

@@ -1,0 +1,131 @@
+"""No more than so many connections at once: an opener waits a stated time, then is told who holds them, and where."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from mintdb.connections import gate
+from mintdb.connections.errors import ConnectionBudgetExceeded
+from mintdb.connections.facts import Entry
+from mintdb.connections.ledger import ledger
+from mintdb.connections.pools import pools
+
+POLL = 0.01  # seconds: closing is seen soon, and waiting costs nothing measurable
+
+
+@dataclass
+class Budget:
+    """At most `limit` connections of this process to the databases that `counts` says are meant.
+
+    Openers reserve their place before they connect, so that many at once cannot pass the limit together.
+    """
+
+    limit: int
+    timeout: float  # seconds that an opener waits
+    counts: Callable[[str], bool] = lambda database: True
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _reserved: list[float] = field(default_factory=list)  # when; a place is taken up, or its opener has failed
+
+    def wait(self, database: Callable[[], str]) -> None:
+        """Take a place for a blocking opener. Raises ConnectionBudgetExceeded after `timeout` seconds."""
+        for pause in self._pauses(database):
+            time.sleep(pause)
+
+    async def wait_async(self, database: Callable[[], str]) -> None:
+        """The same on an event loop, which goes on meanwhile: whoever holds a connection may be running there."""
+        for pause in self._pauses(database):
+            await asyncio.sleep(pause)
+
+    def _pauses(self, database: Callable[[], str]) -> Iterator[float]:
+        if not self.counts(database()):
+            return
+        deadline = time.monotonic() + self.timeout
+        if self._take():
+            return
+        self._make_room()
+        while not self._take():
+            if time.monotonic() >= deadline:
+                raise self._exceeded()
+            yield POLL
+            ledger.take_stock()
+
+    def _take(self) -> bool:
+        with self._lock:
+            # A reservation ends when its connection is in the ledger, which is some milliseconds later; one whose
+            # opener failed is forgotten after the time that anybody would wait for it.
+            now, newest = time.monotonic(), [entry.opened for entry in self._held()]
+            waiting = [when for when in self._reserved if now - when < CONNECTING and not _used(when, newest)]
+            if len(newest) + len(waiting) >= self.limit:
+                return False
+            self._reserved = [*waiting, now]
+            return True
+
+    def _held(self) -> list[Entry]:
+        return [entry for entry in ledger.open_entries() if self.counts(entry.database)]
+
+    def _make_room(self) -> None:
+        """What nobody needs: garbage that is not collected yet (a dead thread's connections), idle ones of pools."""
+        gc.collect()
+        ledger.take_stock()
+        if len(self._held()) >= self.limit:
+            pools.visit_idle(lambda entry: not self.counts(entry.database))
+
+    def _exceeded(self) -> ConnectionBudgetExceeded:
+        held = self._held()
+        return ConnectionBudgetExceeded(
+            held=len(held), limit=self.limit, timeout=self.timeout, holders=holders(held, time.monotonic())
+        )
+
+
+CONNECTING = 1.0  # seconds
+
+
+def _used(when: float, opened: list[float]) -> bool:
+    """Whether a connection that was opened since takes up the reservation; each takes up one."""
+    for moment in opened:
+        if moment >= when:
+            opened.remove(moment)
+            opened.append(0.0)
+            return True
+    return False
+
+
+@contextmanager
+def limited(budget: Budget) -> Iterator[Budget]:
+    """Hold every opener of the process to a budget."""
+    before, gate.keeper = gate.keeper, budget
+    try:
+        yield budget
+    finally:
+        gate.keeper = before
+
+
+def holders(held: list[Entry], now: float) -> str:
+    """Who holds connections: a line for each line of source, the most frequent first."""
+    by_place: dict[str, list[Entry]] = defaultdict(list)
+    for entry in held:
+        by_place[_place(entry)].append(entry)
+    groups = sorted(by_place.items(), key=lambda group: len(group[1]), reverse=True)
+    return "\n".join(f"  {len(entries):3} × {place}{_by(entries)}, {_age(entries, now)}" for place, entries in groups)
+
+
+def _place(entry: Entry) -> str:
+    site = entry.site or (entry.owner.site if entry.owner else None)
+    return str(site) if site else f"{entry.driver.name}, opened before it could be seen"
+
+
+def _by(entries: list[Entry]) -> str:
+    threads = {entry.thread for entry in entries}
+    return f', thread "{threads.pop()}"' if len(threads) == 1 else f", {len(threads)} threads"
+
+
+def _age(entries: list[Entry], now: float) -> str:
+    oldest = max(now - entry.opened for entry in entries)
+    return f"open for {'up to ' if len(entries) > 1 else ''}{oldest:.1f} s"

@@ -1,0 +1,55 @@
+"""End connections from outside, whatever thread or event loop they belong to, without ever calling a busy one's close().
+
+close() on a psycopg connection that another thread uses is a crash of the interpreter, and psycopg2's waits for the query.
+A shut socket and a terminated backend end both: the owner gets the driver's ordinary error.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from mintdb.connections.facts import Entry
+from mintdb.connections.ledger import ledger
+
+Terminate = Callable[[int], object]
+"""What ends one backend on the server, by its pid."""
+
+
+def end(entries: Iterable[Entry], terminate: Terminate) -> list[Entry]:
+    """End open connections; returns those that were ended, for a report to name. Idle or busy, used or forgotten."""
+    ended = []
+    for entry in entries:
+        connection = entry.connection()
+        if not entry.is_open or (connection is not None and entry.driver.is_closed(connection)):
+            continue
+        if connection is not None:
+            shut(entry, connection)
+        if entry.backend_pid is not None:
+            terminate(entry.backend_pid)  # a busy backend does not look at its socket
+        if connection is not None and entry.driver.is_async(connection):
+            _finish_async(entry, connection)
+        ended.append(entry)
+    return ended
+
+
+def shut(entry: Entry, connection: object) -> None:
+    """Shut a connection's socket for both sides. The descriptor stays the driver's to close."""
+    with suppress(OSError, AttributeError):  # it may be closing at this moment
+        descriptor = entry.driver.find_fileno(connection)
+        if descriptor is not None and descriptor >= 0:
+            with socket.socket(fileno=os.dup(descriptor)) as duplicate:
+                duplicate.shutdown(socket.SHUT_RDWR)
+
+
+def _finish_async(entry: Entry, connection: object) -> None:
+    """Let an event loop know; a loop that runs in another thread is only ever called in its own."""
+    loop = entry.loop
+    with suppress(RuntimeError):  # the loop is closed meanwhile
+        if loop is not None and loop.is_running():
+            loop.call_soon_threadsafe(entry.driver.finish, connection)
+        else:
+            entry.driver.finish(connection)
+            ledger.closed(connection)

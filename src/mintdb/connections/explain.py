@@ -1,0 +1,217 @@
+"""The report that a person gets: pure text from facts. A line that is not known is left out, never guessed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mintdb.connections.stack import Site
+from mintdb.connections.verdict import Kind, Verdict
+
+GROUPS_SHOWN = 10  # for each test: what a person reads before scrolling on
+BACKENDS_SHOWN = 5
+QUERY_SHOWN = 160  # characters: two lines of a terminal
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One connection that somebody has to hear of. None: not known."""
+
+    kind: Kind
+    reason: str = ""
+    backend_pid: int | None = None
+    state: str | None = None
+    seconds: float | None = None  # in its transaction, else in its state
+    database: str | None = None
+    driver: str | None = None
+    opened: Site | None = None
+    thread: str | None = None
+    thread_is_alive: bool = False
+    task: str | None = None
+    fixture: str | None = None
+    scope: str | None = None  # of that fixture, if it is wider than a test: then the fixture is guilty
+    owner: str | None = None  # the kind of pool
+    owner_opened: Site | None = None
+    alias: str | None = None
+    query: str | None = None
+    process: int | None = None
+    command_line: str | None = None
+
+
+def find(verdict: Verdict, *, database: str | None = None) -> Finding:
+    """The facts of a verdict that a report needs."""
+    entry, session = verdict.entry, verdict.session
+    return Finding(
+        kind=verdict.kind,
+        reason=verdict.reason,
+        backend_pid=session.backend_pid if session else entry.backend_pid if entry else None,
+        state=session.state if session else None,
+        seconds=(session.seconds_in_transaction or session.seconds_in_state) if session else None,
+        database=entry.database if entry else database,
+        driver=entry.driver.name if entry else None,
+        opened=entry.site if entry else None,
+        thread=entry.thread if entry else None,
+        thread_is_alive=bool(entry and entry.thread_is_alive),
+        task=entry.task if entry else None,
+        fixture=entry.opening.fixture if entry and entry.opening else None,
+        scope=entry.opening.scope if entry and entry.opening and entry.opening.scope != "function" else None,
+        owner=entry.owner.kind if entry and entry.owner else None,
+        owner_opened=entry.owner.site if entry and entry.owner else None,
+        alias=entry.alias if entry else None,
+        query=session.query if session else None,
+        process=session.process if session else None,
+        command_line=session.command_line if session else None,
+    )
+
+
+def explain(findings: Iterable[Finding], *, test: str) -> str:
+    """One report for one test; empty if there is nothing to say.
+
+    Leaks, abandoned and foreign connections each have a part of their own; connections opened by the same line in the
+    same way are told once, the most frequent first, and at most 10 lines' worth of them in each part.
+    """
+    by_title: dict[str, list[Finding]] = defaultdict(list)
+    for finding in sorted(findings, key=lambda finding: list(Kind).index(finding.kind)):
+        if title := _find_title(finding):
+            by_title[title].append(finding)
+    return "\n".join(_part(title, found, test) for title, found in by_title.items())
+
+
+def _find_title(finding: Finding) -> str | None:
+    if finding.kind is Kind.LEAK and finding.scope and finding.fixture:
+        fixture = f"{finding.scope}-scoped fixture {finding.fixture!r}"
+        return f"LEAK  {fixture} holds {{connections}} in a transaction, found after {{test}}"
+    return _TITLES.get(finding.kind)
+
+
+_TITLES = {
+    Kind.LEAK: "LEAK  {test} left {connections} open",
+    Kind.ABANDONED: "ABANDONED  {test} never closed {connections}, the garbage collector did",
+    Kind.FOREIGN: "FOREIGN  {connections} of other processes on the database of {test}",
+}
+
+
+def _part(title: str, findings: Sequence[Finding], test: str) -> str:
+    groups = _grouped(findings)
+    lines = [title.format(test=test, connections=_count(len(findings)))]
+    for group in groups[:GROUPS_SHOWN]:
+        lines += _group(group)
+    if rest := groups[GROUPS_SHOWN:]:
+        left_out = _count(sum(map(len, rest)))
+        lines.append(f"  … and {left_out} more, opened in {len(rest)} other place{'s' * (len(rest) != 1)}")
+    return "\n".join(lines) + "\n"
+
+
+def _grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
+    groups: dict[object, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        groups[_likeness(finding)].append(finding)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def _likeness(finding: Finding) -> object:
+    """What makes two connections the same story."""
+    return finding.opened, finding.owner, finding.owner_opened, finding.state, finding.driver, finding.command_line
+
+
+def _group(group: Sequence[Finding]) -> list[str]:
+    first = group[0]
+    lines = [_server_line(group), *_opened_lines(group), *_query_line(first)]
+    return [f"  {line}" for line in [*lines, *_steps(first)] if line]
+
+
+def _server_line(group: Sequence[Finding]) -> str:
+    first = group[0]
+    seconds = [finding.seconds for finding in group if finding.seconds is not None]
+    state = first.state or ""
+    if state and seconds:
+        state += f" for {'up to ' * (len(group) > 1)}{max(seconds):.1f} s"
+    where = f"on {first.database}" if first.database else ""
+    return ", ".join(part for part in (_backends(group), " ".join(filter(None, (state, where)))) if part)
+
+
+def _backends(group: Sequence[Finding]) -> str:
+    pids = [str(finding.backend_pid) for finding in group if finding.backend_pid is not None]
+    if len(group) == 1:
+        return f"backend {pids[0]}" if pids else ""
+    shown = ", ".join(pids[:BACKENDS_SHOWN]) + ", …" * (len(pids) > BACKENDS_SHOWN)
+    return f"{_count(len(group))} (backends {shown})" if pids else _count(len(group))
+
+
+def _opened_lines(group: Sequence[Finding]) -> list[str]:
+    first = group[0]
+    lines = []
+    if first.opened:
+        lines.append(f"opened   {first.opened}{_by(group)}")
+    if first.fixture and not first.scope:
+        lines.append(f"fixture  {first.fixture}")
+    if first.owner_opened:
+        lines.append(f"pool     {first.owner_opened}, {first.owner}")
+    if first.process is not None:
+        lines.append(f"process  {first.process}" + (f", {first.command_line}" if first.command_line else ""))
+    return lines
+
+
+def _by(group: Sequence[Finding]) -> str:
+    threads = {finding.thread for finding in group} - {None, "MainThread"}
+    if len(threads) > 1:
+        return f", {len(threads)} threads"
+    if threads:
+        return f', thread "{threads.pop()}"'
+    return f', task "{group[0].task}"' if group[0].task else ""
+
+
+def _query_line(finding: Finding) -> list[str]:
+    query = " ".join((finding.query or "").split())
+    if len(query) > QUERY_SHOWN:
+        query = query[: QUERY_SHOWN - 1] + "…"
+    return [f"last ran {query}"] if query else []
+
+
+def _steps(finding: Finding) -> list[str]:
+    steps = list(_remedies(finding))
+    return [f"{number}. {'or ' * (number > 1)}{step}" for number, step in enumerate(steps, 1)]
+
+
+def _remedies(finding: Finding) -> Iterable[str]:
+    if finding.kind is Kind.FOREIGN:
+        return
+    yield _closing(finding)
+    if finding.thread_is_alive and finding.thread not in (None, "MainThread"):
+        yield "stop the thread before the test ends"
+    elif finding.task and finding.kind is Kind.LEAK:
+        yield "cancel the task and wait for it before the test ends"
+
+
+# A pool's connection in a transaction was taken and not given back; an idle one only shows that its pool lives on.
+_GIVING_BACK = {
+    "SQLAlchemy engine": "give it back where it was taken:  with engine.connect() as conn: …",
+    "SQLAlchemy pool": "give it back where it was taken:  conn.close()",
+    "psycopg pool": "close it where it was opened:  with pool.connection() as conn: …",
+    "asyncpg pool": "close it where it was opened:  async with pool.acquire() as conn: …",
+}
+_ENDING_POOLS = {
+    "SQLAlchemy engine": "end the engine with the test, or make one for the whole run:  engine.dispose()",
+    "SQLAlchemy pool": "end the pool with the test:  pool.dispose()",
+    "psycopg pool": "end the pool with the test, or make one for the whole run:  with ConnectionPool(…) as pool: …",
+    "asyncpg pool": "end the pool with the test:  async with asyncpg.create_pool(…) as pool: …",
+}
+_CLOSING = {
+    "psycopg": "close it where it was opened:  with psycopg.connect(…) as conn: …",
+    "psycopg2": "close it where it was opened:  conn.close()  (psycopg2's `with conn:` only ends the transaction)",
+    "asyncpg": "close it where it was opened:  await conn.close()",
+}
+
+
+def _closing(finding: Finding) -> str:
+    if finding.alias:
+        return f"close it in the thread that opened it:  django.db.connections[{finding.alias!r}].close()"
+    if finding.owner:
+        is_taken = finding.state not in (None, "idle")
+        return (_GIVING_BACK if is_taken else _ENDING_POOLS)[finding.owner]
+    return _CLOSING.get(finding.driver or "", "close it where it was opened")
+
+
+def _count(number: int) -> str:
+    return f"{number:,} connection{'s' * (number != 1)}"

@@ -1,0 +1,62 @@
+"""Which process a session of the server belongs to: from its client port to a pid and a command line (Linux only)."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from mintdb.contract import Session
+
+PROC = Path("/proc")
+
+
+def traced(session: Session) -> Session:
+    """The session with the process at its other end, where that can be known."""
+    if session.process is not None or session.client_port is None or session.client_port <= 0:
+        return session
+    process = find_process(session.client_port)
+    return replace(session, process=process, command_line=None if process is None else find_command_line(process))
+
+
+def find_process(port: int) -> int | None:
+    """The process of this machine that connects from local TCP port `port`; None for another user's or machine's."""
+    inode = _find_inode(port)
+    return None if inode is None else _find_holder(f"socket:[{inode}]")
+
+
+def find_command_line(process: int) -> str | None:
+    """A process's command line, as one types it."""
+    try:
+        words = (PROC / str(process) / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    return " ".join(word.decode(errors="replace") for word in words if word) or None
+
+
+def _find_inode(port: int) -> str | None:
+    for table in ("net/tcp", "net/tcp6"):
+        with suppress(OSError):
+            for line in (PROC / table).read_text().splitlines()[1:]:
+                # "0: 0100007F:D3C4 0100007F:1538 01 …": local and remote address, state 01 is ESTABLISHED
+                fields = line.split()
+                if fields[3] == "01" and int(fields[1].rpartition(":")[2], 16) == port and fields[9] != "0":
+                    return fields[9]
+    return None
+
+
+def _find_holder(link: str) -> int | None:
+    processes = (name for name in os.listdir(PROC) if name.isdigit())
+    # The newest first: what tests start is younger than the machine's services.
+    return next(filter(partial(_holds, link), sorted(map(int, processes), reverse=True)), None)
+
+
+def _holds(link: str, process: int) -> bool:
+    with suppress(OSError), os.scandir(PROC / str(process) / "fd") as descriptors:  # gone, or another user's
+        for descriptor in descriptors:
+            with suppress(OSError):
+                if os.readlink(descriptor.path) == link:
+                    return True
+    return False

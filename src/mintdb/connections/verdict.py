@@ -1,0 +1,145 @@
+"""What a connection turns out to be when a lease ends: a pure function of its entry, the server's row and the lease.
+
+Who is in doubt is not accused: a missed leak costs a connection, a false accusation costs trust in every report.
+
+| the connection                                                             | verdict   |
+|----------------------------------------------------------------------------|-----------|
+| was closed, or the server does not know it any more                        | closed    |
+| was collected without a close, and opened in the test                      | abandoned |
+| has no entry: another process opened it, or it was opened past its driver  | foreign   |
+| is older than the test, of a wider fixture or of an older thread; harmless | resident  |
+| … but holds a transaction that is in the rewind's way                      | leak      |
+| was opened in the test, by a pool that may outlive it; harmless            | resident  |
+| … but holds a transaction that is in the rewind's way                      | leak      |
+| was opened in the test by Django's main thread, and is harmless            | resident  |
+| was opened in the test, and is open                                        | leak      |
+
+A pool may outlive the test if it is older, if a wider fixture made it, or if it is the one living pool of its creation
+site: an engine that is created when it is first needed, for the whole run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mintdb.connections.facts import Ending, Entry, Opening, Owner
+from mintdb.contract import Session
+
+
+class Kind(StrEnum):
+    CLOSED = "closed"
+    RESIDENT = "resident"
+    LEAK = "leak"
+    ABANDONED = "abandoned"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The lease that has ended, as far as a verdict needs to know it."""
+
+    test: str | None
+    began: float  # seconds, monotonic
+    tolerated: frozenset[Owner] = frozenset()  # see `pools_that_may_outlive`
+    older_threads: frozenset[int] = frozenset()  # idents of the threads that ran when it began
+    locking: frozenset[int] = frozenset()  # backends that hold a lock which the rewind needs
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one connection is, and why; `entry` or `session` is None where only the other side knows it."""
+
+    kind: Kind
+    reason: str
+    entry: Entry | None
+    session: Session | None
+
+    @property
+    def is_guilty(self) -> bool:
+        """Whether somebody has something to mend."""
+        return self.kind in (Kind.LEAK, Kind.ABANDONED)
+
+
+def judge_all(entries: Iterable[Entry], sessions: Sequence[Session], scope: Scope) -> list[Verdict]:
+    """A verdict for every entry and for every session without one, joined by backend pid."""
+    rows = {session.backend_pid: session for session in sessions}
+    verdicts = [
+        judge(entry, rows.pop(entry.backend_pid, None) if entry.is_open and entry.backend_pid else None, scope)
+        for entry in entries
+    ]
+    return verdicts + [judge(None, session, scope) for session in rows.values()]
+
+
+def judge(entry: Entry | None, session: Session | None, scope: Scope) -> Verdict:
+    """The verdict on one connection. A session of None says that the server has none."""
+    kind, reason = _judge(entry, session, scope)
+    return Verdict(kind, reason, entry, session)
+
+
+def _judge(entry: Entry | None, session: Session | None, scope: Scope) -> tuple[Kind, str]:
+    if entry is None:
+        return Kind.FOREIGN, "no connection of this process is known by its backend"
+    if entry.ending is Ending.COLLECTED and not _is_wider(entry.opening, entry.opened, scope):
+        return Kind.ABANDONED, "it was never closed, only garbage-collected"
+    if not entry.is_open:
+        return Kind.CLOSED, "it was closed"
+    if session is None:
+        return Kind.CLOSED, "the server has ended it"
+    if excuse := _find_excuse(entry, scope):
+        return _judge_excused(session, scope, excuse)
+    return Kind.LEAK, "it was opened in the test and is still open"
+
+
+def _judge_excused(session: Session, scope: Scope, excuse: str) -> tuple[Kind, str]:
+    if not session.is_busy:
+        return Kind.RESIDENT, excuse
+    if session.only_reads and session.backend_pid not in scope.locking:
+        return Kind.RESIDENT, f"{excuse}; its transaction is in nobody's way"
+    return Kind.LEAK, f"its transaction is in the rewind's way ({excuse})"
+
+
+def _find_excuse(entry: Entry, scope: Scope) -> str | None:
+    """Why the connection may be open although the test is over."""
+    if _is_wider(entry.opening, entry.opened, scope):
+        return _of_whom(entry.opening)
+    if entry.owner is not None:
+        return _find_excuse_of_pool(entry.owner, scope)
+    if entry.alias is not None and entry.thread == "MainThread":
+        return f"Django keeps one connection of {entry.alias!r} for each thread"
+    if entry.thread_ident in scope.older_threads and entry.thread != "MainThread":
+        return f"thread {entry.thread!r} is older than the test"
+    return None
+
+
+def _find_excuse_of_pool(owner: Owner, scope: Scope) -> str | None:
+    if _is_wider(owner.opening, owner.created, scope):
+        return f"its pool: {_of_whom(owner.opening)}"
+    if owner in scope.tolerated:
+        return "its pool is the only living one of its creation site"
+    return None
+
+
+def _is_wider(opening: Opening | None, moment: float, scope: Scope) -> bool:
+    return moment < scope.began or (opening is not None and opening.scope != "function")
+
+
+def _of_whom(opening: Opening | None) -> str:
+    if opening is None or opening.scope == "function" or opening.fixture is None:
+        return "older than the test"
+    return f"of the {opening.scope}-scoped fixture {opening.fixture!r}"
+
+
+def pools_that_may_outlive(living: Iterable[Owner]) -> frozenset[Owner]:
+    """The oldest living pool of each creation site, and those of an unknown site; `living` in order of creation."""
+    seen: set[tuple[str, int]] = set()
+    tolerated = set()
+    for owner in living:
+        site = owner.site
+        key = None if site is None else (site.file, site.line)
+        if key not in seen:
+            tolerated.add(owner)
+        if key is not None:
+            seen.add(key)
+    return frozenset(tolerated)

@@ -1,0 +1,127 @@
+"""Each row of the table of verdicts, and the doubts in which nobody is accused."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+
+import pytest
+
+from mintdb.connections.facts import Ending, Entry, Opening, Owner
+from mintdb.connections.hooks.psycopg3 import DRIVER
+from mintdb.connections.verdict import Kind, Scope, judge, judge_all, pools_that_may_outlive
+from mintdb.contract import Session
+
+TEST = "tests/test_orders.py::test_refund"
+BEGAN = 1000.0
+CALL = Opening(test=TEST, phase="call")
+FIXTURE = Opening(test=TEST, phase="setup", fixture="database", scope="session")
+HERE = ((sys._getframe().f_code, 0),)
+
+
+class Thing:
+    pass
+
+
+def entry(**changes: object) -> Entry:
+    facts: dict = {
+        "driver": DRIVER,
+        "host": "127.0.0.1",
+        "port": 5432,
+        "database": "shop",
+        "backend_pid": 7,
+        "opened": BEGAN + 1,
+        "opened_at": 0.0,
+        "thread": "MainThread",
+        "thread_ident": 1,
+        "thread_ref": weakref.ref(threading.main_thread()),
+        "task": None,
+        "loop_ref": None,
+        "opening": CALL,
+        "stack": HERE,
+        "connection": weakref.ref(Thing()),
+    }
+    return Entry(**{**facts, **changes})
+
+
+def session(state: str = "idle", *, has_written: bool | None = None, backend_pid: int = 7) -> Session:
+    return Session(backend_pid, state, "select 1", None, 1.0, None, None, has_written=has_written)
+
+
+def owner(created: float = BEGAN + 0.5, opening: Opening = CALL) -> Owner:
+    return Owner("SQLAlchemy engine", "", created, opening, HERE)
+
+
+ENGINE = owner()
+SCOPE = Scope(TEST, BEGAN, tolerated=frozenset({ENGINE}), older_threads=frozenset({99}))
+IDLE, READING = session(), session("idle in transaction", has_written=False)
+WRITING, ACTIVE = session("idle in transaction", has_written=True), session("active")
+UNKNOWN = session("idle in transaction")  # whether it has written is not known
+
+TABLE = [
+    ("closed", entry(ended=BEGAN + 2, ending=Ending.CLOSED), None, Kind.CLOSED),
+    ("ended by the server", entry(), None, Kind.CLOSED),
+    ("collected", entry(ended=BEGAN + 2, ending=Ending.COLLECTED), None, Kind.ABANDONED),
+    ("older, collected", entry(opened=1.0, ended=BEGAN + 2, ending=Ending.COLLECTED), None, Kind.CLOSED),
+    ("without an entry", None, IDLE, Kind.FOREIGN),
+    ("opened in the test", entry(), IDLE, Kind.LEAK),
+    ("opened in the test, in a transaction", entry(), READING, Kind.LEAK),
+    ("opened in the test, by its thread", entry(thread="mailer", thread_ident=5), IDLE, Kind.LEAK),
+    ("opened by an older thread", entry(thread="server", thread_ident=99), IDLE, Kind.RESIDENT),
+    ("opened by an older thread, has written", entry(thread="server", thread_ident=99), WRITING, Kind.LEAK),
+    ("older", entry(opened=1.0), IDLE, Kind.RESIDENT),
+    ("older, only reads", entry(opened=1.0), READING, Kind.RESIDENT),
+    ("older, has written", entry(opened=1.0), WRITING, Kind.LEAK),
+    ("older, perhaps has written", entry(opened=1.0), UNKNOWN, Kind.LEAK),
+    ("older, active", entry(opened=1.0), ACTIVE, Kind.LEAK),
+    ("of a wider fixture", entry(opening=FIXTURE), IDLE, Kind.RESIDENT),
+    ("of a wider fixture, only reads", entry(opening=FIXTURE), READING, Kind.RESIDENT),
+    ("of a wider fixture, has written", entry(opening=FIXTURE), WRITING, Kind.LEAK),
+    ("of an older pool", entry(owner=owner(1.0)), IDLE, Kind.RESIDENT),
+    ("of a wider fixture's pool", entry(owner=owner(opening=FIXTURE)), IDLE, Kind.RESIDENT),
+    ("of the one pool of its site", entry(owner=ENGINE), IDLE, Kind.RESIDENT),
+    ("of the one pool of its site, has written", entry(owner=ENGINE), WRITING, Kind.LEAK),
+    ("of one of many pools of its site", entry(owner=owner()), IDLE, Kind.LEAK),
+    ("of Django, in the main thread", entry(alias="default"), IDLE, Kind.RESIDENT),
+    ("of Django, in another thread", entry(alias="default", thread="mailer", thread_ident=5), IDLE, Kind.LEAK),
+]
+
+
+@pytest.mark.parametrize(("connection", "row", "kind"), [case[1:] for case in TABLE], ids=[case[0] for case in TABLE])
+def test_a_connection_is_judged_by_its_entry_its_row_and_the_lease(
+    connection: Entry | None, row: Session | None, kind: Kind
+) -> None:
+    assert judge(connection, row, SCOPE).kind is kind
+
+
+def test_a_wider_session_that_only_reads_but_locks_what_the_rewind_needs_is_that_fixtures_leak() -> None:
+    scope = Scope(TEST, BEGAN, locking=frozenset({7}))
+
+    assert judge(entry(opening=FIXTURE), READING, scope).kind is Kind.LEAK
+
+
+def test_the_reason_names_the_fixture() -> None:
+    assert judge(entry(opening=FIXTURE), IDLE, SCOPE).reason == "of the session-scoped fixture 'database'"
+
+
+def test_entries_and_rows_are_joined_by_backend_pid() -> None:
+    verdicts = judge_all([entry(backend_pid=7), entry(backend_pid=8)], [IDLE, session(backend_pid=9)], SCOPE)
+
+    assert [(v.kind, v.entry and v.entry.backend_pid, v.session and v.session.backend_pid) for v in verdicts] == [
+        (Kind.LEAK, 7, 7),
+        (Kind.CLOSED, 8, None),
+        (Kind.FOREIGN, None, 9),
+    ]
+
+
+def test_a_closed_entry_does_not_take_the_row_of_a_later_connection_with_the_same_pid() -> None:
+    closed = entry(ended=BEGAN + 2, ending=Ending.CLOSED)
+
+    assert [verdict.kind for verdict in judge_all([closed, entry()], [IDLE], SCOPE)] == [Kind.CLOSED, Kind.LEAK]
+
+
+def test_only_the_oldest_living_pool_of_a_creation_site_may_outlive_its_test() -> None:
+    first, second, unknown = owner(1.0), owner(2.0), Owner("SQLAlchemy pool", "", 3.0, CALL, ())
+
+    assert pools_that_may_outlive([first, second, unknown]) == {first, unknown}

@@ -1,0 +1,190 @@
+"""The reports that people get, in full."""
+
+from __future__ import annotations
+
+from mintdb.connections.explain import Finding, explain
+from mintdb.connections.stack import Site
+from mintdb.connections.verdict import Kind
+
+TEST = "tests/test_orders.py::test_refund"
+
+MAILER = Finding(
+    Kind.LEAK,
+    backend_pid=48213,
+    state="idle in transaction",
+    seconds=4.13,
+    database="mint_shop_gw0",
+    driver="psycopg",
+    opened=Site("shop/jobs.py", 88, "send_receipts"),
+    thread="mailer",
+    thread_is_alive=True,
+    owner="psycopg pool",
+    query="update orders set state = 'refunded' where id = $1",
+)
+
+
+def test_a_leak() -> None:
+    assert (
+        explain([MAILER], test=TEST)
+        == """\
+LEAK  tests/test_orders.py::test_refund left 1 connection open
+  backend 48213, idle in transaction for 4.1 s on mint_shop_gw0
+  opened   shop/jobs.py:88 in send_receipts, thread "mailer"
+  last ran update orders set state = 'refunded' where id = $1
+  1. close it where it was opened:  with pool.connection() as conn: …
+  2. or stop the thread before the test ends
+"""
+    )
+
+
+def test_nothing_to_say() -> None:
+    assert explain([], test=TEST) == ""
+    assert explain([Finding(Kind.RESIDENT), Finding(Kind.CLOSED)], test=TEST) == ""
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    assert (
+        explain([Finding(Kind.LEAK, backend_pid=7)], test=TEST)
+        == """\
+LEAK  tests/test_orders.py::test_refund left 1 connection open
+  backend 7
+  1. close it where it was opened
+"""
+    )
+
+
+def test_an_engine_for_each_test() -> None:
+    finding = Finding(
+        Kind.LEAK,
+        backend_pid=7,
+        state="idle",
+        seconds=0.02,
+        database="flaskapp_test",
+        driver="psycopg2",
+        opened=Site("test_app.py", 21, "setUp"),
+        thread="MainThread",
+        thread_is_alive=True,
+        owner="SQLAlchemy engine",
+        owner_opened=Site("app.py", 39, "create_app"),
+        query="ROLLBACK",
+    )
+    assert (
+        explain([finding], test="test_app.UserTests.test_add")
+        == """\
+LEAK  test_app.UserTests.test_add left 1 connection open
+  backend 7, idle for 0.0 s on flaskapp_test
+  opened   test_app.py:21 in setUp
+  pool     app.py:39 in create_app, SQLAlchemy engine
+  last ran ROLLBACK
+  1. end the engine with the test, or make one for the whole run:  engine.dispose()
+"""
+    )
+
+
+def test_an_abandoned_connection_of_a_task() -> None:
+    finding = Finding(
+        Kind.ABANDONED,
+        backend_pid=7,
+        database="shop",
+        driver="asyncpg",
+        opened=Site("shop/feed.py", 12, "poll"),
+        thread="MainThread",
+        task="Task-4",
+    )
+    assert (
+        explain([finding], test=TEST)
+        == """\
+ABANDONED  tests/test_orders.py::test_refund never closed 1 connection, the garbage collector did
+  backend 7, on shop
+  opened   shop/feed.py:12 in poll, task "Task-4"
+  1. close it where it was opened:  await conn.close()
+"""
+    )
+
+
+def test_a_wider_fixtures_session_that_wrote() -> None:
+    finding = Finding(
+        Kind.LEAK,
+        backend_pid=7,
+        state="idle in transaction",
+        seconds=61.0,
+        database="shop",
+        driver="psycopg2",
+        opened=Site("tests/conftest.py", 30, "admin"),
+        fixture="admin",
+        scope="session",
+        query="insert into settings values ('a', 'b')",
+    )
+    assert (
+        explain([finding], test=TEST)
+        == """\
+LEAK  session-scoped fixture 'admin' holds 1 connection in a transaction, found after tests/test_orders.py::test_refund
+  backend 7, idle in transaction for 61.0 s on shop
+  opened   tests/conftest.py:30 in admin
+  last ran insert into settings values ('a', 'b')
+  1. close it where it was opened:  conn.close()  (psycopg2's `with conn:` only ends the transaction)
+"""
+    )
+
+
+def test_another_process() -> None:
+    finding = Finding(
+        Kind.FOREIGN,
+        backend_pid=7,
+        state="idle",
+        seconds=2.0,
+        database="shop",
+        process=4711,
+        command_line="python manage.py runworker",
+        query="select 1",
+    )
+    assert (
+        explain([finding], test=TEST)
+        == """\
+FOREIGN  1 connection of other processes on the database of tests/test_orders.py::test_refund
+  backend 7, idle for 2.0 s on shop
+  process  4711, python manage.py runworker
+  last ran select 1
+"""
+    )
+
+
+def test_two_hundred_leaks_are_told_once_for_each_line() -> None:
+    def leak(number: int, line: int) -> Finding:
+        return Finding(
+            Kind.LEAK,
+            backend_pid=100 + number,
+            state="idle",
+            seconds=number / 10,
+            database="shop",
+            driver="psycopg",
+            opened=Site("shop/jobs.py", line, "work"),
+            thread=f"worker-{number}",
+        )
+
+    often = [leak(number, 5) for number in range(186)]
+    twice = [leak(200 + number, 7) for number in range(2)]
+    once = [leak(300 + line, line) for line in range(20, 32)]
+    report = explain([*once, *often, *twice], test=TEST)
+
+    assert report.startswith(
+        """\
+LEAK  tests/test_orders.py::test_refund left 200 connections open
+  186 connections (backends 100, 101, 102, 103, 104, …), idle for up to 18.5 s on shop
+  opened   shop/jobs.py:5 in work, 186 threads
+  1. close it where it was opened:  with psycopg.connect(…) as conn: …
+  2 connections (backends 300, 301), idle for up to 20.1 s on shop
+  opened   shop/jobs.py:7 in work, 2 threads
+  1. close it where it was opened:  with psycopg.connect(…) as conn: …
+  backend 420, idle for 32.0 s on shop
+  opened   shop/jobs.py:20 in work, thread "worker-320"
+"""
+    )
+    assert report.endswith("  … and 4 connections more, opened in 4 other places\n")
+    assert len(report.splitlines()) == 2 + 10 * 3
+
+
+def test_a_long_query_is_cut_and_put_on_one_line() -> None:
+    finding = Finding(Kind.FOREIGN, backend_pid=7, query="select\n    " + "a, " * 100)
+
+    assert explain([finding], test=TEST).splitlines()[-1] == "  last ran select " + ("a, " * 100)[:152] + "…"
