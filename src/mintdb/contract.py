@@ -92,8 +92,14 @@ class Clone(Protocol):
     def push_mark(self) -> None:
         """Make the present state the one that `restore` returns to, until `pop_mark`."""
 
-    def pop_mark(self) -> None:
-        """Forget the newest mark; the next `restore` goes back to the mark below it."""
+    @property
+    def marks(self) -> int:
+        """How many marks there are above the template's."""
+
+    def drop_mark(self, number: int) -> None:
+        """Forget mark `number` (1 is the first above the template's): what was written for it is gone after the next
+        `restore`, what marks above it hold stays. Raises MarkHeld where a mark above changed the schema.
+        """
 
     def wrote(self) -> bool:
         """Whether anything was written since the newest mark was taken or returned to."""

@@ -9,7 +9,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from mintdb.address import Address
+from mintdb.connections.ledger import ledger
+from mintdb.connections.pools import pools
 from mintdb.contract import Reservation, SchemaSource, Server, Session
+from mintdb.core import ours
 from mintdb.core.clones import ClonePool
 from mintdb.core.lease import Lease
 from mintdb.core.names import DatabaseName, Role, new_token, slug
@@ -61,9 +64,8 @@ class Mint:
         """Make a database ready: server, template and home clone. Again is free. Raises MintdbError."""
         if alias not in self._opened:
             database = self.settings.get_database(alias)
-            server = self._reservation(alias).open(
-                owner=self.owner, linger=self.settings.linger, let_go=lambda name: None
-            )
+            ours.on_claim(ledger.disown)
+            server = self._reservation(alias).open(owner=self.owner, linger=self.settings.linger, let_go=pools.let_go)
             try:
                 self._opened[alias] = OpenDatabase(self, database, server, self._home_name(alias))
             except BaseException:

@@ -8,6 +8,7 @@ from threading import RLock
 
 from mintdb.contract import Clone, Restored, Server, Session, Way
 from mintdb.core.lease import Lease
+from mintdb.core.marks import MarkStack
 
 
 class ClonePool:
@@ -22,6 +23,7 @@ class ClonePool:
         self._lock = RLock()
         self._made = 1
         self.home = server.clone(template, name_for(1))
+        self.marks = MarkStack(self.home)
         self._free: list[Clone] = [self.home]
 
     def lease(self, isolation: str) -> Lease:
@@ -46,6 +48,8 @@ class ClonePool:
 
     def _put_back(self, clone: Clone, *, keep: bool) -> Restored:
         with self._lock:
+            if clone is self.home:
+                self.marks.after_test()
             restored = Restored(Way.KEPT, 0.0) if keep else clone.restore(settle=self._settle)
             # The home clone goes first again: who leases one at a time has one URL for ever.
             self._free.insert(0 if clone is self.home else len(self._free), clone)

@@ -27,7 +27,10 @@ def prepare(config: pytest.Config) -> None:
         settings = load(config.rootpath, command_line=_command_line(config))
         run = Run(config, settings)
         if settings.configured:
+            from mintdb.connections.hooks import watch
+
             run.export()
+            watch()
     except MintdbError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[KEY] = run
@@ -125,6 +128,28 @@ class Run:
             for lease in self._leases.values():
                 self.summary.count(lease.release(), item.nodeid)
             self._leases = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[Any]:
+        """What a fixture wider than a test writes gets a mark, and lives as long as the fixture."""
+        if fixturedef.scope == "function" or not self._leases:
+            return (yield)
+        stacks = [self.mint.open(alias).pool.marks for alias in self._leases]
+        for stack in stacks:
+            stack.before_setup(fixturedef, settle=self.settings.settle)
+        failed = True
+        try:
+            result = yield
+            failed = False
+        finally:
+            for stack in stacks:
+                stack.after_setup(fixturedef, failed=failed)
+        return result
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        if fixturedef.scope != "function" and self._leases:
+            for alias in self._leases:
+                self.mint.open(alias).pool.marks.after_teardown(fixturedef)
 
     def pytest_sessionfinish(self) -> None:
         if self._mint is not None:

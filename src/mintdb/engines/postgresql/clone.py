@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintdb.address import Address
 from mintdb.contract import Restored, Session, Way
+from mintdb.core.marks import MarkHeld
 from mintdb.core.names import DatabaseName, Role, new_token
 from mintdb.engines.postgresql import databases, sessions, warm
 from mintdb.engines.postgresql.floors import Floors
@@ -74,8 +75,15 @@ class PostgresClone:
         else:
             self._floors.push_rows()
 
-    def pop_mark(self) -> None:
+    @property
+    def marks(self) -> int:
         """See contract.Clone."""
+        return self._floors.height
+
+    def drop_mark(self, number: int) -> None:
+        """See contract.Clone."""
+        if number != self._floors.height:
+            raise MarkHeld(number=number)
         if self._rewinder is not None:
             self._rewinder.pop_mark()
         self._floors.pop()

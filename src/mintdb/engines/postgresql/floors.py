@@ -28,6 +28,11 @@ class Floors:
         self._stack = [Floor(template)]
 
     @property
+    def height(self) -> int:
+        """How many marks there are above the clone's own template."""
+        return len(self._stack) - 1
+
+    @property
     def newest(self) -> str:
         """The template of the newest mark that has one."""
         return str(self._newest().template)

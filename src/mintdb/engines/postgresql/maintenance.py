@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from mintdb.address import Address
-from mintdb.core import forks
+from mintdb.core import ours
 from mintdb.engines.postgresql.errors import (
     DriverMissing,
     LockTimeout,
@@ -143,7 +143,7 @@ def connect(address: Address, *, application: str = APPLICATION, **options: obje
     except psycopg.OperationalError as error:
         raise _explain(error, address) from None
     connection.prepare_threshold = 1
-    forks.disown_in_child(connection)
+    ours.claim(connection)
     return connection
 
 

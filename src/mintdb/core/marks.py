@@ -1,0 +1,75 @@
+"""Marks that follow fixtures: what a wide fixture wrote lives exactly as long as that fixture."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from mintdb.contract import Clone
+from mintdb.errors import LeaseError
+
+TEST = "the test"  # owner of a passing mark: what a test had written when a wide fixture was set up in its midst
+
+
+class MarkHeld(LeaseError):
+    """A mark cannot be dropped because one above it changed the schema. Facts: number."""
+
+    text = "mark {number} is held by a mark above it that changed the schema"
+
+
+class MarkStack:
+    """The marks of one clone, and for each who wrote what it holds.
+
+    A fixture that wrote nothing has no mark and costs one look at the WAL. Set-ups nest: a wide fixture may be wanted
+    in the middle of a test, or of another fixture.
+    """
+
+    def __init__(self, clone: Clone) -> None:
+        self._clone = clone
+        self._owners: list[Hashable] = []
+        self._setting_up: list[Hashable] = []  # wide fixtures whose set-up runs now, the innermost last
+        self._waiting: list[Hashable] = []  # ended, but held by a mark above that changed the schema
+        self._stale = False  # a mark was dropped, and the clone has not gone back yet
+
+    def before_setup(self, owner: Hashable, *, settle: float) -> None:
+        """`owner`, a wide fixture, is about to be set up: what was written until now is not its doing."""
+        if self._stale:
+            self._clone.restore(settle=settle)
+            self._stale = False
+        elif self._clone.wrote():
+            self._push(self._setting_up[-1] if self._setting_up else TEST)
+        self._setting_up.append(owner)
+
+    def after_setup(self, owner: Hashable, *, failed: bool) -> None:
+        """`owner` was set up: what was written since `before_setup` lives until `after_teardown(owner)`."""
+        self._setting_up.remove(owner)
+        if failed:
+            self._drop(owner)
+        elif self._clone.wrote():
+            self._push(owner)
+
+    def after_teardown(self, owner: Hashable) -> None:
+        """`owner` has ended; what it wrote is gone after the next put-back, or before the next set-up."""
+        self._drop(owner)
+
+    def after_test(self) -> None:
+        """A test has ended, just before the clone is put back."""
+        self._drop(TEST)
+        self._stale = False
+
+    def _push(self, owner: Hashable) -> None:
+        self._clone.push_mark()
+        self._owners.append(owner)
+
+    def _drop(self, owner: Hashable) -> None:
+        self._waiting += [o for o in self._owners if o == owner]
+        for index in reversed(range(len(self._owners))):
+            if self._owners[index] in self._waiting:
+                self._try_to_drop(index)
+
+    def _try_to_drop(self, index: int) -> None:
+        try:
+            self._clone.drop_mark(index + 1)
+        except MarkHeld:
+            return  # it goes as soon as the mark that holds it does
+        self._waiting.remove(self._owners.pop(index))
+        self._stale = True
