@@ -26,7 +26,7 @@ class Delta:
     """What one mark changed in one table, kept outside of the clone: a swap brings it along."""
 
     table: str  # the relation's label: oids may be others in another clone
-    born: bytes  # COPY BINARY of row number and written columns
+    born: bytes  # COPY BINARY of row number, level and columns
     born_count: int
     hidden_born: tuple[int, ...]  # rows of marks between the floor and this one
     hidden_home: tuple[str, ...]  # rows of the floor, by where they lie in a fresh clone
@@ -212,7 +212,9 @@ class SideCopies:
         return self._delta(relation, level, born, hidden)
 
     def _delta(self, relation: Relation, level: int, born: int, hidden: list[tuple[int, str | None]]) -> Delta:
-        rows = sql.SQL("copy (select mint_n {} from {} where mint_born = {} order by mint_n) to stdout (format binary)")
+        rows = sql.SQL(
+            "copy (select mint_n, mint_born {} from {} where mint_born = {} order by mint_n) to stdout (format binary)"
+        )
         form = self.shapes[relation.oid]
         with self.session.cursor() as cursor:
             query = rows.format(_more(form.columns), self._side(relation), sql.Literal(level))
@@ -245,9 +247,8 @@ class SideCopies:
             ).format(side),
             (level, list(delta.hidden_home), list(delta.hidden_born)),
         )
-        columns = sql.SQL("mint_n") + _more(self.shapes[relation.oid].columns)
+        columns = sql.SQL("mint_n, mint_born") + _more(self.shapes[relation.oid].columns)
         with self.session.cursor() as cursor:
-            self.session.execute(sql.SQL("alter table {} alter mint_born set default {}").format(side, level))
             with cursor.copy(sql.SQL("copy {} ({}) from stdin (format binary)").format(side, columns)) as sink:
                 sink.write(delta.born)
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 from psycopg import sql
+from psycopg.sql import SQL
 
 from mintdb.engines.postgresql.rewind.session import Powers, Session
 
-NEAR_BYTES = 400_000  # reading costs about 2 µs a record: beyond this a sweep of 50 tables is as fast
+# Reading the WAL costs about 20 ms a megabyte, a sweep about 4 ms and 40 µs a table.
+NEAR_BYTES, NEAR_BYTES_A_TABLE = 200_000, 2_000
 
 # Declared in the session's own temporary schema: no extension is created in the user's database.
 BLOCKS: LiteralString = """
@@ -63,14 +65,14 @@ TOUCHED_15: LiteralString = """
 FUNCTION: LiteralString = """
 create or replace function pg_temp.mint_look(since pg_lsn, own xid[], act boolean, near bigint, flushed pg_lsn,
   out here pg_lsn, out verdict text, out carried pg_lsn, out own_xid text, out rels oid[], out rows bigint,
-  out grown oid[], out detail text[])
+  out grown oid[], out detail text[], out horizon text)
 language plpgsql as $$
 declare
   t record; k record; n bigint; tables oid[] := '{{}}'; names text[] := '{{}}'; sequences oid[] := '{{}}';
   slow boolean := false; quiet xid; i int;
 begin
   rels := '{{}}'; rows := 0; grown := '{{}}'; detail := '{{}}';
-  here := pg_current_wal_insert_lsn();
+  here := pg_current_wal_insert_lsn(); horizon := pg_snapshot_xmin(pg_current_snapshot())::xid::text;
   if here <> since then
     here := {here};
     if here - since > near then verdict := 'far'; return; end if;
@@ -140,6 +142,10 @@ end $$
 """
 
 
+# The statement's snapshot is taken first: what was in progress then is young, wherever its records lie.
+MESSAGE = SQL("select pg_logical_emit_message({}), pg_snapshot_xmin(pg_current_snapshot())::xid::text")
+
+
 @dataclass(frozen=True)
 class Touch:
     """One relation that the WAL names: the blocks, and whether a record was of a kind that only a full visit covers."""
@@ -154,14 +160,17 @@ class Look:
     """What the trip found, and did where it was told to act."""
 
     here: str  # the next mark
+    horizon: str  # what transactions from here on wrote is young
     verdict: str  # untouched, done, slow, far
-    carried: str | None  # where a writer that is still in progress began
-    own_xid: str | None
+    carried: str | None = None  # where a writer that is still in progress began
+    own_xid: str | None = None
     done: tuple[int, ...] = ()
     rows: int = 0
     grown: tuple[int, ...] = ()
     touches: tuple[Touch, ...] = ()
     shared: bool = False
+    swept: bool = False
+    again: bool = False  # a writer in progress cannot be traced: the next look has to be a sweep
 
     @property
     def next_mark(self) -> str:
@@ -180,32 +189,36 @@ def install(session: Session, powers: Powers) -> None:
     session.execute(sql.SQL(FUNCTION).format(here=message, touched=touched))
 
 
-def position(session: Session, powers: Powers) -> str:
-    """Flush the WAL and say where it ends: everything before is readable, everything later lies behind it."""
+def position(session: Session, powers: Powers) -> tuple[str, str]:
+    """Flush the WAL; say where it ends, and the transaction horizon. What is written later is behind one of them."""
     if powers.flushes:
-        row = session.execute("select pg_logical_emit_message(false, 'mintdb', '', true)").fetchone()
+        row = session.execute(MESSAGE.format(SQL("false, 'mintdb', '', true"))).fetchone()
     else:  # before 17 only a commit flushes
         with session.transaction():
             session.execute("set local synchronous_commit to on")
-            row = session.execute("select pg_logical_emit_message(true, 'mintdb', '')").fetchone()
+            row = session.execute(MESSAGE.format(SQL("true, 'mintdb', ''"))).fetchone()
     assert row is not None
-    return str(row[0])
+    return str(row[0]), str(row[1])
 
 
-def look(session: Session, powers: Powers, since: str, own: list[str], *, act: bool) -> Look:
-    """Find what was changed after `since`, own transactions left out; put it back at once where that is simple."""
-    flushed = None if powers.flushes else position(session, powers)
+def look(session: Session, powers: Powers, since: str, own: list[str], *, act: bool, near: int) -> Look:
+    """Find what was changed after `since`, own transactions left out; put it back at once where that is simple.
+
+    Beyond `near` bytes of WAL the verdict is "far", and nothing was done.
+    """
+    flushed = None if powers.flushes else position(session, powers)[0]
     own_xids = "{" + ",".join(own) + "}"
     row = session.execute(
-        "select here, verdict, carried, own_xid, rels, rows, grown, detail"
+        "select here, horizon, verdict, carried, own_xid, rels, rows, grown, detail"
         " from pg_temp.mint_look(%s::pg_lsn, %s::xid[], %s, %s, %s::pg_lsn)",
-        (since, own_xids, act, NEAR_BYTES, flushed),
+        (since, own_xids, act, near, flushed),
         prepare=True,
     ).fetchone()
     assert row is not None
-    here, verdict, carried, own_xid, rels, rows, grown, detail = row
+    here, horizon, verdict, carried, own_xid, rels, rows, grown, detail = row
     touches = tuple(_touch(line) for line in detail if line != "shared")
-    return Look(here, verdict, carried, own_xid, tuple(rels), rows, tuple(grown), touches, "shared" in detail)
+    shared = "shared" in detail
+    return Look(here, horizon, verdict, carried, own_xid, tuple(rels), rows, tuple(grown), touches, shared)
 
 
 def _touch(line: str) -> Touch:

@@ -1,0 +1,75 @@
+"""Stack marks: each holds only what differs from the mark below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from mintdb.engines.postgresql.rewind.copies import Delta
+from mintdb.engines.postgresql.rewind.floor import Floor
+from mintdb.engines.postgresql.rewind.relations import Relation, SequenceValue
+
+
+@dataclass
+class Mark:
+    """What one mark holds above the mark below it, by the names of its relations."""
+
+    floor: Floor
+    deltas: dict[str, Delta] = field(default_factory=dict)
+    sequences: dict[str, SequenceValue] = field(default_factory=dict)
+    orders: dict[str, list[int]] = field(default_factory=dict)  # physical order of small tables
+    ddl: bool = False
+
+
+@dataclass
+class Marks:
+    """The stack. The lowest mark is the base; a floor is the base or a mark with DDL."""
+
+    stack: list[Mark]
+
+    def __len__(self) -> int:
+        return len(self.stack)
+
+    @property
+    def newest(self) -> Mark:
+        """The mark that a rewind returns to."""
+        return self.stack[-1]
+
+    @property
+    def floor(self) -> Floor:
+        """What the newest mark stands on."""
+        return self.newest.floor
+
+    @property
+    def on_a_floor(self) -> bool:
+        """Whether the newest mark is a floor itself, so that a swap needs no rows."""
+        return len(self.stack) - 1 == self.floor.level
+
+    def above_the_floor(self) -> Sequence[tuple[int, Mark]]:
+        """The marks that a fresh clone of the floor's template lacks, with their levels."""
+        first = self.floor.level + 1
+        return list(enumerate(self.stack[first:], first))
+
+    def value(self, relation: Relation) -> SequenceValue:
+        """Where a sequence stands at the newest mark."""
+        return next(self._found(relation), relation.value or SequenceValue(1, called=False))
+
+    def _found(self, relation: Relation) -> Iterator[SequenceValue]:
+        return (m.sequences[relation.label] for m in reversed(self._here()) if relation.label in m.sequences)
+
+    def _here(self) -> list[Mark]:
+        return self.stack[self.floor.level :]
+
+    def surplus(self, relation: Relation) -> int:
+        """How many more rows a table has at the newest mark than at the floor."""
+        deltas = [m.deltas[relation.label] for m in self._here() if relation.label in m.deltas]
+        return sum(d.born_count - len(d.hidden_born) - len(d.hidden_home) for d in deltas)
+
+    def ranked(self, relation: Relation, numbers: list[int]) -> list[int]:
+        """Rows in the physical order that they have at the newest mark."""
+        orders = (m.orders[relation.label] for m in reversed(self._here()) if relation.label in m.orders)
+        order = next(orders, None)
+        if order is None:
+            return numbers
+        rank = {number: place for place, number in enumerate(order)}
+        return sorted(numbers, key=lambda number: rank.get(number, len(rank)))

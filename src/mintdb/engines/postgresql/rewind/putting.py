@@ -1,0 +1,128 @@
+"""Put tables and sequences back to the newest mark, row by row and in their physical order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from psycopg import sql
+
+from mintdb.engines.postgresql.rewind.blocks import Blocks
+from mintdb.engines.postgresql.rewind.changes import Changes, obstacle_of
+from mintdb.engines.postgresql.rewind.copies import SideCopies, own_xid
+from mintdb.engines.postgresql.rewind.facts import CannotRewind
+from mintdb.engines.postgresql.rewind.housekeeping import Housekeeper
+from mintdb.engines.postgresql.rewind.marks import Marks
+from mintdb.engines.postgresql.rewind.relations import Relation, set_sequence
+from mintdb.engines.postgresql.rewind.session import Session
+
+WHOLESALE_ROWS = 20_000  # re-inserting costs about 5 µs a row: beyond this a swap to a template is cheaper
+
+
+@dataclass
+class Putter:
+    """One put-back: what it did, and its transactions, which the next look must leave out."""
+
+    session: Session
+    marks: Marks
+    housekeeper: Housekeeper
+    own: list[str] = field(default_factory=list)
+    rows: int = 0
+    tables: list[Relation] = field(default_factory=list)
+    in_order: bool = True
+
+    @property
+    def _copies(self) -> SideCopies:
+        return self.marks.floor.copies
+
+    def put(self, changes: Changes) -> None:
+        """Put back what `changes` names. Raises CannotRewind; then nothing is to be believed but the WAL."""
+        relations = self.marks.floor.relations
+        tables = {relations[oid]: blocks for oid, blocks in changes.tables.items()}
+        sequences = [relations[oid] for oid in sorted(changes.sequences)]
+        self._refuse(tables, sequences)
+        held = {relation: self._cover(relation, blocks) for relation, blocks in tables.items()}
+        with self._transaction():
+            deleted = {relation: self._delete(relation, blocks) for relation, blocks in held.items()}
+            absent = {relation: self._absent(relation, blocks) for relation, blocks in held.items()}
+            self._refuse_wholesale(absent)
+            self._insert({r: n for r, n in absent.items() if n and not self._copies.small[r.oid]})
+            for relation in sequences:
+                set_sequence(self.session, relation, self.marks.value(relation))
+        self._refill({r: n for r, n in absent.items() if n and self._copies.small[r.oid]})
+        self.tables = [relation for relation in held if deleted[relation] or absent[relation]]
+        self.rows = sum(deleted.values()) + sum(map(len, absent.values()))
+
+    def _refuse(self, tables: Mapping[Relation, Blocks], sequences: list[Relation]) -> None:
+        for obstacle in filter(None, map(obstacle_of, tables)):
+            raise CannotRewind(obstacle)
+        for relation in sequences:
+            if (relation.cache or 1) > 1 and self._others_live():
+                raise CannotRewind(f"a live session may hold cached values of sequence {relation.label}")
+
+    def _others_live(self) -> bool:
+        found = self.session.execute(
+            "select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+            " and backend_type = 'client backend' limit 1"
+        )
+        return found.rowcount > 0
+
+    def _cover(self, relation: Relation, blocks: Blocks) -> Blocks:
+        if relation.empty and not self._copies.has(relation):
+            return None
+        return self._copies.cover(relation, blocks)
+
+    def _delete(self, relation: Relation, blocks: Blocks) -> int:
+        if self._copies.has(relation):
+            return self._copies.delete_young(relation, blocks)
+        return self._empty(relation)
+
+    def _empty(self, relation: Relation) -> int:
+        return self.session.execute(sql.SQL("delete from only {}").format(relation.identifier)).rowcount
+
+    def _absent(self, relation: Relation, blocks: Blocks) -> list[int]:
+        if not self._copies.has(relation):
+            return []
+        return self.marks.ranked(relation, self._copies.missing(relation, blocks))
+
+    def _refuse_wholesale(self, absent: Mapping[Relation, list[int]]) -> None:
+        if self.marks.on_a_floor and sum(map(len, absent.values())) > WHOLESALE_ROWS:
+            most = max(absent, key=lambda relation: len(absent[relation]))
+            raise CannotRewind(f"{len(absent[most])} rows of {most.label} were changed, more than a swap costs")
+
+    def _insert(self, absent: Mapping[Relation, list[int]]) -> None:
+        for relation, numbers in absent.items():
+            self._copies.insert(relation, numbers)
+
+    def _refill(self, absent: Mapping[Relation, list[int]]) -> None:
+        """Put rows of small tables back where they lay: queries without ORDER BY show it. VACUUM frees the places."""
+        if not absent:
+            return
+        self.housekeeper.vacuum(list(absent))
+        with self._transaction():
+            self._insert(absent)
+        astray = self._astray(absent)
+        if astray:
+            self._rewrite(astray)
+            self.in_order = not self._astray(astray)
+
+    def _astray(self, tables: Mapping[Relation, list[int]]) -> dict[Relation, list[int]]:
+        """The tables, with all of their rows, whose rows do not lie in order."""
+        lying = {relation: self._copies.in_place(relation) for relation in tables}
+        return {r: ordered for r, rows in lying.items() if rows != (ordered := self.marks.ranked(r, sorted(rows)))}
+
+    def _rewrite(self, tables: Mapping[Relation, list[int]]) -> None:
+        with self._transaction():
+            for relation in tables:
+                self._empty(relation)
+        self.housekeeper.vacuum(list(tables))
+        with self._transaction():
+            self._insert(tables)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        # No savepoint in here: what is re-inserted must carry the transaction's own xid.
+        with self.session.transaction():
+            yield
+            self.own.append(own_xid(self.session))
