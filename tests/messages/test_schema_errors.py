@@ -41,7 +41,7 @@ def test_unknown_source(root: Path) -> None:
         == """\
 schema source 'metdata:app:Base' is not known: there is no 'metdata'
   1. did you mean 'metadata:'?
-  2. known: none, sql:, python:, metadata:"""
+  2. known: none, sql:, python:, metadata:, alembic:"""
     )
 
 
@@ -51,7 +51,7 @@ def test_path_without_a_kind(root: Path) -> None:
         == """\
 schema source 'db/schema.sql' is not known: there is no 'db/schema.sql'
   1. did you mean 'sql:db/schema.sql'?
-  2. known: none, sql:, python:, metadata:"""
+  2. known: none, sql:, python:, metadata:, alembic:"""
     )
 
 
@@ -254,4 +254,80 @@ def test_create_all() -> None:
 schema source 'metadata:app:Base': create_all failed: type "vector" does not exist
   SQLSTATE 42704
   | CREATE TABLE a (v vector)"""
+    )
+
+
+def test_scripts_missing(root: Path) -> None:
+    (root / "alembic.ini").write_text("[alembic]\nscript_location = %(here)s/migrations\n")
+    assert (
+        message_of("alembic:alembic.ini", root)
+        == f"""\
+schema source 'alembic:alembic.ini' has no migrations: no env.py in script_location
+  looked in {root}/migrations
+  1. a relative script_location begins at the folder of the ini, as does %(here)s"""
+    )
+
+
+def test_several_heads() -> None:
+    error = errors.SeveralHeadsError(setting="alembic:alembic.ini", heads="bbb2, ccc3", first="bbb2")
+    assert (
+        str(error)
+        == """\
+schema source 'alembic:alembic.ini' has several heads: bbb2, ccc3
+  1. merge them:  alembic merge heads
+  2. or run them all with @heads, or one with @bbb2"""
+    )
+
+
+def test_revision_missing() -> None:
+    error = errors.RevisionMissingError(setting="alembic:alembic.ini@zzz", revision="zzz", heads="bbb2")
+    assert (
+        str(error)
+        == """\
+schema source 'alembic:alembic.ini@zzz' has no revision 'zzz'
+  heads: bbb2
+  1. list all:  alembic history"""
+    )
+
+
+def test_migration_failed() -> None:
+    error = errors.MigrationFailedError(
+        setting="alembic:alembic.ini",
+        error="ZeroDivisionError: division by zero",
+        where="migrations/versions/3.py:5 in upgrade\n    1 / 0",
+    )
+    assert (
+        str(error)
+        == """\
+schema source 'alembic:alembic.ini' failed
+  ZeroDivisionError: division by zero
+  migrations/versions/3.py:5 in upgrade
+    1 / 0"""
+    )
+
+
+def test_migration_elsewhere() -> None:
+    error = errors.MigrationElsewhereError(
+        setting="alembic:alembic.ini",
+        database="'shop' on db.example.com",
+        where="migrations/env.py:5 in <module>\n    with engine.connect() as connection:",
+    )
+    assert (
+        str(error)
+        == """\
+schema source 'alembic:alembic.ini' connects to another database, 'shop' on db.example.com; nothing was done there
+  migrations/env.py:5 in <module>
+    with engine.connect() as connection:
+  1. take the URL from config.get_main_option("sqlalchemy.url")
+  2. or from a variable that is set as `export`"""
+    )
+
+
+def test_migrated_nothing() -> None:
+    assert (
+        str(errors.MigratedNothingError(setting="alembic:alembic.ini"))
+        == """\
+schema source 'alembic:alembic.ini' left the database empty
+  1. does env.py run migrations online? mintdb runs no --sql scripts
+  2. does it connect to the URL in sqlalchemy.url?"""
     )

@@ -164,3 +164,58 @@ class CreateAllError(SchemaError):
 schema source {setting!r}: create_all failed: {message}
   SQLSTATE {code}
 {statement}"""
+
+
+class ScriptsMissingError(SchemaError):
+    """An alembic.ini names no folder with an env.py. Facts: setting, path."""
+
+    text = """\
+schema source {setting!r} has no migrations: no env.py in script_location
+  looked in {path}
+  1. a relative script_location begins at the folder of the ini, as does %(here)s"""
+
+
+class SeveralHeadsError(SchemaError):
+    """The migrations end in several heads. Facts: setting, heads, first."""
+
+    text = """\
+schema source {setting!r} has several heads: {heads}
+  1. merge them:  alembic merge heads
+  2. or run them all with @heads, or one with @{first}"""
+
+
+class RevisionMissingError(SchemaError):
+    """The setting names a revision that is not there. Facts: setting, revision, heads."""
+
+    text = """\
+schema source {setting!r} has no revision {revision!r}
+  heads: {heads}
+  1. list all:  alembic history"""
+
+
+class MigrationFailedError(SchemaError):
+    """A migration, or env.py, raised. Facts: setting, error, where."""
+
+    text = """\
+schema source {setting!r} failed
+  {error}
+  {where}"""
+
+
+class MigrationElsewhereError(SchemaError):
+    """env.py would have migrated another database; it was not let. Facts: setting, database, where."""
+
+    text = """\
+schema source {setting!r} connects to another database, {database}; nothing was done there
+  {where}
+  1. take the URL from config.get_main_option("sqlalchemy.url")
+  2. or from a variable that is set as `export`"""
+
+
+class MigratedNothingError(SchemaError):
+    """env.py ran without an error, but the database is still empty. Facts: setting."""
+
+    text = """\
+schema source {setting!r} left the database empty
+  1. does env.py run migrations online? mintdb runs no --sql scripts
+  2. does it connect to the URL in sqlalchemy.url?"""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -17,6 +15,7 @@ from mintdb.address import Address
 from mintdb.schemas.errors import ArgumentsError, CallFailedError, NotCallableError
 from mintdb.schemas.modules import Named, describe, find_culprit, importing_from, parse_name
 from mintdb.schemas.python_sources import read_sources
+from mintdb.schemas.redirection import redirected
 
 FORM = "python:package.module:function"
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.VAR_POSITIONAL)
@@ -25,7 +24,7 @@ Filler = Callable[..., object]
 
 @dataclass(frozen=True)
 class PythonCallable:
-    """A function that gets the database's libpq URL, or nothing: DATABASE_URL holds the URL while it runs.
+    """A function that gets the database's libpq URL, or nothing: DATABASE_URL, and what is exported, name it too.
 
     A coroutine function is run to its end. The URL names the template that is being built, not the database that tests
     get: an engine that the application made at import points elsewhere, so the function has to make its own.
@@ -45,7 +44,7 @@ class PythonCallable:
         url = database.url_for("libpq")
         with importing_from(self.named.root):
             function = self._load()
-            with exported("DATABASE_URL", url):
+            with redirected(database):
                 self._call(function, url)
 
     def _load(self) -> Filler:
@@ -124,17 +123,3 @@ def _run_in_thread(action: Callable[[], None]) -> None:
     thread.join()
     if failures:
         raise failures[0]
-
-
-@contextmanager
-def exported(variable: str, value: str) -> Iterator[None]:
-    """Set an environment variable for the block."""
-    before = os.environ.get(variable)
-    os.environ[variable] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[variable]
-        else:
-            os.environ[variable] = before

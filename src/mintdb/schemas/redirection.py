@@ -1,0 +1,57 @@
+"""Point an application at the template that is being built, by the variables in which it looks for its database.
+
+The exported variables name the database that tests get, which does not exist before its template does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from mintdb.address import Address
+
+SCHEME = re.compile(r"(?P<jdbc>jdbc:)?(?P<dialect>[a-z]+)(?P<driver>\+[a-z0-9_]+)?://")
+
+
+def redirect(environment: Mapping[str, str], database: Address) -> dict[str, str]:
+    """DATABASE_URL, and every variable that holds a URL of the same server, with `database` in the form it had."""
+    changes = {"DATABASE_URL": database.url_for("libpq")}
+    for name, value in environment.items():
+        form = _find_form(value)
+        if form is not None and _same_server(value, database.url_for(form)):
+            changes[name] = database.url_for(form)
+    return changes
+
+
+def _find_form(value: str) -> str | None:
+    match = SCHEME.match(value)
+    if match is None or match["dialect"] not in ("postgresql", "postgres"):
+        return None
+    if match["jdbc"]:
+        return "jdbc"
+    return f"postgresql{match['driver']}" if match["driver"] else "libpq"
+
+
+def _same_server(one: str, other: str) -> bool:
+    """Whether two URLs differ in the database at most."""
+    first, second = (urlsplit(url.removeprefix("jdbc:")) for url in (one, other))
+    return (first.netloc, first.query) == (second.netloc, second.query)
+
+
+@contextmanager
+def redirected(database: Address) -> Iterator[None]:
+    """Change this process's environment for the block."""
+    changes = redirect(os.environ, database)
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
