@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 import time
 from collections import defaultdict
@@ -12,11 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mintdb.connections import gate
+from mintdb.connections.closing import collect
 from mintdb.connections.errors import ConnectionBudgetExceeded
 from mintdb.connections.facts import Entry
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 
+CONNECTING = 2.0  # seconds: longer than any server on loopback takes
 POLL = 0.01  # seconds: closing is seen soon, and waiting costs nothing measurable
 
 
@@ -31,7 +32,7 @@ class Budget:
     timeout: float  # seconds that an opener waits
     counts: Callable[[str], bool] = lambda database: True
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _reserved: list[float] = field(default_factory=list)  # when; a place is taken up, or its opener has failed
+    _reserved: list[float] = field(default_factory=list)  # when each opener that is connecting now began to
 
     def wait(self, database: Callable[[], str]) -> None:
         """Take a place for a blocking opener. Raises ConnectionBudgetExceeded after `timeout` seconds."""
@@ -58,21 +59,26 @@ class Budget:
 
     def _take(self) -> bool:
         with self._lock:
-            # A reservation ends when its connection is in the ledger, which is some milliseconds later; one whose
-            # opener failed is forgotten after the time that anybody would wait for it.
-            now, newest = time.monotonic(), [entry.opened for entry in self._held()]
-            waiting = [when for when in self._reserved if now - when < CONNECTING and not _used(when, newest)]
-            if len(newest) + len(waiting) >= self.limit:
+            now = time.monotonic()
+            # An opener that failed never says so: its place is free again after a while.
+            self._reserved[:] = [began for began in self._reserved if now - began < CONNECTING]
+            if len(self._held()) + len(self._reserved) >= self.limit:
                 return False
-            self._reserved = [*waiting, now]
+            self._reserved.append(now)
             return True
+
+    def taken(self, entry: Entry) -> None:
+        """A connection is open: it is in the ledger from here on, and needs no reservation."""
+        if self.counts(entry.database):
+            with self._lock:
+                del self._reserved[:1]
 
     def _held(self) -> list[Entry]:
         return [entry for entry in ledger.open_entries() if self.counts(entry.database)]
 
     def _make_room(self) -> None:
         """What nobody needs: garbage that is not collected yet (a dead thread's connections), idle ones of pools."""
-        gc.collect()
+        collect()
         ledger.take_stock()
         if len(self._held()) >= self.limit:
             pools.visit_idle(lambda entry: not self.counts(entry.database))
@@ -84,26 +90,15 @@ class Budget:
         )
 
 
-CONNECTING = 1.0  # seconds
-
-
-def _used(when: float, opened: list[float]) -> bool:
-    """Whether a connection that was opened since takes up the reservation; each takes up one."""
-    for moment in opened:
-        if moment >= when:
-            opened.remove(moment)
-            opened.append(0.0)
-            return True
-    return False
-
-
 @contextmanager
 def limited(budget: Budget) -> Iterator[Budget]:
     """Hold every opener of the process to a budget."""
     before, gate.keeper = gate.keeper, budget
+    stop = ledger.on_opened(budget.taken)
     try:
         yield budget
     finally:
+        stop()
         gate.keeper = before
 
 

@@ -1,13 +1,15 @@
-"""End connections from outside, whatever thread or event loop they belong to, without ever calling a busy one's close().
+"""End connections from outside, whatever thread or event loop they belong to, and never by a busy one's `close`.
 
-close() on a psycopg connection that another thread uses is a crash of the interpreter, and psycopg2's waits for the query.
-A shut socket and a terminated backend end both: the owner gets the driver's ordinary error.
+That crashes the interpreter if another thread is using a psycopg connection, and psycopg2's waits for the query. A shut
+socket and a terminated backend end both: who uses the connection gets the driver's ordinary error.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -29,8 +31,11 @@ def end(entries: Iterable[Entry], terminate: Terminate) -> list[Entry]:
             shut(entry, connection)
         if entry.backend_pid is not None:
             terminate(entry.backend_pid)  # a busy backend does not look at its socket
-        if connection is not None and entry.driver.is_async(connection):
-            _finish_async(entry, connection)
+        if connection is not None:
+            entry.driver.silence(connection)
+            if entry.driver.is_async(connection):
+                _finish_async(entry, connection)
+            ledger.closed(connection)
         ended.append(entry)
     return ended
 
@@ -52,4 +57,10 @@ def _finish_async(entry: Entry, connection: object) -> None:
             loop.call_soon_threadsafe(entry.driver.finish, connection)
         else:
             entry.driver.finish(connection)
-            ledger.closed(connection)
+
+
+def collect() -> None:
+    """Run the garbage collector. What it finds is in the ledger; drivers' own warnings would blame the caller."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

@@ -57,6 +57,9 @@ class Driver(Protocol):
         Returns the last statement's first row as text; None if this cannot be done now.
         """
 
+    def silence(self, connection: object) -> None:
+        """Let a connection that was ended from outside be collected without a warning; safe while it is in use."""
+
     def finish(self, connection: object) -> None:
         """Close an idle connection, from the thread or event loop it belongs to, or where that loop does not run.
 

@@ -37,6 +37,9 @@ class Asyncpg:
     def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
         return None
 
+    def silence(self, connection: object) -> None:
+        """`finish` does: it is always called where it may be."""
+
     def finish(self, connection: object) -> None:
         asyncpg = cast(Any, connection)
         if asyncpg._loop.is_closed():

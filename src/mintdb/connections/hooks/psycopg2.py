@@ -34,14 +34,19 @@ class Psycopg2:
         if psycopg2.async_ or psycopg2.info.transaction_status != 0:  # TRANSACTION_STATUS_IDLE
             return None
         autocommit = psycopg2.autocommit
-        psycopg2.autocommit = True  # only this object's own flag: no BEGIN before the statements
+        psycopg2.autocommit = True  # only this object's own flag: no BEGIN before the statements …
         try:
             with psycopg2.cursor() as cursor:
                 cursor.execute(sql)
                 row = cursor.fetchone() if cursor.description else None
                 return [None if value is None else str(value) for value in row or ()]
         finally:
+            if psycopg2.info.transaction_status != 0:
+                psycopg2.commit()  # … but within a `with connection:` block there is one all the same
             psycopg2.autocommit = autocommit
+
+    def silence(self, connection: object) -> None:
+        """It never warns."""
 
     def finish(self, connection: object) -> None:
         cast(Any, connection).close()

@@ -43,6 +43,11 @@ class Psycopg3:
         finally:
             lock.release()
 
+    def silence(self, connection: object) -> None:
+        # Its finalizer does not warn of a connection that a pool has had.
+        if not hasattr(connection, "_pool"):
+            cast(Any, connection)._pool = None
+
     def finish(self, connection: object) -> None:
         # What close() does, sync and async alike, when no pool wants the connection back.
         cast(Any, connection)._closed = True

@@ -1,0 +1,191 @@
+"""Give connections that stay open over a rewind the session state that they had before the test, or close them.
+
+What a test SET, LISTENed to, locked or left in temporary tables goes; what a pool's connect event or a wider fixture
+had set stays. Not every setting can be read back (`set app.tenant = …` is in no catalog), so the ways differ:
+
+- a connection of a pool that does nothing to its connections is reset altogether: nobody had set anything;
+- one of a pool with a connect event or a configure callback is closed, and the pool dresses its next one anew;
+- one that cannot be closed, because nobody would open it again, gets back what can be read: see `remember`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from mintdb.connections.facts import Entry, Owner
+from mintdb.connections.ledger import ledger
+from mintdb.connections.pools import pools
+
+# transaction_* belong to a transaction, although they are called settings of the session while it lasts.
+_READ = """
+select (select coalesce(json_object_agg(name, setting), '{}') from pg_catalog.pg_settings
+         where source = 'session' and name not like 'transaction\\_%')::text,
+       (select coalesce(json_agg(channel), '[]') from pg_catalog.pg_listening_channels() as channel)::text,
+       (select coalesce(json_agg(json_build_array(classid::bigint, objid::bigint, objsubid, mode)), '[]')
+          from pg_catalog.pg_locks where locktype = 'advisory' and pid = pg_catalog.pg_backend_pid())::text,
+       (select coalesce(json_agg(oid::regclass::text), '[]') from pg_catalog.pg_class
+         where relnamespace = pg_catalog.pg_my_temp_schema() and relkind in ('r', 'v', 'S', 'p'))::text,
+       pg_catalog.current_setting('role')"""
+
+_RESET_ALL = (
+    "reset session authorization",
+    "reset role",
+    "reset all",
+    "unlisten *",
+    "close all",
+    "discard temp",
+    "discard sequences",
+    "select pg_catalog.pg_advisory_unlock_all()",
+)
+
+
+@dataclass(frozen=True)
+class State:
+    """What can be read of a session's state."""
+
+    settings: frozenset[tuple[str, str]] = frozenset()
+    channels: frozenset[str] = frozenset()
+    locks: frozenset[tuple[int, int, int, str]] = frozenset()
+    temporary: frozenset[str] = frozenset()
+    role: str = "none"
+
+
+PLAIN = State()
+"""A session to which nothing was done."""
+
+
+def remember(entries: Iterable[Entry]) -> None:
+    """Note connections' present state as the one to return to: at a mark, for those that `put_back` cannot close.
+
+    One round trip each; those that are in use, asynchronous or known already are left out.
+    """
+    for entry in entries:
+        if entry.baseline is None:
+            entry.baseline = _try(_read, entry)
+
+
+def put_back(entries: Iterable[Entry]) -> Sequence[Entry]:
+    """Put the state of open connections back, or close them through their pool; returns those left as they are.
+
+    Left are connections in use and those of event loops; one round trip each, give those only that the test used.
+    """
+    left = {id(entry): entry for entry in entries if entry.is_open}
+
+    def keep(entry: Entry) -> bool:
+        return left.pop(id(entry), None) is None or _undress(entry)
+
+    pools.visit_idle(keep, _owners(left.values()))
+    return [entry for entry in left.values() if not _put_back_what_is_readable(entry)]
+
+
+def _owners(entries: Iterable[Entry]) -> Iterable[Owner]:
+    return list(dict.fromkeys(entry.owner for entry in entries if entry.owner is not None))
+
+
+def _undress(entry: Entry) -> bool:
+    """Reset a pool's idle connection altogether; False if it must be closed instead."""
+    if entry.owner is None or entry.owner.pool is None or entry.owner.pool.is_dressed():
+        return False
+    if entry.baseline is None:
+        # Seen for the first time. What it is wearing now may be its driver's (client_encoding) or the test's.
+        entry.baseline = _try(_read, entry)
+    return entry.baseline == PLAIN and _try(_run, entry, _RESET_ALL) is not None
+
+
+def _put_back_what_is_readable(entry: Entry) -> bool:
+    if not isinstance(entry.baseline, State):
+        return False
+    now = _try(_read, entry)
+    if now is None:
+        return False
+    statements = list(differences(now, entry.baseline))
+    return not statements or _try(_run, entry, statements) is not None
+
+
+def differences(now: State, before: State) -> Iterator[str]:
+    """The statements that lead from one state back to the other."""
+    if now.role != before.role:
+        yield f"set role {'none' if before.role == 'none' else _name(before.role)}"
+    for name, _ in sorted(now.settings - before.settings):
+        yield f"reset {_setting(name)}"
+    for name, value in sorted(before.settings - now.settings):
+        yield f"select pg_catalog.set_config({_literal(name)}, {_literal(value)}, false)"
+    yield from (f"unlisten {_name(channel)}" for channel in sorted(now.channels - before.channels))
+    yield from (f"listen {_name(channel)}" for channel in sorted(before.channels - now.channels))
+    yield from (_unlock(*lock) for lock in sorted(now.locks - before.locks))
+    if now.temporary - before.temporary:
+        yield from _drop(now.temporary - before.temporary, everything=not before.temporary)
+
+
+def _unlock(classid: int, objid: int, parts: int, mode: str) -> str:
+    """pg_locks shows a bigint key in two halves with objsubid 1, and two int keys with objsubid 2."""
+    shared = "_shared" if mode == "ShareLock" else ""
+    if parts == 1:
+        key = (classid << 32) | objid
+        return f"select pg_catalog.pg_advisory_unlock{shared}({_signed(key, 64)})"
+    return f"select pg_catalog.pg_advisory_unlock{shared}({_signed(classid, 32)}, {_signed(objid, 32)})"
+
+
+def _signed(number: int, bits: int) -> int:
+    return number - (1 << bits) if number >> (bits - 1) else number
+
+
+def _drop(names: Iterable[str], *, everything: bool) -> Iterator[str]:
+    if everything:
+        yield "discard temp"
+    else:
+        # Views and sequences go with their tables, or are dropped with the session.
+        yield from (f"drop table if exists {name} cascade" for name in sorted(names))
+
+
+def _read(entry: Entry) -> State | None:
+    row = _query(entry, _READ)
+    if row is None or len(row) != 5:
+        return None
+    settings, channels, locks, temporary, role = row
+    return State(
+        frozenset(json.loads(settings or "{}").items()),
+        frozenset(json.loads(channels or "[]")),
+        frozenset(tuple(lock) for lock in json.loads(locks or "[]")),
+        frozenset(json.loads(temporary or "[]")),
+        role or "none",
+    )
+
+
+def _run(entry: Entry, statements: Sequence[str]) -> Sequence[str | None] | None:
+    return _query(entry, "; ".join(statements))
+
+
+def _query(entry: Entry, sql: str) -> Sequence[str | None] | None:
+    connection = entry.connection()
+    if connection is None or entry.driver.is_async(connection) or ledger.find(connection) is not entry:
+        return None
+    return entry.driver.query(connection, sql)
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _try(question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """A connection that cannot answer (its server is gone, its protocol is in another mode) is not put back."""
+    try:
+        return question(*args, **kwargs)
+    except Exception:  # noqa: BLE001  a driver's errors have no common base
+        return None
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _setting(name: str) -> str:
+    """Parts are quoted one by one: `app.tenant` is a name of two."""
+    return ".".join(map(_name, name.split(".")))
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

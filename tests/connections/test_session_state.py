@@ -1,0 +1,232 @@
+"""A connection that stays open over a rewind has the session state that it had before the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import psycopg2
+import psycopg_pool
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from mintdb.connections import state
+from mintdb.connections.ledger import Ledger
+from mintdb.connections.state import PLAIN, State, differences
+
+DRIVERS = ["psycopg", "psycopg2"]
+
+
+@pytest.fixture(params=DRIVERS)
+def engine(request: pytest.FixtureRequest, dsn: str, watched: Ledger) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(dsn.replace("postgresql", f"postgresql+{request.param}"))
+    yield engine
+    engine.dispose()
+
+
+def mess_up(engine: sa.Engine) -> int:
+    """What an unsuspecting test leaves on a pooled connection; its backend pid."""
+    with engine.connect() as connection:
+        connection.execute(sa.text("select set_config('search_path', 'acme,public', false)"))
+        connection.execute(sa.text("select set_config('app.tenant', 'acme', false)"))
+        connection.execute(sa.text("create temp table scratch (x int)"))
+        connection.execute(sa.text("select pg_advisory_lock(42)"))
+        connection.execute(sa.text("listen accounts"))
+        pid = connection.scalar(sa.text("select pg_backend_pid()"))
+        connection.commit()
+    return pid
+
+
+def looks(engine: sa.Engine) -> tuple[object, ...]:
+    """Backend pid, then what `mess_up` changes."""
+    with engine.connect() as connection:
+        row = connection.execute(
+            sa.text(
+                "select pg_backend_pid(), current_setting('search_path'), current_setting('app.tenant', true),"
+                " to_regclass('pg_temp.scratch') is null, (select count(*) from pg_locks where locktype = 'advisory'),"
+                " (select count(*) from pg_listening_channels())"
+            )
+        ).one()
+    return tuple(row)
+
+
+def open_one(engine: sa.Engine) -> int:
+    with engine.connect() as connection:
+        return connection.scalar(sa.text("select pg_backend_pid()"))
+
+
+def test_a_pooled_connection_that_was_seen_before_survives_and_is_as_new(engine: sa.Engine, watched: Ledger) -> None:
+    pid = open_one(engine)
+    assert state.put_back(watched.open_entries()) == []  # the end of a first test, which left nothing
+    assert mess_up(engine) == pid
+
+    assert state.put_back(watched.open_entries()) == []
+
+    assert looks(engine) == (pid, '"$user", public', "", True, 0, 0)
+
+
+def test_a_pooled_connection_that_was_never_seen_plain_is_closed_and_its_pool_reconnects(
+    engine: sa.Engine, watched: Ledger
+) -> None:
+    pid = mess_up(engine)
+
+    assert state.put_back(watched.open_entries()) == []
+
+    assert watched.open_entries() == []
+    after = looks(engine)
+    assert after[0] != pid
+    assert after[1:] == ('"$user", public', None, True, 0, 0)
+
+
+def test_what_a_pools_connect_event_sets_is_there_after_each_rewind(engine: sa.Engine, watched: Ledger) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def dress(dbapi_connection: psycopg.Connection, record: object) -> None:
+        with dbapi_connection.cursor() as cursor:
+            cursor.execute("set time zone 'Asia/Tokyo'")
+            cursor.execute("set app.realm = 'shop'")  # in no catalog: only the event can set it again
+        dbapi_connection.commit()
+
+    for _ in range(3):
+        mess_up(engine)
+        state.put_back(watched.open_entries())
+        assert looks(engine)[1:] == ('"$user", public', None, True, 0, 0)
+        with engine.connect() as connection:
+            assert connection.scalar(sa.text("show time zone")) == "Asia/Tokyo"
+            assert connection.scalar(sa.text("show app.realm")) == "shop"
+
+
+def test_a_psycopg_pool_gets_plain_connections_back_and_a_configured_one_new_ones(dsn: str, watched: Ledger) -> None:
+    def configure(connection: psycopg.Connection) -> None:
+        connection.execute("set time zone 'Asia/Tokyo'")
+        connection.commit()
+
+    def mess(pool: psycopg_pool.ConnectionPool) -> int:
+        with pool.connection() as connection:
+            connection.execute("set search_path = acme")
+            return connection.info.backend_pid
+
+    def look(pool: psycopg_pool.ConnectionPool) -> tuple[int, str, str]:
+        with pool.connection() as connection:
+            path = connection.execute("show search_path").fetchone()[0]
+            return connection.info.backend_pid, path, connection.execute("show time zone").fetchone()[0]
+
+    with (
+        psycopg_pool.ConnectionPool(dsn, min_size=1) as plain,
+        psycopg_pool.ConnectionPool(dsn, min_size=1, configure=configure) as dressed,
+    ):
+        plain_pid, zone = look(plain)[::2]
+        state.put_back(watched.open_entries())
+        assert mess(plain) == plain_pid
+        dressed_pid = mess(dressed)
+
+        assert state.put_back(watched.open_entries()) == []
+
+        assert look(plain) == (plain_pid, '"$user", public', zone)
+        assert look(dressed)[0] != dressed_pid
+        assert look(dressed)[1:] == ('"$user", public', "Asia/Tokyo")
+
+
+@pytest.mark.parametrize("connect", [psycopg.connect, psycopg2.connect], ids=DRIVERS)
+def test_a_wider_fixtures_raw_connection_returns_to_what_the_fixture_had_set(
+    connect: psycopg.connect, dsn: str, watched: Ledger
+) -> None:
+    connection = connect(dsn)
+    cursor = connection.cursor()
+    cursor.execute("set time zone 'Asia/Tokyo'")
+    cursor.execute('listen "Fixture\'s"')
+    cursor.execute("select pg_advisory_lock(1)")
+    cursor.execute("create temp table of_the_fixture (x int)")
+    connection.commit()
+    state.remember(watched.open_entries())
+
+    cursor.execute("set time zone 'UTC'")
+    cursor.execute("set search_path = acme")
+    cursor.execute('unlisten *; listen "Other"')
+    cursor.execute("select pg_advisory_lock(-5), pg_advisory_lock_shared(7, -8)")
+    cursor.execute("create temp table of_the_test (x int)")
+    connection.commit()
+    assert state.put_back(watched.open_entries()) == []
+
+    cursor.execute(
+        "select current_setting('timezone'), current_setting('search_path'),"
+        " array(select pg_listening_channels()), array(select objid::int from pg_locks where locktype = 'advisory'),"
+        " to_regclass('of_the_fixture') is not null, to_regclass('of_the_test') is not null"
+    )
+    assert cursor.fetchone() == ("Asia/Tokyo", '"$user", public', ["Fixture's"], [1], True, False)
+    connection.close()
+
+
+def test_a_connection_in_a_transaction_is_left_alone(dsn: str, watched: Ledger) -> None:
+    with psycopg.connect(dsn) as connection:
+        state.remember(watched.open_entries())
+        connection.execute("set search_path = acme")
+
+        [left] = state.put_back(watched.open_entries())
+
+        assert left.backend_pid == connection.info.backend_pid
+        assert connection.execute("show search_path").fetchone() == ("acme",)
+
+
+def test_a_blocking_drivers_own_transaction_state_is_untouched(dsn: str, watched: Ledger) -> None:
+    with psycopg2.connect(dsn) as connection:
+        state.remember(watched.open_entries())
+        state.put_back(watched.open_entries())
+
+        assert connection.autocommit is False
+        with connection.cursor() as cursor:
+            cursor.execute("select 1")
+        assert connection.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INTRANS
+    connection.close()
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+def test_an_async_pools_connection_is_closed_although_its_event_loop_is_dead(
+    driver: str, dsn: str, watched: Ledger
+) -> None:
+    import asyncio
+
+    engine = create_async_engine(dsn.replace("postgresql", f"postgresql+{driver}"))
+
+    async def one_test() -> int:
+        async with engine.connect() as connection:
+            await connection.execute(sa.text("set search_path = acme"))
+            await connection.commit()
+            return await connection.scalar(sa.text("select pg_backend_pid()"))
+
+    async def next_test() -> tuple[int, str]:
+        async with engine.connect() as connection:
+            path = await connection.scalar(sa.text("show search_path"))
+            return await connection.scalar(sa.text("select pg_backend_pid()")), path
+
+    pid = asyncio.run(one_test())
+    assert state.put_back(watched.open_entries()) == []
+    assert watched.open_entries() == []
+
+    after = asyncio.run(next_test())
+    assert after[0] != pid
+    assert after[1] == '"$user", public'
+    state.put_back(watched.open_entries())
+
+
+def test_differences_lead_from_one_state_to_the_other() -> None:
+    before = State(frozenset({("timezone", "O'Hara")}), frozenset({"a"}), frozenset(), frozenset(), "none")
+    now = State(
+        frozenset({("app.x", "1")}),
+        frozenset({'b"b'}),
+        frozenset({(0xFFFFFFFF, 0xFFFFFFFB, 1, "ExclusiveLock"), (7, 0xFFFFFFF8, 2, "ShareLock")}),
+        frozenset({"scratch"}),
+        "reader",
+    )
+
+    assert list(differences(now, before)) == [
+        "set role none",
+        'reset "app"."x"',
+        "select pg_catalog.set_config('timezone', 'O''Hara', false)",
+        'unlisten "b""b"',
+        'listen "a"',
+        "select pg_catalog.pg_advisory_unlock_shared(7, -8)",
+        "select pg_catalog.pg_advisory_unlock(-5)",
+        "discard temp",
+    ]
+    assert list(differences(PLAIN, PLAIN)) == []
