@@ -1,0 +1,51 @@
+"""The real `mintdb` as tests start it, and what its server holds, seen behind its back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mintdb.address import Address
+from mintdb.engines.postgresql.keeper import State
+from mintdb.engines.postgresql.maintenance import connect
+from mintdb.engines.postgresql.places import find_places, read_password
+
+PATIENCE = 20.0  # seconds: for what takes far less than one on an idle machine
+MINTDB = str(Path(sys.executable).parent / "mintdb")
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+def wait_for(true: Callable[[], object], what: str) -> Any:  # Any: whatever the condition returns
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := true()):
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:g} s"
+        time.sleep(0.01)
+    return found
+
+
+def live_states() -> list[State]:
+    """The servers that live in this session's home."""
+    return [state for folder in find_places().live.iterdir() if (state := State.find(folder))]
+
+
+def databases() -> set[str]:
+    """Every database of the home's servers that is neither PostgreSQL's own nor a template or a warm clone."""
+    found = set()
+    for state in live_states():
+        address = Address("postgresql", "postgres", state.sockets, state.port, "postgres", password())
+        with connect(address) as session:
+            rows = session.execute("select datname from pg_database where not datistemplate").fetchall()
+        found |= {name for (name,) in rows}
+    return {n for n in found if n not in ("postgres", "mintdb") and not n.endswith(("_template", "_warm", "_trash"))}
+
+
+def password() -> str:
+    """The home's server password."""
+    return read_password(find_places().cache)

@@ -1,0 +1,45 @@
+"""What every test may ask for: a home of mintdb's own, with one embedded server for the whole session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+LINGER = 2.0  # seconds
+
+
+@pytest.fixture(scope="session")
+def server_home() -> Iterator[Path]:
+    """A private cache folder, and so a private embedded server, for this session and the processes it starts.
+
+    When the session ends the server is stopped and everything below the folder is gone.
+    """
+    # Not below pytest's own folder: that is closed to the account which runs the server where the tests run as root.
+    home = Path(tempfile.mkdtemp(prefix="mintdb-home-"))
+    home.chmod(0o711)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINTDB_CACHE_DIR", str(home))
+        patch.setenv("MINTDB_LINGER", f"{LINGER:g}")
+        yield home
+        remove_home(home)
+
+
+def remove_home(home: Path) -> None:
+    """Stop every server that lives in a home, and remove what it had; MINTDB_CACHE_DIR must name it."""
+    from mintdb.engines.postgresql import postmaster
+    from mintdb.engines.postgresql.keeper import State
+    from mintdb.engines.postgresql.places import find_places
+
+    assert os.environ["MINTDB_CACHE_DIR"] == str(home)
+    live = find_places().live
+    for folder in live.iterdir():
+        if state := State.find(folder):
+            postmaster.stop(Path(state.data), state.postmaster)
+            postmaster.wait_until_gone(state.keeper, 5)
+    shutil.rmtree(live.parent, ignore_errors=True)
+    shutil.rmtree(home, ignore_errors=True)
