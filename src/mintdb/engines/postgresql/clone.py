@@ -63,7 +63,7 @@ class PostgresClone:
             way, reason, tables = Way.SWAP, obstacle.reason, ()
             ended = ended + self._swap()
         gone = {s.backend_pid for s in ended}
-        self._older = {s.backend_pid for s in present} - gone
+        self._older = set(present) - gone
         return Restored(way, time.perf_counter() - started, reason=reason, ended=ended, tables=tables)
 
     def push_mark(self) -> None:
@@ -105,16 +105,18 @@ class PostgresClone:
 
     # putting back
 
-    def _quieten(self, settle: float) -> tuple[list[Session], list[Session]]:
-        """Who is connected, and who of them was ended because it was in the way."""
-        maintenance = self._stay.maintenance
-        present, in_the_way = sessions.wait_until_quiet(
-            maintenance, self._name, settle=settle, older=self._older, but=self._own_backends()
-        )
-        sessions.end(maintenance, self._name, in_the_way)
-        if maintenance.rows("select from pg_prepared_xacts where database = %s limit 1", self._name):
+    def _quieten(self, settle: float) -> tuple[frozenset[int], list[Session]]:
+        """Which backends are connected, and which sessions were ended because they were in the way."""
+        maintenance, own = self._stay.maintenance, self._own_backends()
+        seen = sessions.glance(maintenance, self._name, but=own)
+        in_the_way: list[Session] = []
+        if seen.busy:
+            in_the_way = sessions.wait_until_quiet(maintenance, self._name, settle=settle, older=self._older, but=own)
+            sessions.end(maintenance, self._name, in_the_way)
+        # One that is prepared has no backend in a database where nobody else is.
+        if seen.prepared:
             databases.roll_back_prepared(maintenance, self._name)
-        return present, in_the_way
+        return seen.backends, in_the_way
 
     def _put_back(self) -> PutBack:
         if self._rewinder is None:

@@ -4,13 +4,37 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import LiteralString
 
 from mintdb.contract import Session
 from mintdb.engines.postgresql.maintenance import Maintenance
 
+GLANCE: LiteralString = """
+with own as materialized (select oid from pg_database where datname = %s)
+select array_agg(pid), bool_or(state is distinct from 'idle'),
+       exists (select from pg_prepared_xact() p, own where p.dbid = own.oid)
+from pg_stat_get_activity(null), own
+where datid = own.oid and backend_type = 'client backend' and pid <> all (%s)
+"""
 POLL = 0.002  # seconds; a terminated backend is gone in 0.6 ms
 STUCK_AFTER = 0.1  # seconds; a program that is between two statements of a transaction goes on within some milliseconds
 END_TIMEOUT = 5.0  # seconds; a backend in an uninterruptible wait of the file system is all that takes longer
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What one quick look at a database tells."""
+
+    backends: frozenset[int]
+    busy: bool  # somebody runs something or holds a transaction
+    prepared: bool  # a prepared transaction waits for its second phase
+
+
+def glance(maintenance: Maintenance, database: str, *, but: Collection[int] = ()) -> Glance:
+    """Who is connected, without the details: half the cost of `list_sessions`, and enough nearly always."""
+    backends, busy, prepared = maintenance.row(GLANCE, database, list(but))
+    return Glance(frozenset(backends or ()), bool(busy), bool(prepared))
 
 
 def list_sessions(maintenance: Maintenance, database: str, *, but: Collection[int] = ()) -> list[Session]:
@@ -40,19 +64,18 @@ def list_sessions(maintenance: Maintenance, database: str, *, but: Collection[in
 
 def wait_until_quiet(
     maintenance: Maintenance, database: str, *, settle: float, older: Collection[int] = (), but: Collection[int] = ()
-) -> tuple[list[Session], list[Session]]:
+) -> list[Session]:
     """Wait up to `settle` seconds for sessions in the middle of something.
 
-    Returns everybody who is connected, and who of them is in the way: still busy, other than a session in `older`
-    (one that was there before the test) that only reads. One that sits in a transaction and has not moved for
-    STUCK_AFTER is not waited for.
+    Returns those that are in the way: still busy, other than a session in `older` (one that was there before the test)
+    that only reads. One that sits in a transaction and has not moved for STUCK_AFTER is not waited for.
     """
     deadline = time.monotonic() + settle
     while True:
         present = list_sessions(maintenance, database, but=but)
         in_the_way = [s for s in present if s.is_busy and not (s.backend_pid in older and s.only_reads)]
         if all(_is_stuck(s) for s in in_the_way) or time.monotonic() >= deadline:
-            return present, in_the_way
+            return in_the_way
         time.sleep(POLL)
 
 
