@@ -248,9 +248,9 @@ class SideCopies:
             (level, list(delta.hidden_home), list(delta.hidden_born)),
         )
         columns = sql.SQL("mint_n, mint_born") + _more(self.shapes[relation.oid].columns)
-        with self.session.cursor() as cursor:
-            with cursor.copy(sql.SQL("copy {} ({}) from stdin (format binary)").format(side, columns)) as sink:
-                sink.write(delta.born)
+        rows = sql.SQL("copy {} ({}) from stdin (format binary)").format(side, columns)
+        with self.session.cursor() as cursor, cursor.copy(rows) as sink:
+            sink.write(delta.born)
 
     def _filled(self, statement: sql.SQL, relation: Relation, blocks: Blocks) -> sql.Composed:
         return statement.format(

@@ -51,7 +51,7 @@ class Rewinder:
             raise CannotRewind(self._swap_needed)
         with _hindrances_told():
             look = self._look(act=not self._pending)
-            return self._thorough(look) if look.verdict == "slow" else self._quick(look)
+            return self._thorough(look) if look.verdict == "slow" or self._pending else self._quick(look)
 
     def push_mark(self) -> MarkTaken:
         """Make the present state the newest mark, and tell what it holds that the mark below does not."""
