@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
+from functools import wraps
 from types import ModuleType
 from typing import Any, cast
 
@@ -72,9 +72,9 @@ def install(psycopg: ModuleType) -> Callable[[], None]:
     patches.replace(psycopg.BaseConnection, "__del__", _del)
     patches.replace(psycopg.Connection, "close", _close)
     patches.replace(psycopg.AsyncConnection, "close", _close_async)
-    parse = psycopg.conninfo.conninfo_to_dict
-    patches.replace(psycopg.BaseConnection, "_connect_gen", partial(_connect_gen, psycopg.AsyncConnection, parse))
-    patches.replace(psycopg.AsyncConnection, "connect", partial(_connect_async, parse))
+    # `connect` itself may have been bound early; these it looks up each time, with all its parameters put together.
+    patches.replace(psycopg.connection, "conninfo_attempts", _attempts)
+    patches.replace(psycopg.connection_async, "conninfo_attempts_async", _attempts_async)
     _adopt(psycopg.BaseConnection)
     return patches.undo
 
@@ -134,29 +134,24 @@ def _close_async(original: Function) -> Function:
     return close
 
 
-def _connect_gen(asynchronous: type, parse: Function, original: Any) -> Any:  # Any: a classmethod object
-    """`psycopg.connect` was bound when psycopg was imported, but it looks this up on the class, every time."""
-    function = original.__func__
-
-    @wraps(function)
-    def _connect_gen(cls: Any, conninfo: str = "", *args: Any, **kwargs: Any) -> Any:  # Any: see Function
-        if gate.keeper is not None and not issubclass(cls, asynchronous):
-            gate.keeper.wait(lambda: _database(parse(conninfo)))
-        return function(cls, conninfo, *args, **kwargs)
-
-    return classmethod(_connect_gen)
-
-
-def _connect_async(parse: Function, original: Any) -> Any:  # Any: a classmethod object
-    function = original.__func__
-
-    @wraps(function)
-    async def connect(cls: Any, conninfo: str = "", **kwargs: Any) -> Any:  # Any: see Function
+def _attempts(original: Function) -> Function:
+    @wraps(original)
+    def conninfo_attempts(params: Any) -> Any:  # Any: see Function
         if gate.keeper is not None:
-            await gate.keeper.wait_async(lambda: _database({**parse(conninfo), **kwargs}))
-        return await function(cls, conninfo, **kwargs)
+            gate.keeper.wait(lambda: _database(params))
+        return original(params)
 
-    return classmethod(cast(Any, connect))
+    return conninfo_attempts
+
+
+def _attempts_async(original: Function) -> Function:
+    @wraps(original)
+    async def conninfo_attempts_async(params: Any) -> Any:  # Any: see Function
+        if gate.keeper is not None:
+            await gate.keeper.wait_async(lambda: _database(params))
+        return await original(params)
+
+    return conninfo_attempts_async
 
 
 def _database(params: dict[str, Any]) -> str:  # Any: psycopg's own connection parameters

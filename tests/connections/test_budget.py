@@ -1,0 +1,110 @@
+"""No more connections than allowed: an opener waits, then is told who holds them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import re
+import threading
+
+import asyncpg
+import psycopg
+import psycopg2
+import pytest
+import sqlalchemy as sa
+
+from mintdb.connections.budget import Budget, limited
+from mintdb.connections.errors import ConnectionBudgetExceeded
+from mintdb.connections.ledger import Ledger
+
+
+@pytest.mark.parametrize("connect", [psycopg.connect, psycopg2.connect], ids=["psycopg", "psycopg2"])
+def test_an_opener_beyond_the_limit_is_told_who_holds_what(connect: psycopg.connect, dsn: str, watched: Ledger) -> None:
+    with limited(Budget(2, timeout=0.05)):
+        held = [connect(dsn) for _ in range(2)]
+        with pytest.raises(ConnectionBudgetExceeded) as refused:
+            connect(dsn)
+    text = re.sub(r"py:\d+", "py:LINE", re.sub(r"up to \d\.\d", "up to 0.0", str(refused.value)))
+    assert (
+        text
+        == """\
+2 connections are open and 2 are allowed: none was given back within 0.05 s
+    2 × tests/connections/test_budget.py:LINE in <listcomp>, thread "MainThread", open for up to 0.0 s
+  1. close what is not needed any more, at the lines above
+  2. or let pools close what is given back:  keep_idle = false
+  3. or allow more:  max_connections = 2  (wait longer:  connection_timeout = 0.05)"""
+    )
+    for connection in held:
+        connection.close()
+
+
+def test_an_opener_that_waits_gets_the_place_that_is_given_back(dsn: str, watched: Ledger) -> None:
+    with limited(Budget(1, timeout=10)):
+        first = psycopg.connect(dsn)
+        threading.Timer(0.1, first.close).start()
+        psycopg.connect(dsn).close()
+    assert watched.peak == 1
+
+
+@pytest.mark.parametrize("connect", [psycopg.AsyncConnection.connect, asyncpg.connect], ids=["psycopg", "asyncpg"])
+def test_an_event_loop_goes_on_while_an_opener_waits(connect: asyncpg.connect, dsn: str, watched: Ledger) -> None:
+    async def give_back_later(connection: asyncpg.Connection) -> None:
+        await asyncio.sleep(0.1)
+        await connection.close()
+
+    async def use() -> None:
+        giving_back = asyncio.create_task(give_back_later(await connect(dsn)))
+        await (await connect(dsn)).close()
+        await giving_back
+
+    with limited(Budget(1, timeout=10)):
+        asyncio.run(use())
+    assert watched.peak == 1
+
+
+def test_many_openers_at_once_do_not_pass_the_limit_together(dsn: str, watched: Ledger) -> None:
+    def use() -> None:
+        with psycopg.connect(dsn) as connection:
+            connection.execute("select pg_sleep(0.01)")
+
+    with limited(Budget(3, timeout=30)):
+        threads = [threading.Thread(target=use) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert watched.total == 20
+    assert watched.peak <= 3
+
+
+def test_garbage_and_idle_pooled_connections_make_room_at_once(dsn: str, watched: Ledger) -> None:
+    gc.disable()
+    try:
+        with limited(Budget(2, timeout=0)):
+            engine = sa.create_engine(dsn.replace("postgresql", "postgresql+psycopg"))
+            with engine.connect():
+                pass
+            connection = psycopg.connect(dsn)
+            connection.myself = connection
+            del connection
+
+            with psycopg.connect(dsn), psycopg.connect(dsn):
+                pass
+    finally:
+        gc.enable()
+
+
+def test_connections_to_other_databases_are_not_counted(dsn: str, watched: Ledger) -> None:
+    with limited(Budget(0, timeout=0, counts=lambda database: database == "shop")):
+        psycopg.connect(dsn).close()
+        psycopg2.connect(dsn).close()
+
+
+def test_an_opener_that_failed_does_not_keep_its_place_for_ever(
+    dsn: str, watched: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mintdb.connections.budget.CONNECTING", 0.1)
+    with limited(Budget(1, timeout=5)):
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(dsn.replace("/postgres", "/nowhere"))
+        psycopg.connect(dsn).close()

@@ -1,0 +1,130 @@
+"""Whatever is left is ended from outside, busy or idle, and nobody crashes, hangs or warns."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections.abc import Iterator
+
+import asyncpg
+import psycopg
+import psycopg2
+import pytest
+
+from mintdb.connections import closing
+from mintdb.connections.ledger import Ledger
+
+
+@pytest.fixture
+def terminate(port: int) -> Iterator[closing.Terminate]:
+    connection = psycopg.connect(host="127.0.0.1", port=port, user="postgres", dbname="template1", autocommit=True)
+    with connection:
+        yield lambda pid: connection.execute("select pg_terminate_backend(%s)", (pid,))
+
+
+def is_gone(terminate: closing.Terminate, pid: int) -> bool:
+    """The server needs a moment to end a backend."""
+    connection = terminate.__closure__[0].cell_contents
+    for _ in range(200):
+        if not connection.execute("select from pg_stat_activity where pid = %s", (pid,)).fetchone():
+            return True
+        threading.Event().wait(0.005)
+    return False
+
+
+@pytest.mark.parametrize("connect", [psycopg.connect, psycopg2.connect], ids=["psycopg", "psycopg2"])
+def test_a_busy_connection_of_another_thread_is_ended_within_moments(
+    connect: psycopg.connect, dsn: str, watched: Ledger, terminate: closing.Terminate
+) -> None:
+    errors: list[Exception] = []
+    connection = connect(dsn)
+
+    def work() -> None:
+        try:
+            connection.cursor().execute("select pg_sleep(60)")
+        except (psycopg.Error, psycopg2.Error) as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    [entry] = watched.open_entries("postgres")
+    start = time.monotonic()
+
+    assert closing.end([entry], terminate) == [entry]
+
+    thread.join(10)
+    assert time.monotonic() - start < 5
+    assert len(errors) == 1
+    assert is_gone(terminate, entry.backend_pid)
+    assert not watched.open_entries("postgres")
+
+
+@pytest.mark.parametrize("connect", [psycopg.connect, psycopg2.connect], ids=["psycopg", "psycopg2"])
+def test_an_idle_connection_is_ended_and_collected_without_a_warning(
+    connect: psycopg.connect, dsn: str, watched: Ledger, terminate: closing.Terminate
+) -> None:
+    connection = connect(dsn)
+    [entry] = watched.open_entries("postgres")
+
+    closing.end([entry], terminate)
+
+    assert is_gone(terminate, entry.backend_pid)
+    with pytest.raises((psycopg.OperationalError, psycopg2.OperationalError)):
+        connection.cursor().execute("select 1")
+    del connection
+    gc.collect()
+
+
+@pytest.mark.parametrize("connect", [psycopg.AsyncConnection.connect, asyncpg.connect], ids=["psycopg", "asyncpg"])
+def test_a_connection_of_a_dead_event_loop_is_ended_without_a_warning(
+    connect: asyncpg.connect, dsn: str, watched: Ledger, terminate: closing.Terminate
+) -> None:
+    async def forget() -> object:
+        return await connect(dsn)
+
+    connection = asyncio.run(forget())
+    [entry] = watched.open_entries("postgres")
+
+    closing.end([entry], terminate)
+
+    assert is_gone(terminate, entry.backend_pid)
+    assert entry.driver.is_closed(connection)
+    del connection
+    gc.collect()
+
+
+def test_a_connection_of_a_loop_that_runs_in_another_thread_is_ended(
+    dsn: str, watched: Ledger, terminate: closing.Terminate
+) -> None:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    connection = asyncio.run_coroutine_threadsafe(asyncpg.connect(dsn), loop).result(10)
+    [entry] = watched.open_entries("postgres")
+
+    closing.end([entry], terminate)
+
+    assert is_gone(terminate, entry.backend_pid)
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.05), loop).result(10)
+    assert connection.is_closed()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+def test_collecting_garbage_warns_nobody_and_is_in_the_ledger(dsn: str, watched: Ledger) -> None:
+    gc.disable()
+    try:
+        connection = psycopg.connect(dsn)
+        connection.myself = connection
+        del connection
+        assert len(watched.open_entries()) == 1
+
+        closing.collect()
+    finally:
+        gc.enable()
+
+    assert watched.open_entries() == []
+    assert len(watched.ended_since(0)) == 1

@@ -1,0 +1,205 @@
+"""Pools let go of what is idle and work on; where each was created is known."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+
+import asyncpg
+import psycopg
+import psycopg_pool
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from mintdb.connections.ledger import Ledger
+from mintdb.connections.pools import pools
+
+
+def sessions(dsn: str) -> int:
+    """How many others the server itself counts on this database."""
+    with psycopg.connect(dsn, dbname="template1") as admin:
+        query = "select count(*) from pg_stat_activity where datname = 'postgres' and backend_type = 'client backend'"
+        for _ in range(100):
+            row = admin.execute(query).fetchone()
+            assert row is not None
+            if row[0] == 0:
+                break
+            admin.rollback()  # what it shows is frozen within a transaction
+        return row[0]
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_an_engines_idle_connections_go_and_it_reconnects(driver: str, dsn: str, watched: Ledger) -> None:
+    engine = sa.create_engine(dsn.replace("postgresql", f"postgresql+{driver}"), pool_size=3)
+    with engine.connect(), engine.connect(), engine.connect():
+        pass
+    assert len(watched.open_entries("postgres")) == 3
+
+    assert pools.let_go("postgres") == []
+
+    assert sessions(dsn) == 0
+    status = engine.pool.status()
+    with engine.connect(), engine.connect(), engine.connect():
+        assert engine.pool.checkedout() == 3
+    assert engine.pool.status() == status
+    engine.dispose()
+
+
+def test_only_connections_to_that_database_and_port_go(dsn: str, port: int, watched: Ledger) -> None:
+    engine = sa.create_engine(dsn.replace("postgresql", "postgresql+psycopg"))
+    with engine.connect():
+        pass
+    pools.let_go("another")
+    pools.let_go("postgres", port=port + 1)
+
+    assert len(watched.open_entries("postgres", port=port)) == 1
+    engine.dispose()
+
+
+def test_a_connection_in_use_is_named_and_its_pool_stays_in_order(dsn: str, watched: Ledger) -> None:
+    engine = sa.create_engine(dsn.replace("postgresql", "postgresql+psycopg"), pool_size=1, max_overflow=0)
+    with engine.connect() as connection:
+        connection.execute(sa.text("select 1"))
+        [in_use] = pools.let_go("postgres")
+        assert in_use.owner is not None
+        assert connection.execute(sa.text("select 2")).scalar() == 2
+    with engine.connect():
+        pass
+    assert pools.let_go("postgres") == []
+    engine.dispose()
+
+
+def test_a_psycopg_pool_does_not_reconnect_before_it_is_asked(dsn: str, watched: Ledger) -> None:
+    with psycopg_pool.ConnectionPool(dsn, min_size=2, max_size=2) as pool:
+        pool.wait()
+        assert pools.let_go("postgres") == []
+        assert sessions(dsn) == 0
+
+        with pool.connection() as one, pool.connection() as two:
+            assert one.execute("select 1").fetchone() == two.execute("select 1").fetchone()
+        assert pool.get_stats()["pool_size"] == 2
+
+
+def test_a_client_that_waits_while_a_psycopg_pool_lets_go_is_served(dsn: str, watched: Ledger) -> None:
+    """The pool believes that it is full while its only connection is being closed."""
+    with psycopg_pool.ConnectionPool(dsn, min_size=1, max_size=1, timeout=5) as pool:
+        pool.wait()
+        served: list[int] = []
+
+        def client() -> None:
+            with pool.connection() as connection:
+                served.append(connection.info.backend_pid)
+
+        thread = threading.Thread(target=client)
+
+        def keep(entry: object) -> bool:
+            thread.start()
+            while not pool.get_stats()["requests_waiting"]:
+                threading.Event().wait(0.001)
+            return False
+
+        pools.visit_idle(keep)
+        thread.join(5)
+        assert len(served) == 1
+
+
+def test_an_asyncpg_pool_reconnects_on_its_own_loop(dsn: str, watched: Ledger) -> None:
+    loop = asyncio.new_event_loop()
+    try:
+
+        async def create() -> asyncpg.Pool:
+            return await asyncpg.create_pool(dsn, min_size=2, max_size=2)
+
+        pool = loop.run_until_complete(create())
+        assert pools.let_go("postgres") == []
+        loop.run_until_complete(asyncio.sleep(0))  # asyncpg closes the sockets in the loop's next turn
+        assert sessions(dsn) == 0
+        assert loop.run_until_complete(pool.fetchval("select 1")) == 1
+        loop.run_until_complete(pool.close())
+    finally:
+        loop.close()
+
+
+def test_pools_of_dead_event_loops_let_go_without_a_warning(dsn: str, watched: Ledger) -> None:
+    engine = create_async_engine(dsn.replace("postgresql", "postgresql+asyncpg"))
+
+    async def use() -> list[object]:
+        async with engine.connect() as connection:
+            await connection.execute(sa.text("select 1"))
+        pool = await asyncpg.create_pool(dsn, min_size=1, max_size=1)
+        psycopg_s = psycopg_pool.AsyncConnectionPool(dsn, min_size=1, open=False)
+        await psycopg_s.open(wait=True)
+        return [pool, psycopg_s]
+
+    loop = asyncio.new_event_loop()
+    kept = loop.run_until_complete(use())
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
+
+    assert pools.let_go("postgres") == []
+    assert sessions(dsn) == 0
+    del kept
+    gc.collect()
+
+
+def test_pools_that_lead_to_one_place_are_reported_with_each_creation_site(dsn: str, watched: Ledger) -> None:
+    url = dsn.replace("postgres@", "postgres:secret@")
+    first = sa.create_engine(url.replace("postgresql", "postgresql+psycopg"))
+    second = sa.create_engine(url.replace("postgresql", "postgresql+psycopg2"))
+
+    [sprawl] = [found for found in pools.sprawl() if "***" in found.url]
+    assert sprawl.url == dsn.replace("postgres@", "postgres:***@")
+    assert [site.function for site in sprawl.sites if site] == [
+        "test_pools_that_lead_to_one_place_are_reported_with_each_creation_site"
+    ] * 2
+    assert sprawl.sites[0] != sprawl.sites[1]
+
+    del first, second
+    gc.collect()
+    assert [found for found in pools.sprawl() if "***" in found.url] == []
+
+
+@pytest.fixture
+def keep_idle_false(watched: Ledger) -> None:
+    pools.keep_idle = False
+    yield
+    pools.keep_idle = True
+
+
+@pytest.mark.usefixtures("keep_idle_false")
+def test_without_idle_connections_a_pool_closes_what_is_given_back(dsn: str, watched: Ledger) -> None:
+    engines = [sa.create_engine(dsn.replace("postgresql", f"postgresql+{d}")) for d in ("psycopg", "psycopg2") * 3]
+    for engine in engines:
+        for _ in range(2):
+            with engine.connect() as connection:
+                assert connection.execute(sa.text("select 1")).scalar() == 1
+    with psycopg_pool.ConnectionPool(dsn, min_size=0, max_size=1) as pool:
+        for _ in range(2):
+            with pool.connection() as connection:
+                connection.execute("select 1")
+
+        assert watched.open_entries() == []
+    assert watched.peak == 1
+    assert sessions(dsn) == 0
+
+
+@pytest.mark.usefixtures("keep_idle_false")
+def test_without_idle_connections_asynchronous_pools_close_too(dsn: str, watched: Ledger) -> None:
+    async def use() -> None:
+        for driver in ("asyncpg", "psycopg"):
+            engine = create_async_engine(dsn.replace("postgresql", f"postgresql+{driver}"))
+            for _ in range(2):
+                async with engine.connect() as connection:
+                    await connection.execute(sa.text("select 1"))
+        async with asyncpg.create_pool(dsn, min_size=0, max_size=1) as pool:
+            for _ in range(2):
+                assert await pool.fetchval("select 1") == 1
+            assert watched.open_entries() == []
+
+    asyncio.run(use())
+    assert watched.peak == 1
