@@ -1,0 +1,159 @@
+"""Signals reach the command exactly once, whoever sent them, and a killed `mintdb run` is cleared up after."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from programs import MINTDB, PATIENCE, Start, databases, live_states, wait_for
+
+from mintdb.engines.postgresql.postmaster import is_alive
+
+PYTHON = sys.executable
+# Says which signals it gets; ends half a second after the first one, by when a second one would have come.
+COUNTS = """
+import os, signal, time
+got = []
+for name in ("INT", "TERM", "HUP", "USR1"):
+    signal.signal(getattr(signal, "SIG" + name), lambda number, frame: got.append(signal.Signals(number).name))
+print("ready", os.getpid(), flush=True)
+while not got:
+    time.sleep(0.01)
+time.sleep(0.5)
+print(*got, flush=True)
+raise SystemExit(5)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"])
+def test_a_signal_to_mintdb_reaches_the_command_once(start: Start, name: str) -> None:
+    running = start("run", "--", PYTHON, "-c", COUNTS)
+    assert running.stdout is not None
+    running.stdout.readline()
+    running.send_signal(getattr(signal, name))
+    assert running.communicate(timeout=PATIENCE)[0] == f"{name}\n"
+    assert running.returncode == 5
+    assert databases() == set()
+
+
+class Terminal:
+    """A command in the foreground of a terminal of its own."""
+
+    def __init__(self, *argv: str, cwd: Path) -> None:
+        self.keys, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            argv,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            cwd=cwd,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(terminal)
+        self.shown = ""
+
+    def read_until(self, text: str) -> str:
+        """What was shown up to and with `text`."""
+        while text not in self.shown:
+            try:
+                self.shown += os.read(self.keys, 4096).decode()
+            except OSError:  # the terminal's other end is closed
+                break
+        assert text in self.shown, self.shown
+        return self.shown
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.keys)
+
+
+@pytest.fixture
+def terminal(project: Path) -> Iterator[Terminal]:
+    terminal = Terminal(MINTDB, "run", "--", PYTHON, "-c", COUNTS, cwd=project)
+    yield terminal
+    terminal.close()
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_command_once(terminal: Terminal) -> None:
+    terminal.read_until("ready")
+    os.write(terminal.keys, b"\x03")
+    terminal.read_until("SIGINT\r\n")
+    assert terminal.process.wait(PATIENCE) == 5
+    assert terminal.shown.count("SIGINT") == 1
+    assert databases() == set()
+
+
+def test_ctrl_c_in_a_terminal_does_not_reach_the_server(terminal: Terminal) -> None:
+    terminal.read_until("ready")
+    before = {state.postmaster for state in live_states()}
+    os.write(terminal.keys, b"\x03")
+    terminal.process.wait(PATIENCE)
+    assert before
+    assert before == {state.postmaster for state in live_states()}
+
+
+def test_ctrl_c_ends_a_command_that_does_not_catch_it(project: Path) -> None:
+    terminal = Terminal(MINTDB, "run", "--", "sh", "-c", "echo ready; sleep 60", cwd=project)
+    try:
+        terminal.read_until("ready")
+        os.write(terminal.keys, b"\x03")
+        assert terminal.process.wait(PATIENCE) == 128 + signal.SIGINT
+        assert "Traceback" not in terminal.shown
+        assert databases() == set()
+    finally:
+        terminal.close()
+
+
+def test_a_signal_while_the_database_is_made_leaves_nothing(start: Start, project: Path) -> None:
+    (project / "slow.sql").write_text(f"select {time.time_ns()}, pg_sleep(30);")
+    running = start("run", "--schema", "sql:slow.sql", "--", "true")
+    assert running.stderr is not None
+    assert "building the template" in running.stderr.readline()
+    wait_for(lambda: any("_building" in name for name in databases()), "the template is being built")
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(PATIENCE) == 128 + signal.SIGTERM
+    assert databases() == set()
+
+
+def test_what_a_killed_run_leaves_is_cleared_up(start: Start) -> None:
+    running = start("run", "--", PYTHON, "-c", COUNTS)
+    assert running.stdout is not None
+    pid = int(running.stdout.readline().split()[1])
+    assert len(databases()) == 1
+    running.kill()
+    running.wait()
+    wait_for(lambda: databases() == set(), "the keeper drops the clone of a killed run")
+    os.kill(pid, signal.SIGTERM)
+
+
+def test_no_server_process_survives_the_linger(start: Start) -> None:
+    running = start("run", "--", PYTHON, "-c", COUNTS)
+    assert running.stdout is not None
+    running.stdout.readline()
+    (state,) = live_states()
+    processes = [state.keeper, state.postmaster, *(p.pid for p in psutil.Process(state.postmaster).children())]
+    running.terminate()
+    running.wait(PATIENCE)
+    wait_for(lambda: not any(is_alive(pid) for pid in processes), "keeper and server end after the linger")
+    assert live_states() == []
+
+
+def test_a_signal_to_the_whole_group_ends_mintdb_cleanly(start: Start) -> None:
+    running = start("run", "--", "sleep", "60", start_new_session=True)
+    wait_for(databases, "the clone is there")
+    wait_for(lambda: psutil.Process(running.pid).children(), "the command runs")
+    os.killpg(running.pid, signal.SIGTERM)
+    assert running.wait(PATIENCE) == 128 + signal.SIGTERM
+    assert databases() == set()
