@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -11,7 +12,7 @@ from mintdb.connections.ledger import ledger
 
 def install(db: ModuleType) -> Callable[[], None]:
     """Listen to Django's own signal; it is sent when the connection has been initialised."""
-    signal = db.backends.signals.connection_created
+    signal = import_module(f"{db.__name__}.backends.signals").connection_created  # not imported by django.db itself
     signal.connect(_created, weak=False, dispatch_uid=__name__)
 
     def undo() -> None:

@@ -1,0 +1,166 @@
+"""Hooks go in before or after a driver, cost nothing until then, and come out again without a trace."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+
+import psycopg
+import psycopg2
+import pytest
+
+from mintdb.connections import hooks
+from mintdb.connections.hooks.patch import Moved, Patches
+from mintdb.connections.ledger import Ledger, ledger
+
+
+def python(code: str, *arguments: str) -> str:
+    """What a fresh interpreter prints, in which every warning is an error."""
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def test_watching_imports_no_driver_and_no_framework() -> None:
+    out = python(
+        """
+import sys
+before = set(sys.modules)
+from mintdb.connections import hooks
+hooks.watch()
+third_party = {name.partition(".")[0] for name in sys.modules if name not in before}
+print(sorted(third_party - sys.stdlib_module_names - {"mintdb"}), "asyncio" in sys.modules)
+"""
+    )
+    assert out == "[] False\n"
+
+
+def test_a_driver_imported_after_the_hooks_is_seen_whatever_name_it_is_bound_to(dsn: str) -> None:
+    out = python(
+        """
+import sys
+from mintdb.connections import hooks
+from mintdb.connections.ledger import ledger
+hooks.watch()
+from psycopg2 import connect as connect_2
+from psycopg import connect as connect_3
+import sqlalchemy, asyncpg, psycopg_pool
+assert sqlalchemy.__loader__ is sqlalchemy.__spec__.loader and "mintdb" not in type(sqlalchemy.__loader__).__module__
+for connect in connect_2, connect_3:
+    connection = connect(sys.argv[1])
+    print([(entry.driver.name, entry.is_open) for entry in ledger.open_entries()])
+    connection.close()
+print(ledger.open_entries(), hooks.unseen())
+""",
+        dsn,
+    )
+    assert out == "[('psycopg2', True)]\n[('psycopg', True)]\n[] {}\n"
+
+
+def test_a_connection_that_was_open_before_the_hooks_is_known_though_not_who_opened_it(dsn: str) -> None:
+    out = python(
+        """
+import sys
+import psycopg
+connection = psycopg.connect(sys.argv[1])
+from mintdb.connections import hooks
+from mintdb.connections.ledger import ledger
+hooks.watch()
+[entry] = ledger.open_entries()
+print(entry.backend_pid == connection.info.backend_pid, entry.site)
+connection.close()
+print(ledger.open_entries())
+""",
+        dsn,
+    )
+    assert out == "True None\n[]\n"
+
+
+def test_connections_left_open_at_interpreter_exit_disturb_nothing(dsn: str) -> None:
+    out = python(
+        """
+import sys, warnings
+warnings.simplefilter("ignore", ResourceWarning)
+from mintdb.connections import hooks
+hooks.watch()
+import psycopg, psycopg2
+kept = psycopg.connect(sys.argv[1]), psycopg2.connect(sys.argv[1])
+kept[0].myself = kept
+print("end")
+""",
+        dsn,
+    )
+    assert out == "end\n"
+
+
+def test_watching_twice_and_unwatching_twice_is_as_once(dsn: str) -> None:
+    before = psycopg.BaseConnection.__init__, psycopg.Connection.close, psycopg2._connect
+    hooks.watch()
+    hooks.watch()
+    assert psycopg2._connect is not before[2]
+    psycopg.connect(dsn).close()
+    total = ledger.total
+    hooks.unwatch()
+    hooks.unwatch()
+
+    assert (psycopg.BaseConnection.__init__, psycopg.Connection.close, psycopg2._connect) == before
+    psycopg.connect(dsn).close()
+    psycopg2.connect(dsn).close()
+    assert ledger.total == total
+    ledger.clear()
+
+
+def test_a_driver_whose_entry_points_moved_is_named_and_works_on(monkeypatch: pytest.MonkeyPatch, dsn: str) -> None:
+    hooks.unwatch()
+    monkeypatch.delattr(psycopg2, "_connect")
+    monkeypatch.setattr(psycopg2, "connect", connect := types.FunctionType((lambda dsn: dsn).__code__, {}))
+
+    hooks.watch()
+    try:
+        assert hooks.unseen() == {"psycopg2": "psycopg2.connect no longer calls psycopg2._connect"}
+        assert psycopg2.connect is connect
+        psycopg.connect(dsn).close()
+        assert ledger.total == 1
+    finally:
+        hooks.unwatch()
+        ledger.clear()
+
+
+def test_half_a_driver_is_never_hooked() -> None:
+    class Driver:
+        def connect(self) -> str:
+            return "as it was"
+
+    patches = Patches()
+    patches.replace(Driver, "connect", lambda original: lambda self: "hooked")
+    with pytest.raises(Moved, match="has no 'close'"):
+        patches.replace(Driver, "close", lambda original: original)
+
+    assert Driver().connect() == "as it was"
+
+
+def test_who_wraps_a_hooked_function_later_keeps_the_wrapper(monkeypatch: pytest.MonkeyPatch) -> None:
+    hooks.watch()
+    hooked = psycopg.Connection.close
+    wrapper = lambda self: hooked(self)  # noqa: E731
+    psycopg.Connection.close = wrapper
+    hooks.unwatch()
+    try:
+        assert psycopg.Connection.close is wrapper
+    finally:
+        psycopg.Connection.close = hooked.__wrapped__
+
+
+def test_a_connection_that_cannot_be_described_opens_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, dsn: str, watched: Ledger
+) -> None:
+    monkeypatch.setattr("mintdb.connections.ledger.take", None)
+
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+    psycopg2.connect(dsn).close()
+
+    assert set(hooks.unseen()) == {"psycopg", "psycopg2"}
+    assert hooks.unseen()["psycopg"] == "TypeError: 'NoneType' object is not callable"
