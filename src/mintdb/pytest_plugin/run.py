@@ -61,7 +61,9 @@ class Run:
             from mintdb.mint import Mint
 
             run_id = os.environ.get("PYTEST_XDIST_TESTRUNUID") if _is_worker(self.config) else None
-            fresh = (run_id or f"{os.getpid()}-{time.time_ns()}") if self.config.option.mintdb_fresh else ""
+            fresh = (
+                (run_id or f"{os.getpid()}-{time.time_ns()}") if self.config.known_args_namespace.mintdb_fresh else ""
+            )
             self._mint = Mint(self.settings, worker=self.worker, fresh=fresh, announce=self._announce)
         return self._mint
 
@@ -155,13 +157,13 @@ class Run:
         if self._mint is not None:
             self.summary.left_behind += list(self._mint.close())
         if _is_worker(self.config):
-            self.config.workeroutput["mintdb"] = self.summary.to_plain()  # type: ignore[attr-defined]  # xdist's
+            self.config.workeroutput["mintdb"] = self.summary.to_json()  # type: ignore[attr-defined]  # xdist's
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:  # Any: xdist's WorkerController
         """Add up what a worker has counted."""
-        if plain := getattr(node, "workeroutput", {}).get("mintdb"):
-            self.summary.add(plain)
+        if counted := getattr(node, "workeroutput", {}).get("mintdb"):
+            self.summary.add(counted)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         self.summary.write(terminalreporter)

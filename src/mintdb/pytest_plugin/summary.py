@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any
 
 import pytest
 
@@ -25,9 +25,9 @@ WORDS = {
 class Summary:
     """Counted while the tests run; a worker sends it to the controller as plain data."""
 
-    ways: Counter[str] = field(default_factory=Counter)
+    ways: dict[str, int] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)  # of swaps
+    reasons: dict[str, int] = field(default_factory=dict)  # of swaps
     worst: tuple[float, str] = (0.0, "")
     ended: list[tuple[str, Session]] = field(default_factory=list)
     left_behind: list[Session] = field(default_factory=list)
@@ -36,29 +36,24 @@ class Summary:
         """Count one put-back."""
         if restored is None:
             return
-        self.ways[restored.way] += 1
+        _count(self.ways, str(restored.way))
         if restored.reason:
-            self.reasons[restored.reason] += 1
+            _count(self.reasons, restored.reason)
         self.seconds.append(restored.seconds)
         self.worst = max(self.worst, (restored.seconds, test))
         self.ended += [(test, session) for session in restored.ended]
 
-    def to_plain(self) -> dict[str, Any]:  # Any: plain data of several kinds
-        """As execnet can send it."""
-        return {
-            "ways": dict(self.ways),
-            "seconds": self.seconds,
-            "reasons": dict(self.reasons),
-            "worst": list(self.worst),
-            "ended": [[test, asdict(session)] for test, session in self.ended],
-            "left_behind": [asdict(session) for session in self.left_behind],
-        }
+    def to_json(self) -> str:
+        """As a worker sends it: execnet knows no types but the simplest."""
+        return json.dumps(asdict(self))
 
-    def add(self, plain: dict[str, Any]) -> None:  # Any: see to_plain
+    def add(self, counted: str) -> None:
         """Add what a worker has sent."""
-        self.ways.update(plain["ways"])
+        plain = json.loads(counted)
+        for counts, more in ((self.ways, plain["ways"]), (self.reasons, plain["reasons"])):
+            for key, times in more.items():
+                _count(counts, key, times)
         self.seconds += plain["seconds"]
-        self.reasons.update(plain["reasons"])
         self.worst = max(self.worst, (plain["worst"][0], plain["worst"][1]))
         self.ended += [(test, Session(**session)) for test, session in plain["ended"]]
         self.left_behind += [Session(**session) for session in plain["left_behind"]]
@@ -67,11 +62,11 @@ class Summary:
         """The summary's lines; none if nothing was leased."""
         if not self.seconds:
             return
-        counts = ", ".join(f"{self.ways[way]} {WORDS[way]}" for way in Way if self.ways[way])
+        counts = ", ".join(f"{self.ways[way]} {WORDS[way]}" for way in Way if way in self.ways)
         line = f"mintdb: {len(self.seconds)} put back: {counts}; median {median(self.seconds) * 1000:.1f} ms"
         worst, test = self.worst
         reporter.write_line(f"{line}, worst {worst * 1000:.0f} ms" + (f" ({test})" if test else ""))
-        for reason, times in self.reasons.most_common(REASONS_SHOWN):
+        for reason, times in Counter(self.reasons).most_common(REASONS_SHOWN):
             reporter.write_line(f"mintdb: swapped {times} x because {reason}")
         for test, session in self.ended:
             reporter.write_line(f"mintdb: {test or 'a lease'} left {describe(session)}")
@@ -90,3 +85,7 @@ def describe(session: Session) -> str:
     if session.query:
         parts.append("last ran " + " ".join(session.query.split())[:120])
     return ", ".join(parts)
+
+
+def _count(counts: dict[str, int], key: str, times: int = 1) -> None:
+    counts[key] = counts.get(key, 0) + times

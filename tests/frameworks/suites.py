@@ -1,0 +1,81 @@
+"""Write a user's suite to a folder and run it with pytest in a process of its own, as the user would."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TIMEOUT = 120  # seconds; a suite here takes some seconds on a busy machine
+
+SETTINGS = """
+[tool.mintdb.databases.default]
+schema = "sql:schema.sql"
+export = { DATABASE_URL = "libpq", SQLALCHEMY_URL = "postgresql+psycopg" }
+
+[tool.pytest.ini_options]
+filterwarnings = ["error"]
+asyncio_default_fixture_loop_scope = "function"
+"""
+SCHEMA = """
+create table account (id serial primary key, owner text not null unique, balance int not null default 0);
+create table entry (id serial primary key, account_id int not null references account, amount int not null);
+create table currency (code text primary key);
+insert into currency values ('EUR'), ('USD'), ('CHF');
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run printed and how it ended."""
+
+    code: int
+    output: str
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """pytest's own counts: {"passed": 3, "failed": 1}."""
+        words = re.findall(r"(\d+) (passed|failed|errors?|skipped|warnings?)", self.output.rstrip().splitlines()[-1])
+        return {word.rstrip("s"): int(count) for count, word in words}
+
+
+@dataclass
+class Suite:
+    """A folder with a user's project in it."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def write(self, **files: str) -> Suite:
+        """Write files; `conftest` means conftest.py."""
+        for name, text in files.items():
+            path = self.folder / (name if "." in name else f"{name}.py")
+            path.write_text(textwrap.dedent(text))
+        return self
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start pytest here."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", *arguments],
+            cwd=self.folder,
+            env=os.environ | self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> Ran:
+        """Run pytest here to its end."""
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=TIMEOUT)
+        return Ran(process.returncode, output)
+
+
+def new_suite(folder: Path) -> Suite:
+    """A suite with the usual settings and schema, and no tests yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Suite(folder).write(**{"pyproject.toml": SETTINGS, "schema.sql": SCHEMA})
