@@ -41,7 +41,7 @@ def test_unknown_source(root: Path) -> None:
         == """\
 schema source 'metdata:app:Base' is not known: there is no 'metdata'
   1. did you mean 'metadata:'?
-  2. known: none, sql:, python:, metadata:, alembic:"""
+  2. known: none, sql:, python:, metadata:, alembic:, dump:"""
     )
 
 
@@ -51,7 +51,7 @@ def test_path_without_a_kind(root: Path) -> None:
         == """\
 schema source 'db/schema.sql' is not known: there is no 'db/schema.sql'
   1. did you mean 'sql:db/schema.sql'?
-  2. known: none, sql:, python:, metadata:, alembic:"""
+  2. known: none, sql:, python:, metadata:, alembic:, dump:"""
     )
 
 
@@ -331,3 +331,33 @@ schema source 'alembic:alembic.ini' left the database empty
   1. does env.py run migrations online? mintdb runs no --sql scripts
   2. does it connect to the URL in sqlalchemy.url?"""
     )
+
+
+def test_restore_failed() -> None:
+    error = errors.RestoreFailedError(
+        setting="dump:shop.dump", message="  pg_restore: error: could not read from input file: end of file"
+    )
+    assert str(error) == """\
+schema source 'dump:shop.dump' could not be restored
+  pg_restore: error: could not read from input file: end of file"""
+
+
+def test_newer_dump() -> None:
+    error = errors.NewerDumpError(
+        setting="dump:shop.sql",
+        dumped="19.1",
+        server="18.6",
+        message='  shop.sql:12 failed: unrecognized configuration parameter "x"',
+    )
+    assert str(error) == """\
+schema source 'dump:shop.sql' was dumped from PostgreSQL 19.1, and this server is 18.6
+  shop.sql:12 failed: unrecognized configuration parameter "x"
+  1. use a server of that version, or
+  2. dump again with the pg_dump of the older one"""
+
+
+def test_no_dump(root: Path) -> None:
+    assert message_of("dump:empty", root) == f"""\
+schema source 'dump:empty' is no dump
+  looked at {root}/empty
+  1. pg_dump writes one: --format plain, custom, tar or directory"""

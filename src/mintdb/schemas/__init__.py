@@ -17,7 +17,7 @@ __all__ = ["NoSchema", "get_source"]
 
 NONE = "none"
 EXTRAS = {"sqlalchemy": "sqlalchemy", "psycopg": "postgresql"}
-MODULES = {"sql": "sql_files", "python": "python", "metadata": "metadata", "alembic": "alembic"}
+MODULES = {"sql": "sql_files", "python": "python", "metadata": "metadata", "alembic": "alembic", "dump": "dump"}
 
 
 @dataclass(frozen=True)

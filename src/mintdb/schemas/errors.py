@@ -219,3 +219,30 @@ class MigratedNothingError(SchemaError):
 schema source {setting!r} left the database empty
   1. does env.py run migrations online? mintdb runs no --sql scripts
   2. does it connect to the URL in sqlalchemy.url?"""
+
+
+class RestoreFailedError(SchemaError):
+    """`pg_restore` failed. Facts: setting, message."""
+
+    text = """\
+schema source {setting!r} could not be restored
+{message}"""
+
+
+class NewerDumpError(SchemaError):
+    """A dump comes from a newer server than it is restored to, and failed. Facts: setting, dumped, server, message."""
+
+    text = """\
+schema source {setting!r} was dumped from PostgreSQL {dumped}, and this server is {server}
+{message}
+  1. use a server of that version, or
+  2. dump again with the pg_dump of the older one"""
+
+
+class NoDumpError(SchemaError):
+    """A folder or file is no dump. Facts: setting, path."""
+
+    text = """\
+schema source {setting!r} is no dump
+  looked at {path}
+  1. pg_dump writes one: --format plain, custom, tar or directory"""

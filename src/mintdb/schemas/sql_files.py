@@ -49,10 +49,10 @@ class SqlFiles:
 
     def build(self, database: Address) -> None:
         """Run every file. Raises one of mintdb.schemas.errors, with the file's name relative to the root."""
-        scripts = [(self._shown(file), list(self._statements(file))) for file in self._files()]
+        scripts = [(self._shown(file), list(read_statements(file, self._shown(file)))) for file in self._files()]
         with psycopg.connect(database.url_for("libpq"), autocommit=True, prepare_threshold=None) as connection:
             for shown, statements in scripts:
-                _run_script(connection, shown, statements)
+                run_script(connection, shown, statements)
 
     def _files(self) -> Sequence[Path]:
         if self.path.is_dir():
@@ -67,15 +67,6 @@ class SqlFiles:
     def _shown(self, file: Path) -> str:
         return str(file.relative_to(self.root) if file.is_relative_to(self.root) else file)
 
-    def _statements(self, file: Path) -> Iterator[Statement]:
-        shown = self._shown(file)
-        try:
-            yield from split(decode(file.read_bytes(), shown))
-        except MetaCommandFound as found:
-            raise MetaCommandError(file=shown, line=found.line, command=found.command) from None
-        except TextAfterCopy as found:
-            raise CopyLineError(file=shown, line=found.line) from None
-
 
 def get_source(argument: str, *, setting: str, root: Path) -> SqlFiles:
     """The source for `sql:ARGUMENT`; nothing is read before it is used."""
@@ -86,6 +77,16 @@ def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
     """A sort key in which the numbers inside a name count as numbers."""
     parts = re.split(r"([0-9]+)", name)
     return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part)
+
+
+def read_statements(file: Path, shown: str) -> Iterator[Statement]:
+    """The statements of a file, which messages call `shown`. Raises EncodingError, MetaCommandError, CopyLineError."""
+    try:
+        yield from split(decode(file.read_bytes(), shown))
+    except MetaCommandFound as found:
+        raise MetaCommandError(file=shown, line=found.line, command=found.command) from None
+    except TextAfterCopy as found:
+        raise CopyLineError(file=shown, line=found.line) from None
 
 
 def decode(content: bytes, shown: str) -> str:
@@ -105,7 +106,8 @@ def _not_utf8(content: bytes, position: int, shown: str) -> EncodingError:
     return EncodingError(file=shown, line=line, byte=f"0x{content[position]:02x}", guess=guess)
 
 
-def _run_script(connection: psycopg.Connection, shown: str, statements: Iterable[Statement]) -> None:
+def run_script(connection: psycopg.Connection, shown: str, statements: Iterable[Statement]) -> None:
+    """Run a file's statements in a session that is as new. Raises StatementError and OpenTransactionError."""
     begun = 0
     for statement in statements:
         try:

@@ -1,0 +1,152 @@
+"""`dump:FILE|DIR`: restore what `pg_dump` wrote, in any of its formats, for whoever runs the tests.
+
+Owners and grants are left out, as with `--no-owner --no-privileges`: the roles that they name are those of another
+server. A plain dump is run as a SQL file is, so a failure names its line; the other formats need `pg_restore`.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import psycopg
+
+from mintdb.address import Address
+from mintdb.errors import SchemaError
+from mintdb.schemas.errors import NewerDumpError, NoDumpError, PathMissingError, RestoreFailedError
+from mintdb.schemas.server_errors import SHOWN_LINES
+from mintdb.schemas.sql_files import read_statements, run_script
+from mintdb.schemas.sql_split import Statement
+
+BLOCK = 1 << 20
+CUSTOM = b"PGDMP"  # src/bin/pg_dump/pg_backup_archiver.c
+TAR_MAGIC = slice(257, 262)  # POSIX ustar
+CONTENTS = "toc.dat"
+HEADER_LINES = 20
+DUMPED_FROM = re.compile(r"Dumped from database version:? (\d+\S*)")
+ABOUT_ROLES = re.compile(
+    r"""(?:grant|revoke|alter\s+default\s+privileges|set\s+session\s+authorization)\b
+    | alter\s.*\sowner\s+to\s+(?:"[^"]*"|\S+)\s*\Z""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+CREATES_PUBLIC = re.compile(r"create schema public\s*\Z|^\d+; \d+ \d+ SCHEMA - public ", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Dump:
+    """One dump: a plain, custom or tar file, or the folder of the directory format."""
+
+    description: str
+    path: Path
+    root: Path
+
+    def fingerprint(self) -> Iterable[bytes]:
+        """What the dump's files hold. A dump that was made again differs, since it says when it was made."""
+        for file in self._files():
+            yield file.name.encode() if self.path.is_dir() else b""
+            with file.open("rb") as opened:
+                yield from iter(lambda: opened.read(BLOCK), b"")
+
+    def build(self, database: Address) -> None:
+        """Restore it. Raises one of mintdb.schemas.errors."""
+        self._files()
+        try:
+            if self._is_archive():
+                self._restore(database)
+            else:
+                self._run_plain(database)
+        except SchemaError as error:
+            raise self._newer_dump(error, database) or error from None
+
+    def _files(self) -> list[Path]:
+        if not self.path.exists():
+            raise PathMissingError(setting=self.description, path=self.path)
+        if self.path.is_dir() and not (self.path / CONTENTS).is_file():
+            raise NoDumpError(setting=self.description, path=self.path)
+        return sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
+
+    def _is_archive(self) -> bool:
+        if self.path.is_dir():
+            return True
+        with self.path.open("rb") as opened:
+            head = opened.read(TAR_MAGIC.stop)
+        return head.startswith(CUSTOM) or head[TAR_MAGIC] == b"ustar"
+
+    def _run_plain(self, database: Address) -> None:
+        shown = str(self.path.relative_to(self.root) if self.path.is_relative_to(self.root) else self.path)
+        statements = [s for s in read_statements(self.path, shown) if not ABOUT_ROLES.match(s.text)]
+        with psycopg.connect(database.url_for("libpq"), autocommit=True, prepare_threshold=None) as connection:
+            _make_room(connection, statements)
+            run_script(connection, shown, statements)
+
+    def _restore(self, database: Address) -> None:
+        if CREATES_PUBLIC.search(self._list()):
+            with psycopg.connect(database.url_for("libpq"), autocommit=True) as connection:
+                connection.execute("drop schema public")
+        options = ("--no-owner", "--no-privileges", "--exit-on-error", "--dbname", database.url_for("libpq"))
+        self._pg_restore(*options)
+
+    def _list(self) -> str:
+        return self._pg_restore("--list")
+
+    def _pg_restore(self, *options: str) -> str:
+        run = subprocess.run(
+            [find_pg_restore(), *options, self.path], capture_output=True, text=True, errors="replace", check=False
+        )
+        if run.returncode:
+            lines = run.stderr.strip().splitlines()
+            raise RestoreFailedError(setting=self.description, message=_indented(lines))
+        return run.stdout
+
+    def _newer_dump(self, error: SchemaError, database: Address) -> NewerDumpError | None:
+        """The error with its likely reason, where the dump's server was newer than this one."""
+        dumped = self._find_version()
+        with psycopg.connect(database.url_for("libpq")) as connection:
+            server = connection.info.parameter_status("server_version") or "0"
+        if dumped is None or _major(dumped) <= _major(server):
+            return None
+        message = _indented(str(error).splitlines())
+        return NewerDumpError(setting=self.description, dumped=dumped, server=server, message=message)
+
+    def _find_version(self) -> str | None:
+        try:
+            head = self._list() if self._is_archive() else "".join(self._first_lines())
+        except RestoreFailedError:
+            return None
+        found = DUMPED_FROM.search(head)
+        return found[1] if found else None
+
+    def _first_lines(self) -> Iterator[str]:
+        with self.path.open(encoding="utf-8", errors="replace") as opened:
+            yield from islice(opened, HEADER_LINES)
+
+
+def get_source(argument: str, *, setting: str, root: Path) -> Dump:
+    """The source for `dump:ARGUMENT`; nothing is read before it is used."""
+    return Dump(setting, root / argument, root)
+
+
+def find_pg_restore() -> Path:
+    """The program that came with the server programs. Raises BinariesNotFound."""
+    from mintdb.engines.postgresql.binaries import find_binaries
+
+    return find_binaries().program("pg_restore")
+
+
+def _make_room(connection: psycopg.Connection, statements: Iterable[Statement]) -> None:
+    """Drop the schema that a database is born with, where the dump brings it."""
+    if any(CREATES_PUBLIC.search(statement.text) for statement in statements):
+        connection.execute("drop schema public")
+
+
+def _major(version: str) -> int:
+    found = re.match(r"\d+", version)
+    return int(found[0]) if found else 0
+
+
+def _indented(lines: list[str]) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in lines[:SHOWN_LINES])
