@@ -41,7 +41,7 @@ def test_unknown_source(root: Path) -> None:
         == """\
 schema source 'metdata:app:Base' is not known: there is no 'metdata'
   1. did you mean 'metadata:'?
-  2. known: none, sql:, python:, metadata:, alembic:, dump:"""
+  2. known: none, sql:, python:, metadata:, alembic:, dump:, evolutions:"""
     )
 
 
@@ -51,7 +51,7 @@ def test_path_without_a_kind(root: Path) -> None:
         == """\
 schema source 'db/schema.sql' is not known: there is no 'db/schema.sql'
   1. did you mean 'sql:db/schema.sql'?
-  2. known: none, sql:, python:, metadata:, alembic:, dump:"""
+  2. known: none, sql:, python:, metadata:, alembic:, dump:, evolutions:"""
     )
 
 
@@ -337,9 +337,12 @@ def test_restore_failed() -> None:
     error = errors.RestoreFailedError(
         setting="dump:shop.dump", message="  pg_restore: error: could not read from input file: end of file"
     )
-    assert str(error) == """\
+    assert (
+        str(error)
+        == """\
 schema source 'dump:shop.dump' could not be restored
   pg_restore: error: could not read from input file: end of file"""
+    )
 
 
 def test_newer_dump() -> None:
@@ -349,15 +352,58 @@ def test_newer_dump() -> None:
         server="18.6",
         message='  shop.sql:12 failed: unrecognized configuration parameter "x"',
     )
-    assert str(error) == """\
+    assert (
+        str(error)
+        == """\
 schema source 'dump:shop.sql' was dumped from PostgreSQL 19.1, and this server is 18.6
   shop.sql:12 failed: unrecognized configuration parameter "x"
   1. use a server of that version, or
   2. dump again with the pg_dump of the older one"""
+    )
 
 
 def test_no_dump(root: Path) -> None:
-    assert message_of("dump:empty", root) == f"""\
+    assert (
+        message_of("dump:empty", root)
+        == f"""\
 schema source 'dump:empty' is no dump
   looked at {root}/empty
   1. pg_dump writes one: --format plain, custom, tar or directory"""
+    )
+
+
+def test_no_evolutions(root: Path) -> None:
+    assert (
+        message_of("evolutions:empty", root)
+        == f"""\
+schema source 'evolutions:empty' has no evolutions: there is no 1.sql
+  looked at {root}/empty"""
+    )
+
+
+def test_substitution() -> None:
+    assert (
+        str(errors.SubstitutionError(file="conf/1.sql", line=3, name="table"))
+        == """\
+conf/1.sql:3 wants the value of $evolutions{{{table}}}, which only Play's configuration has
+  1. write the value itself, or escape it with ! where it is meant literally"""
+    )
+
+
+def test_evolution() -> None:
+    error = errors.EvolutionError(
+        file="conf/2.sql",
+        line=4,
+        revision=2,
+        message='relation "no_such_table" does not exist',
+        code="42P01",
+        statement="  | insert into no_such_table values (1)",
+    )
+    assert (
+        str(error)
+        == """\
+conf/2.sql:4 failed: relation "no_such_table" does not exist
+  in the ups of evolution 2, SQLSTATE 42P01
+  | insert into no_such_table values (1)
+  1. a semicolon inside a function or a string is written twice"""
+    )

@@ -17,7 +17,14 @@ __all__ = ["NoSchema", "get_source"]
 
 NONE = "none"
 EXTRAS = {"sqlalchemy": "sqlalchemy", "psycopg": "postgresql"}
-MODULES = {"sql": "sql_files", "python": "python", "metadata": "metadata", "alembic": "alembic", "dump": "dump"}
+MODULES = {
+    "sql": "sql_files",
+    "python": "python",
+    "metadata": "metadata",
+    "alembic": "alembic",
+    "dump": "dump",
+    "evolutions": "evolutions",
+}
 
 
 @dataclass(frozen=True)

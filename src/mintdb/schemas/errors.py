@@ -246,3 +246,29 @@ class NoDumpError(SchemaError):
 schema source {setting!r} is no dump
   looked at {path}
   1. pg_dump writes one: --format plain, custom, tar or directory"""
+
+
+class NoEvolutionsError(SchemaError):
+    """A folder has no first evolution. Facts: setting, path."""
+
+    text = """\
+schema source {setting!r} has no evolutions: there is no 1.sql
+  looked at {path}"""
+
+
+class SubstitutionError(SchemaError):
+    """An evolution wants a value from Play's configuration. Facts: file, line, name."""
+
+    text = """\
+{file}:{line} wants the value of $evolutions{{{{{{{name}}}}}}}, which only Play's configuration has
+  1. write the value itself, or escape it with ! where it is meant literally"""
+
+
+class EvolutionError(SchemaError):
+    """The server refused a statement of an evolution. Facts: file, line, revision, message, code, statement."""
+
+    text = """\
+{file}:{line} failed: {message}
+  in the ups of evolution {revision}, SQLSTATE {code}
+{statement}
+  1. a semicolon inside a function or a string is written twice"""
