@@ -7,7 +7,7 @@ swapped for a fresh clone of the same name where a rewind cannot be exact. See G
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -64,6 +64,15 @@ class Restored:
     reason: str | None = None  # why it had to be a swap
     ended: Sequence[Session] = ()  # sessions that mintdb had to end
     tables: Sequence[str] = ()  # tables and sequences that were put back
+    report: str = ""  # what there is to say of connections that were left open
+
+
+@dataclass(frozen=True)
+class Present:
+    """Who is connected to a clone once nobody is in the middle of something any more, or the wait for that is over."""
+
+    backends: Mapping[int, float]  # pid -> when it last began or ended something, in seconds by the server's clock
+    in_the_way: Sequence[Session] = ()  # what still runs or holds a transaction
 
 
 class SchemaSource(Protocol):
@@ -86,8 +95,14 @@ class Clone(Protocol):
     @property
     def address(self) -> Address: ...
 
-    def restore(self, *, settle: float) -> Restored:
-        """Put it back to its newest mark, ending what is in the way after `settle` seconds. Never raises for a leak."""
+    def settle(self, *, seconds: float) -> Present:
+        """Wait up to `seconds` for sessions that are in the middle of something. Nobody is ended."""
+
+    def restore(self) -> Restored:
+        """Put it back to its newest mark, ending what is in the way. Never raises for a leak."""
+
+    def end(self, backends: Collection[int]) -> None:
+        """End sessions of this database by backend pid, and wait until they are gone."""
 
     def push_mark(self) -> None:
         """Make the present state the one that `restore` returns to, until `pop_mark`."""
@@ -103,6 +118,9 @@ class Clone(Protocol):
 
     def wrote(self) -> bool:
         """Whether anything was written since the newest mark was taken or returned to."""
+
+    def keep(self) -> Address:
+        """Set the database aside under another name, to stay until somebody drops it; this one starts from the mark."""
 
     def sessions(self) -> Sequence[Session]:
         """Who is connected now, mintdb's own sessions left out."""

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from mintdb.address import Address
+from mintdb.connections.account import ClonesAccount
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.contract import Reservation, SchemaSource, Server, Session
@@ -73,9 +74,9 @@ class Mint:
                 raise
         return self._opened[alias]
 
-    def lease(self, alias: str = DEFAULT, *, isolation: str | None = None) -> Lease:
-        """Lease a database in mint condition. Raises MintdbError."""
-        return self.open(alias).pool.lease(isolation or self.settings.isolation)
+    def lease(self, alias: str = DEFAULT, *, isolation: str | None = None, test: str | None = None) -> Lease:
+        """Lease a database in mint condition, for `test` if a report should name one. Raises MintdbError."""
+        return self.open(alias).pool.lease(isolation or self.settings.isolation, test=test)
 
     def close(self) -> Sequence[Session]:
         """Drop this process's clones and leave the servers; returns the sessions that were still connected."""
@@ -129,6 +130,7 @@ class OpenDatabase:
             self.template.name,
             lambda number: home if number == 1 else mint._clone_name(database.alias, number),
             settle=mint.settings.settle,
+            account_for=lambda clone: ClonesAccount(clone.address.database, clone.address.port),
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from mintdb.errors import SettingsError
 
 ISOLATIONS = ("rewind", "clone", "none")
+POLICIES = ("warn", "error", "ignore")
 ENGINES = ("postgresql",)
 DEFAULT = "default"
 EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -75,6 +76,7 @@ class Settings:
     file: Path | None = None
     project: str = "mintdb"
     isolation: str = "rewind"
+    leaks: str = "warn"
     settle: float = 1.0  # seconds that a session in the middle of something is waited for
     linger: float = 30.0  # seconds that an unused embedded server stays
     name_timeout: float = 300.0  # seconds to wait for another run that holds the same fixed name
@@ -97,7 +99,7 @@ class Settings:
         raise UnknownDatabase(name=alias, nearest=_nearest(alias, self.databases), known=known)
 
 
-RUN_KEYS = ("isolation", "settle", "linger", "name_timeout", "binaries", "project")
+RUN_KEYS = ("isolation", "leaks", "settle", "linger", "name_timeout", "binaries", "project")
 DATABASE_KEYS = ("engine", "url", "schema", "name", "export", "locale", "timezone", "server_settings")
 
 
@@ -200,7 +202,8 @@ def _databases(
 def _check_run(key: str, value: object, where: str) -> Any:  # Any: the type depends on the key
     if key in ("settle", "linger", "name_timeout"):
         return _seconds(key, value, where)
-    return _choice(key, value, where, ISOLATIONS) if key == "isolation" else _text(key, value, where)
+    choices = {"isolation": ISOLATIONS, "leaks": POLICIES}.get(key)
+    return _choice(key, value, where, choices) if choices else _text(key, value, where)
 
 
 def _check_database(key: str, value: object, where: str) -> Any:  # Any: the type depends on the key

@@ -4,59 +4,103 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from threading import RLock
+from typing import Protocol
 
-from mintdb.contract import Clone, Restored, Server, Session, Way
+from mintdb.contract import Clone, Present, Restored, Server, Session, Way
 from mintdb.core.lease import Lease
 from mintdb.core.marks import MarkStack
+
+
+class Account(Protocol):
+    """What accounts for the connections to one clone, from the beginning of each lease to its end."""
+
+    def begin(self, test: str | None) -> None:
+        """A lease begins."""
+
+    def close(self, clone: Clone, present: Present) -> str:
+        """It ends: end the leaks, and return the report; empty if there is nothing to say."""
+
+    def tidy(self, present: Present) -> None:
+        """The clone is as it was: let the connections that stay forget what the test did to their sessions."""
+
+
+@dataclass
+class Place:
+    """One clone and what goes with it."""
+
+    clone: Clone
+    account: Account
 
 
 class ClonePool:
     """Clones of one template. Any thread may lease; putting back happens one at a time."""
 
-    def __init__(self, server: Server, template: str, name_for: Callable[[int], str], *, settle: float) -> None:
+    def __init__(
+        self,
+        server: Server,
+        template: str,
+        name_for: Callable[[int], str],
+        *,
+        settle: float,
+        account_for: Callable[[Clone], Account],
+    ) -> None:
         """`name_for(1)` is the home clone's name, `name_for(n)` the nth clone's. The home clone is made at once."""
         self._server = server
         self._template = template
         self._name_for = name_for
         self._settle = settle
+        self._account_for = account_for
         self._lock = RLock()
-        self._made = 1
-        self.home = server.clone(template, name_for(1))
-        self.marks = MarkStack(self.home)
-        self._free: list[Clone] = [self.home]
+        self._made = 0
+        self._home = self._make()
+        self._free = [self._home]
+        self.marks = MarkStack(self._home.clone)
 
-    def lease(self, isolation: str) -> Lease:
+    @property
+    def home(self) -> Clone:
+        """The clone with the address that was exported."""
+        return self._home.clone
+
+    def lease(self, isolation: str, *, test: str | None = None) -> Lease:
         """Lease the home clone, or, while it is leased, a further one. `clone` isolation has one of its own."""
         with self._lock:
-            if isolation == "clone":
-                clone: Clone = self._make()
-                return Lease(clone, lambda: self._discard(clone))
-            clone = self._free.pop(0) if self._free else self._make()
+            own = isolation == "clone"
+            place = self._free.pop(0) if self._free and not own else self._make()
+            place.account.begin(test)
             keep = isolation == "none"
-            return Lease(clone, lambda: self._put_back(clone, keep=keep))
+            return Lease(place.clone, lambda: self._drop(place) if own else self._put_back(place, keep=keep))
 
     def drop(self) -> Sequence[Session]:
-        """Drop all clones that are not leased to an own-clone test; returns the sessions that were still there."""
+        """Drop all clones that are not leased; returns the sessions that were still there."""
         with self._lock:
-            clones, self._free = [self.home, *[c for c in self._free if c is not self.home]], []
-            return [session for clone in clones for session in clone.drop()]
+            places, self._free = [self._home, *[p for p in self._free if p is not self._home]], []
+            return [session for place in places for session in place.clone.drop()]
 
-    def _make(self) -> Clone:
+    def _make(self) -> Place:
         self._made += 1
-        return self._server.clone(self._template, self._name_for(self._made))
+        clone = self._server.clone(self._template, self._name_for(self._made))
+        return Place(clone, self._account_for(clone))
 
-    def _put_back(self, clone: Clone, *, keep: bool) -> Restored:
+    def _put_back(self, place: Place, *, keep: bool) -> Restored:
         with self._lock:
-            if clone is self.home:
-                self.marks.after_test()
-            restored = Restored(Way.KEPT, 0.0) if keep else clone.restore(settle=self._settle)
-            # The home clone goes first again: who leases one at a time has one URL for ever.
-            self._free.insert(0 if clone is self.home else len(self._free), clone)
-            return restored
-
-    def _discard(self, clone: Clone) -> Restored:
-        with self._lock:
+            clone = place.clone
+            present = clone.settle(seconds=self._settle)
             started = time.perf_counter()
-            ended = clone.drop()
-            return Restored(Way.DROP, time.perf_counter() - started, ended=ended)
+            report = place.account.close(clone, present)
+            if place is self._home:
+                self.marks.after_test()
+            restored = Restored(Way.KEPT, 0.0) if keep else clone.restore()
+            place.account.tidy(present)
+            # The home clone goes first again: who leases one at a time has one URL for ever.
+            self._free.insert(0 if place is self._home else len(self._free), place)
+            return replace(restored, seconds=time.perf_counter() - started, report=report)
+
+    def _drop(self, place: Place) -> Restored:
+        with self._lock:
+            present = place.clone.settle(seconds=self._settle)
+            started = time.perf_counter()
+            report = place.account.close(place.clone, present)
+            ended = place.clone.drop()
+            return Restored(Way.DROP, time.perf_counter() - started, ended=ended, report=report)

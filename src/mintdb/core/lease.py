@@ -63,6 +63,15 @@ class Lease:
         self._connections.append(connection)
         return connection
 
+    def keep(self) -> Address:
+        """Set the database aside as it is, under another name, for a person to look at; the lease goes on with a copy.
+
+        It stays until somebody drops it (`mintdb down` does, on an embedded server). Its connections are ended.
+        """
+        self._check()
+        assert self._clone is not None
+        return self._clone.keep()
+
     def release(self) -> Restored:
         """End the lease and put the clone back; again is harmless."""
         if self.restored is None:

@@ -33,7 +33,8 @@ class MarkStack:
     def before_setup(self, owner: Hashable, *, settle: float) -> None:
         """`owner`, a wide fixture, is about to be set up: what was written until now is not its doing."""
         if self._stale:
-            self._clone.restore(settle=settle)
+            self._clone.settle(seconds=settle)
+            self._clone.restore()
             self._stale = False
         elif self._clone.wrote():
             self._push(self._setting_up[-1] if self._setting_up else TEST)

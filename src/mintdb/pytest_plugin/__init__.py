@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from mintdb.core.lease import Lease
     from mintdb.pytest_plugin.run import Run
 
-MARKER = 'mintdb(database="default", isolation=None): which database a test leases, and how it is put back'
+MARKER = (
+    'mintdb(database="default", isolation=None, leaks=None): which database a test leases, how it is put back, and what'
+    " a connection that is left open means"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mintdb", "a real database in mint condition for every test")
     group.addoption("--mintdb-url", metavar="URL", help="use the server that this URL names, not an embedded one")
     group.addoption("--mintdb-isolation", metavar="HOW", help="rewind (the default), clone or none")
+    group.addoption("--mintdb-leaks", metavar="HOW", help="warn (the default), error (the guilty test fails) or ignore")
     group.addoption("--mintdb-fresh", action="store_true", help="build the templates anew")
     group.addoption("--mintdb-keep", action="store_true", help="keep a failed test's database and say how to open it")
 

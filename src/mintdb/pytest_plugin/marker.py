@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pytest
 
 from mintdb.errors import SettingsError
-from mintdb.settings import DEFAULT, ISOLATIONS, BadSetting, Settings
+from mintdb.settings import DEFAULT, ISOLATIONS, POLICIES, BadSetting, Settings
 
-ARGUMENTS = ("database", "isolation")
+ARGUMENTS = ("database", "isolation", "leaks")
 
 
 class UnknownMarkerArgument(SettingsError):
@@ -18,7 +18,7 @@ class UnknownMarkerArgument(SettingsError):
 
     text = """\
 {test}: @pytest.mark.mintdb has no argument {argument!r}{nearest}
-  1. its arguments are database and isolation"""
+  1. its arguments are database, isolation and leaks"""
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Request:
 
     database: str = DEFAULT
     isolation: str | None = None  # None: as the run does it
+    leaks: str | None = None
 
 
 def read(item: pytest.Item, settings: Settings) -> Request:
@@ -42,9 +43,9 @@ def read(item: pytest.Item, settings: Settings) -> Request:
             raise UnknownMarkerArgument(test=item.nodeid, argument=argument, nearest=nearest)
     request = Request(**named)
     settings.get_database(request.database)
-    if request.isolation is not None and request.isolation not in ISOLATIONS:
-        expected = f"one of {', '.join(ISOLATIONS)}"
-        raise BadSetting(
-            setting="isolation", where=f"the marker of {item.nodeid}", value=request.isolation, expected=expected
-        )
+    for argument, choices in (("isolation", ISOLATIONS), ("leaks", POLICIES)):
+        value = getattr(request, argument)
+        if value is not None and value not in choices:
+            where = f"the marker of {item.nodeid}"
+            raise BadSetting(setting=argument, where=where, value=value, expected=f"one of {', '.join(choices)}")
     return request

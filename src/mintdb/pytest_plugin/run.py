@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mintdb.connections.facts import Opening
+from mintdb.connections.ledger import ledger
 from mintdb.errors import MintdbError
 from mintdb.pytest_plugin import marker
 from mintdb.pytest_plugin.summary import Summary
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from mintdb.core.lease import Lease
     from mintdb.mint import Mint
 
+FAILED = pytest.StashKey[bool]()  # whether any phase of the test failed
 KEY = pytest.StashKey["Run"]()
 
 
@@ -120,33 +124,50 @@ class Run:
             raise pytest.UsageError(str(error)) from None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:
-        """Lease every configured database around the whole test, its fixtures' clean-up included."""
+    def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[Any]:
+        """Lease every configured database before the first fixture is set up."""
         for alias in self.settings.databases:
-            self._leases[alias] = self.mint.lease(alias)
-        try:
+            self._leases[alias] = self.mint.lease(alias, test=item.nodeid)
+        with self._in_phase(item, "setup"):
             return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[Any]:
+        with self._in_phase(item, "call"):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[Any]:
+        """Put the databases back after the last fixture's clean-up; under `leaks = "error"` the guilty test fails."""
+        try:
+            with self._in_phase(item, "teardown"):
+                result = yield
         finally:
-            for lease in self._leases.values():
-                self.summary.count(lease.release(), item.nodeid)
-            self._leases = {}
+            reports = [self._release(alias, item) for alias in list(self._leases)]
+        policy = marker.read(item, self.settings).leaks or self.settings.leaks
+        if policy == "error" and any(reports):
+            pytest.fail("\n".join(filter(None, reports)), pytrace=False)
+        return result
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[Any]:
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if report.failed:
+            item.stash[FAILED] = True
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Iterator[Any]:
         """What a fixture wider than a test writes gets a mark, and lives as long as the fixture."""
-        if fixturedef.scope == "function" or not self._leases:
-            return (yield)
-        stacks = [self.mint.open(alias).pool.marks for alias in self._leases]
-        for stack in stacks:
-            stack.before_setup(fixturedef, settle=self.settings.settle)
-        failed = True
+        opening = Opening(request.node.nodeid or None, "setup", fixturedef.argname, fixturedef.scope)
+        before = ledger.enter(opening)
         try:
-            result = yield
-            failed = False
+            if fixturedef.scope == "function" or not self._leases:
+                return (yield)
+            with self._marked(fixturedef):
+                return (yield)
         finally:
-            for stack in stacks:
-                stack.after_setup(fixturedef, failed=failed)
-        return result
+            ledger.enter(before)
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         if fixturedef.scope != "function" and self._leases:
@@ -175,6 +196,38 @@ class Run:
             else:
                 os.environ[variable] = value
 
+    @contextmanager
+    def _in_phase(self, item: pytest.Item, phase: str) -> Iterator[None]:
+        before = ledger.enter(Opening(item.nodeid, phase))
+        try:
+            yield
+        finally:
+            ledger.enter(before)
+
+    @contextmanager
+    def _marked(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+        stacks = [self.mint.open(alias).pool.marks for alias in self._leases]
+        for stack in stacks:
+            stack.before_setup(fixturedef, settle=self.settings.settle)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            for stack in stacks:
+                stack.after_setup(fixturedef, failed=failed)
+
+    def _release(self, alias: str, item: pytest.Item) -> str:
+        lease = self._leases.pop(alias)
+        if self.config.option.mintdb_keep and item.stash.get(FAILED, False):
+            self.summary.kept.append((item.nodeid, lease.keep().url))
+        restored = lease.release()
+        self.summary.count(restored, item.nodeid)
+        policy = marker.read(item, self.settings).leaks or self.settings.leaks
+        if restored.report and policy == "warn":
+            self.summary.reports.append(restored.report)
+        return restored.report
+
     def _open(self, alias: str) -> None:
         started = time.perf_counter()
         opened = self.mint.open(alias)
@@ -193,7 +246,7 @@ class Run:
 
 def _command_line(config: pytest.Config) -> dict[str, object]:
     known = config.known_args_namespace
-    return {"url": known.mintdb_url, "isolation": known.mintdb_isolation}
+    return {"url": known.mintdb_url, "isolation": known.mintdb_isolation, "leaks": known.mintdb_leaks}
 
 
 def _is_worker(config: pytest.Config) -> bool:

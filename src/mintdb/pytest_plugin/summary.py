@@ -12,6 +12,7 @@ import pytest
 from mintdb.contract import Restored, Session, Way
 
 REASONS_SHOWN = 5
+REPORTS_SHOWN = 20  # tests; what a person reads before scrolling on
 WORDS = {
     Way.UNTOUCHED: "wrote nothing",
     Way.REWIND: "rewound",
@@ -29,7 +30,8 @@ class Summary:
     seconds: list[float] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)  # of swaps
     worst: tuple[float, str] = (0.0, "")
-    ended: list[tuple[str, Session]] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)  # of connections left open, a text for each test
+    kept: list[tuple[str, str]] = field(default_factory=list)  # test, URL
     left_behind: list[Session] = field(default_factory=list)
 
     def count(self, restored: Restored | None, test: str = "") -> None:
@@ -41,7 +43,6 @@ class Summary:
             _count(self.reasons, restored.reason)
         self.seconds.append(restored.seconds)
         self.worst = max(self.worst, (restored.seconds, test))
-        self.ended += [(test, session) for session in restored.ended]
 
     def to_json(self) -> str:
         """As a worker sends it: execnet knows no types but the simplest."""
@@ -55,7 +56,8 @@ class Summary:
                 _count(counts, key, times)
         self.seconds += plain["seconds"]
         self.worst = max(self.worst, (plain["worst"][0], plain["worst"][1]))
-        self.ended += [(test, Session(**session)) for test, session in plain["ended"]]
+        self.reports += plain["reports"]
+        self.kept += [(test, url) for test, url in plain["kept"]]
         self.left_behind += [Session(**session) for session in plain["left_behind"]]
 
     def write(self, reporter: pytest.TerminalReporter) -> None:
@@ -68,8 +70,12 @@ class Summary:
         reporter.write_line(f"{line}, worst {worst * 1000:.0f} ms" + (f" ({test})" if test else ""))
         for reason, times in Counter(self.reasons).most_common(REASONS_SHOWN):
             reporter.write_line(f"mintdb: swapped {times} x because {reason}")
-        for test, session in self.ended:
-            reporter.write_line(f"mintdb: {test or 'a lease'} left {describe(session)}")
+        for report in self.reports[:REPORTS_SHOWN]:
+            reporter.write(f"\n{report}")
+        if len(self.reports) > REPORTS_SHOWN:
+            reporter.write_line(f"… and {len(self.reports) - REPORTS_SHOWN} more tests left connections open")
+        for test, url in self.kept:
+            reporter.write_line(f"mintdb: kept the database of {test}:  psql '{url}'")
         for session in self.left_behind:
             reporter.write_line(f"mintdb: still connected at the end: {describe(session)}")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mintdb.address import Address
-from mintdb.contract import Restored, Session, Way
+from mintdb.contract import Present, Restored, Session, Way
 from mintdb.core.marks import MarkHeld
 from mintdb.core.names import DatabaseName, Role, new_token
 from mintdb.engines.postgresql import databases, sessions, warm
@@ -30,6 +30,7 @@ class Stay:
     owner: str
     address: Callable[[str], Address]  # as tests reach a database
     own_address: Callable[[str], Address]  # as mintdb does
+    pin: Callable[[], None]  # tells an embedded server to stay when nobody is connected
     let_go: Callable[[str], object]  # asks the pools of this process to drop their idle connections to a database
 
 
@@ -51,19 +52,35 @@ class PostgresClone:
     def address(self) -> Address:
         return self._stay.address(self._name)
 
-    def restore(self, *, settle: float) -> Restored:
-        """Put it back to its newest mark, ending what is in the way after `settle` seconds. Never raises for a leak."""
+    def settle(self, *, seconds: float) -> Present:
+        """See contract.Clone."""
+        maintenance, own = self._stay.maintenance, self._own_backends()
+        seen = sessions.glance(maintenance, self._name, but=own)
+        in_the_way: Sequence[Session] = ()
+        if seen.busy:
+            in_the_way = sessions.wait_until_quiet(maintenance, self._name, settle=seconds, older=self._older, but=own)
+        if seen.prepared:
+            databases.roll_back_prepared(maintenance, self._name)
+        return Present(seen.backends, in_the_way)
+
+    def end(self, backends: Collection[int]) -> None:
+        """See contract.Clone."""
+        sessions.end(self._stay.maintenance, self._name, backends)
+
+    def restore(self) -> Restored:
+        """See contract.Clone."""
         started = time.perf_counter()
-        present, ended = self._quieten(settle)
+        present = self.settle(seconds=0)
+        ended = list(present.in_the_way)
+        self.end([s.backend_pid for s in ended])
         try:
             put = self._put_back()
             way = Way.UNTOUCHED if put.trail is Trail.UNTOUCHED else Way.REWIND
             reason, tables = None, put.tables
         except CannotRewind as obstacle:
             way, reason, tables = Way.SWAP, obstacle.reason, ()
-            ended = ended + self._swap()
-        gone = {s.backend_pid for s in ended}
-        self._older = set(present) - gone
+            ended += self._swap()
+        self._older = set(present.backends) - {s.backend_pid for s in ended}
         return Restored(way, time.perf_counter() - started, reason=reason, ended=ended, tables=tables)
 
     def push_mark(self) -> None:
@@ -92,6 +109,13 @@ class PostgresClone:
         """See contract.Clone. Where only swaps are possible nobody can tell, so it may have been."""
         return self._rewinder is None or self._rewinder.wrote()
 
+    def keep(self) -> Address:
+        """See contract.Clone. An embedded server is told to stay."""
+        kept = str(DatabaseName(Role.KEPT, worker=new_token()))
+        self._swap_away(kept)
+        self._stay.pin()
+        return self._stay.address(kept)
+
     def sessions(self) -> Sequence[Session]:
         """See contract.Clone."""
         return sessions.list_sessions(self._stay.maintenance, self._name, but=self._own_backends())
@@ -105,19 +129,6 @@ class PostgresClone:
 
     # putting back
 
-    def _quieten(self, settle: float) -> tuple[frozenset[int], list[Session]]:
-        """Which backends are connected, and which sessions were ended because they were in the way."""
-        maintenance, own = self._stay.maintenance, self._own_backends()
-        seen = sessions.glance(maintenance, self._name, but=own)
-        in_the_way: list[Session] = []
-        if seen.busy:
-            in_the_way = sessions.wait_until_quiet(maintenance, self._name, settle=settle, older=self._older, but=own)
-            sessions.end(maintenance, self._name, in_the_way)
-        # One that is prepared has no backend in a database where nobody else is.
-        if seen.prepared:
-            databases.roll_back_prepared(maintenance, self._name)
-        return seen.backends, in_the_way
-
     def _put_back(self) -> PutBack:
         if self._rewinder is None:
             raise CannotRewind(self._only_swaps or "this clone cannot be rewound")
@@ -130,9 +141,11 @@ class PostgresClone:
 
     def _swap(self) -> list[Session]:
         """Trash the database and give its name to a fresh clone; returns the sessions that had to be ended."""
+        return self._swap_away(str(DatabaseName(Role.TRASH, worker=new_token())))
+
+    def _swap_away(self, name: str) -> list[Session]:
         ended = self._vacate()
-        trash = str(DatabaseName(Role.TRASH, worker=new_token()))
-        databases.rename(self._stay.maintenance, self._name, trash, owner="")
+        databases.rename(self._stay.maintenance, self._name, name, owner="")
         self._copy()
         self._move()
         return ended
@@ -146,7 +159,7 @@ class PostgresClone:
         self._close_work()
         self._stay.let_go(self._name)
         left = sessions.wait_until_gone(self._stay.maintenance, self._name, seconds=GOODBYE)
-        sessions.end(self._stay.maintenance, self._name, left)
+        sessions.end(self._stay.maintenance, self._name, [s.backend_pid for s in left])
         return [s for s in left if s.backend_pid not in own]
 
     def _copy(self) -> None:

@@ -50,7 +50,13 @@ class EmbeddedReservation:
         """See contract.Reservation. Raises PortInUse if the port was taken after it was reserved."""
         maintenance = join(self, owner=owner, linger=linger)
         identity = [self.settings.locale, self.settings.timezone, repr(sorted(self.settings.server_settings.items()))]
-        return PostgresServer(maintenance, address=self.address, settings_identity=identity, let_go=let_go)
+        return PostgresServer(
+            maintenance, address=self.address, settings_identity=identity, let_go=let_go, pin=self.pin
+        )
+
+    def pin(self) -> None:
+        """Let the server stay, used or not, until `mintdb down`."""
+        (self.live / "pinned").touch()
 
     def own_address(self, state: State) -> Address:
         """Where mintdb itself connects: the socket, which is a little faster."""

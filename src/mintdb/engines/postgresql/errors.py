@@ -168,3 +168,22 @@ class DumpFailed(TemplateError):
 {program} failed on {database}
   it said    {said}
   1. close the connection that a fixture keeps open: without it no dump is needed"""
+
+
+class ServerInUse(ServerError):
+    """A server cannot be stopped, because live runs use it. Facts: port, runs."""
+
+    text = """\
+the server on port {port} is in use
+  by         {runs}
+  1. let them end
+  2. or stop it all the same:  mintdb down --force"""
+
+
+class NothingToKeepHere(ServerError):
+    """`up` was asked for, but the database is on a server of somebody else's. Facts: url."""
+
+    text = """\
+mintdb up starts a server of mintdb's own, but the settings name {url}
+  1. use that server's databases as they are
+  2. or take `url` out of the settings"""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 TICK = 0.5  # seconds between two looks at who is there; one look costs the server 0.3 ms
 CHANNEL = "mintdb_keeper"
 KEEPER_LOCK = "keeper"  # the advisory lock of a living keeper
+KEPT = "keeper"  # owns what is to outlive the run that made it: alive, to everybody, as long as a keeper is
 TEMPLATES_KEPT = 8  # of templates that nobody uses, the newest this many outlive a stop; 8 MB each and up
 
 
@@ -109,6 +110,8 @@ def keep(errand: Errand, state: State) -> None:
     try:
         maintenance = Maintenance(_address(errand, state), owner=f"keeper {os.getpid()}")
         maintenance.acquire(KEEPER_LOCK, timeout=TICK)
+        maintenance.acquire(f"run:{KEPT}", timeout=TICK)
+        maintenance.owner = KEPT
     except LockTimeout:
         return  # another keeper adopted the server first
     except MintdbError:

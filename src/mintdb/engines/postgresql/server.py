@@ -25,6 +25,7 @@ class PostgresServer:
         address: Callable[[str], Address],
         settings_identity: Iterable[str] = (),
         let_go: Callable[[str], object] = lambda database: None,
+        pin: Callable[[], None] = lambda: None,
     ) -> None:
         self._maintenance = maintenance
         self._settings_identity = tuple(settings_identity)
@@ -33,6 +34,7 @@ class PostgresServer:
             owner=maintenance.owner,
             address=address,
             own_address=maintenance.address.with_database,
+            pin=pin,
             let_go=let_go,
         )
 
@@ -113,4 +115,5 @@ class PostgresServer:
         with connect(self._stay.own_address(building)) as session:
             session.execute("vacuum (freeze, analyze)")
         databases.seal(self._maintenance, building)
-        sessions.end(self._maintenance, building, sessions.list_sessions(self._maintenance, building))
+        left = sessions.glance(self._maintenance, building).backends
+        sessions.end(self._maintenance, building, left)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -12,7 +12,8 @@ from mintdb.engines.postgresql.maintenance import Maintenance
 
 GLANCE: LiteralString = """
 with own as materialized (select oid from pg_database where datname = %s)
-select array_agg(pid), bool_or(state is distinct from 'idle'),
+select array_agg(pid), array_agg(extract(epoch from greatest(state_change, backend_start))::float),
+       bool_or(state is distinct from 'idle'),
        exists (select from pg_prepared_xact() p, own where p.dbid = own.oid)
 from pg_stat_get_activity(null), own
 where datid = own.oid and backend_type = 'client backend' and pid <> all (%s)
@@ -26,15 +27,15 @@ END_TIMEOUT = 5.0  # seconds; a backend in an uninterruptible wait of the file s
 class Glance:
     """What one quick look at a database tells."""
 
-    backends: frozenset[int]
+    backends: dict[int, float]  # pid -> when its state last changed, in seconds by the server's clock
     busy: bool  # somebody runs something or holds a transaction
     prepared: bool  # a prepared transaction waits for its second phase
 
 
 def glance(maintenance: Maintenance, database: str, *, but: Collection[int] = ()) -> Glance:
     """Who is connected, without the details: half the cost of `list_sessions`, and enough nearly always."""
-    backends, busy, prepared = maintenance.row(GLANCE, database, list(but))
-    return Glance(frozenset(backends or ()), bool(busy), bool(prepared))
+    pids, changes, busy, prepared = maintenance.row(GLANCE, database, list(but))
+    return Glance(dict(zip(pids or (), changes or (), strict=True)), bool(busy), bool(prepared))
 
 
 def list_sessions(maintenance: Maintenance, database: str, *, but: Collection[int] = ()) -> list[Session]:
@@ -94,17 +95,15 @@ def wait_until_gone(
     return left
 
 
-def end(maintenance: Maintenance, database: str, sessions: Sequence[Session]) -> list[Session]:
-    """End sessions and wait until they are gone; returns those that would not go, or are not ours to end."""
-    pids = [s.backend_pid for s in sessions]
-    if not pids:
-        return []
+def end(maintenance: Maintenance, database: str, backends: Collection[int]) -> None:
+    """End sessions of `database` and wait until they are gone; one that is not ours to end stays."""
+    if not backends:
+        return
     maintenance.run(
-        "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and pid = any(%s)", database, pids
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s and pid = any(%s)",
+        database,
+        list(backends),
     )
     deadline = time.monotonic() + END_TIMEOUT
-    while True:
-        left = [s for s in list_sessions(maintenance, database) if s.backend_pid in pids]
-        if not left or time.monotonic() > deadline:
-            return left
+    while set(glance(maintenance, database).backends) & set(backends) and time.monotonic() < deadline:
         time.sleep(POLL)
