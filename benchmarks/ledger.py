@@ -12,6 +12,7 @@ import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
@@ -21,6 +22,8 @@ import psycopg2
 from mintdb.connections import hooks
 from mintdb.connections.hooks import psycopg3
 from mintdb.connections.ledger import Ledger
+
+BLOCK = 10
 
 
 def one_psycopg(dsn: str) -> None:
@@ -40,17 +43,34 @@ def deep(function: Callable[[str], None], frames: int) -> Callable[[str], None]:
     return down
 
 
-def compare(action: Callable[[str], None], dsn: str, rounds: int) -> tuple[float, float]:
-    """The p50 in microseconds, unwatched and watched, of rounds that take turns."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for number in range(rounds * 2):
-        watching = number % 2
+@dataclass
+class Times:
+    """Microseconds of one action, of the wall clock and of the processor in this thread."""
+
+    wall: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+
+    def add(self, action: Callable[[], object]) -> None:
+        wall, processor = time.perf_counter(), time.thread_time()
+        action()
+        self.processor.append((time.thread_time() - processor) * 1e6)
+        self.wall.append((time.perf_counter() - wall) * 1e6)
+
+    def p50(self) -> tuple[float, float]:
+        return statistics.median(self.wall), statistics.median(self.processor)
+
+
+def compare(action: Callable[[str], None], dsn: str, rounds: int) -> tuple[Times, Times]:
+    """An action unwatched and watched, in blocks that take turns."""
+    times = Times(), Times()
+    for block in range(rounds * 2 // BLOCK):
+        watching = block % 2
         (hooks.watch if watching else hooks.unwatch)()
-        start = time.perf_counter()
-        action(dsn)
-        times[watching].append((time.perf_counter() - start) * 1e6)
+        action(dsn)  # hooking walks all objects: its effect on the processor's caches is not measured
+        for _ in range(BLOCK):
+            times[watching].add(lambda: action(dsn))
     hooks.unwatch()
-    return statistics.median(times[0]), statistics.median(times[1])
+    return times
 
 
 def alone(rounds: int) -> float:
@@ -75,21 +95,19 @@ def alone(rounds: int) -> float:
     return statistics.median(times)
 
 
-def statements(dsn: str, rounds: int) -> tuple[float, float]:
+def statements(dsn: str, rounds: int) -> tuple[Times, Times]:
     """`select 1` on a connection opened unwatched and on one opened watched."""
     hooks.unwatch()
     unwatched = psycopg.connect(dsn, autocommit=True)
     hooks.watch()
     watched = psycopg.connect(dsn, autocommit=True)
-    times: tuple[list[float], list[float]] = ([], [])
+    times = Times(), Times()
     for number in range(rounds * 4):
-        start = time.perf_counter()
-        (watched if number % 2 else unwatched).execute("select 1")
-        times[number % 2].append((time.perf_counter() - start) * 1e6)
+        times[number % 2].add(lambda one=(watched if number % 2 else unwatched): one.execute("select 1"))
     watched.close()
     unwatched.close()
     hooks.unwatch()
-    return statistics.median(times[0]), statistics.median(times[1])
+    return times
 
 
 def memory(connections: int) -> tuple[float, float]:
@@ -111,7 +129,7 @@ def memory(connections: int) -> tuple[float, float]:
     return held[0], held[1]
 
 
-def asyncpg_rounds(dsn: str, rounds: int) -> tuple[float, float]:
+def asyncpg_rounds(dsn: str, rounds: int) -> tuple[Times, Times]:
     loop = asyncio.new_event_loop()
 
     async def one() -> None:
@@ -137,14 +155,18 @@ def main() -> None:
         "asyncpg": asyncpg_rounds(arguments.dsn, arguments.rounds),
         "select_1": statements(arguments.dsn, arguments.rounds),
     }
-    print(f"{'p50, µs':20}{'unwatched':>12}{'watched':>12}{'more':>10}{'ratio':>8}")
+    print(f"{'p50, µs':20}{'unwatched':>12}{'watched':>12}{'more':>10}{'ratio':>8}{'processor: more':>18}")
+    more = {}
     for name, (without, watched) in rows.items():
-        print(f"{name:20}{without:12.1f}{watched:12.1f}{watched - without:10.1f}{watched / without:8.3f}")
+        (wall, processor), (wall_watched, processor_watched) = without.p50(), watched.p50()
+        print(f"{name:20}{wall:12.1f}{wall_watched:12.1f}{wall_watched - wall:10.1f}", end="")
+        print(f"{wall_watched / wall:8.3f}{processor_watched - processor:18.1f}")
+        more[f"{name}_more_us"] = wall_watched - wall
+        more[f"{name}_more_processor_us"] = processor_watched - processor
     entry, (early, late) = alone(arguments.rounds), memory(arguments.connections)
     print(f"one entry under 30 frames, alone: {entry:.1f} µs")
     print(f"ledger after {arguments.connections // 10:,} connections {early:,.0f} KiB, after all {late:,.0f} KiB")
     if arguments.json:
-        more = {f"{name}_more_us": watched - without for name, (without, watched) in rows.items()}
         facts = {**more, "entry_us": entry, "memory_early_kib": early, "memory_late_kib": late}
         arguments.json.write_text(json.dumps(facts, indent=2))
 

@@ -64,18 +64,25 @@ def test_a_connection_that_was_open_before_the_hooks_is_known_though_not_who_ope
         """
 import sys
 import psycopg
-connection = psycopg.connect(sys.argv[1])
+import psycopg2, sqlalchemy, psycopg_pool
+connection, connection_2 = psycopg.connect(sys.argv[1]), psycopg2.connect(sys.argv[1])
+engine = sqlalchemy.create_engine(sys.argv[1].replace("postgresql", "postgresql+psycopg"))
+with engine.connect():
+    pass
 from mintdb.connections import hooks
 from mintdb.connections.ledger import ledger
+from mintdb.connections.pools import pools
 hooks.watch()
-[entry] = ledger.open_entries()
-print(entry.backend_pid == connection.info.backend_pid, entry.site)
+entries = ledger.open_entries()
+print({entry.backend_pid for entry in entries} > {connection.info.backend_pid, connection_2.info.backend_pid})
+print(len(entries), {entry.site for entry in entries}, [owner.kind for owner in pools.living()])
 connection.close()
-print(ledger.open_entries())
+connection_2.close()
+print(len(pools.let_go("postgres")))
 """,
         dsn,
     )
-    assert out == "True None\n[]\n"
+    assert out == "True\n3 {None} ['SQLAlchemy engine']\n0\n"
 
 
 def test_connections_left_open_at_interpreter_exit_disturb_nothing(dsn: str) -> None:

@@ -17,7 +17,7 @@ TEST = "tests/test_orders.py::test_refund"
 BEGAN = 1000.0
 CALL = Opening(test=TEST, phase="call")
 FIXTURE = Opening(test=TEST, phase="setup", fixture="database", scope="session")
-HERE = ((sys._getframe().f_code, 0),)
+HERE = (sys._getframe().f_code, 0)
 
 
 class Thing:

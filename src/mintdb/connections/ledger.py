@@ -131,7 +131,8 @@ class Ledger:
 
     def ended_since(self, moment: float, database: str | None = None, *, port: int | None = None) -> list[Entry]:
         """What ended at or after `moment` (monotonic seconds), oldest first; the last 2,000 are remembered."""
-        return [e for e in tuple(self._ended) if (e.ended or 0.0) >= moment and _leads_to(e, database, port)]
+        # copy() is one step; tuple() is not: its own growing may start the garbage collector in between.
+        return [e for e in self._ended.copy() if (e.ended or 0.0) >= moment and _leads_to(e, database, port)]
 
     def take_stock(self) -> None:
         """Ask every open connection whether it still is: servers end some, and some are ended past their driver."""
@@ -170,11 +171,11 @@ def _leads_to(entry: Entry, database: str | None, port: int | None) -> bool:
 
 def _running() -> tuple[weakref.ref[AbstractEventLoop] | None, str | None]:
     """The event loop that runs in this thread, and the name of its current task."""
-    asyncio = sys.modules.get("asyncio")
-    loop = None if asyncio is None else asyncio._get_running_loop()
-    if asyncio is None or loop is None:
+    events = sys.modules.get("asyncio.events")
+    loop = None if events is None else events._get_running_loop()
+    if loop is None:
         return None, None
-    task = asyncio.current_task(loop)
+    task = sys.modules["asyncio.tasks"].current_task(loop)
     return weakref.ref(loop), None if task is None else str(task.get_name())
 
 

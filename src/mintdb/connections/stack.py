@@ -12,11 +12,17 @@ from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 from types import CodeType, FrameType
+from typing import cast
 
-DEPTH = 48  # under an ORM the application's own frame was number 18 to 19; a web framework adds about as many
+DEPTH = 64  # under an ORM the application's own frame was number 18 to 19; a web framework adds about as many
+CALLERS = 8  # frames kept beyond the application's innermost one: beyond those is mostly the test framework
 
-Frames = tuple[tuple[CodeType, int], ...]
-"""Innermost first: code and instruction offset. Never frame objects: those would keep every local alive."""
+Frames = tuple[CodeType | int, ...]
+"""Innermost first: code, instruction offset, code, instruction offset, …
+
+Never frame objects: those would keep every local alive. And flat, since each inner tuple is one more object for the
+garbage collector to walk.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,48 +45,47 @@ class Site:
 def take(*, skip: int) -> Frames:
     """The stack without its `skip` innermost frames, `take` itself not counted."""
     frame: FrameType | None = sys._getframe(skip + 1)
-    frames: list[tuple[CodeType, int]] = []
-    while frame is not None and len(frames) < DEPTH:
-        frames.append((frame.f_code, frame.f_lasti))
+    frames: list[CodeType | int] = []
+    left = DEPTH
+    while frame is not None and left > 0:
+        code = frame.f_code
+        frames += (code, frame.f_lasti)
+        left -= 1
+        if left > CALLERS and _is_app(code.co_filename):
+            left = CALLERS
         frame = frame.f_back
-    if "greenlet" in sys.modules and len(frames) < DEPTH:
-        frames.extend(_frames_of_parents())
+    if left > CALLERS and "greenlet" in sys.modules:
+        _add_parents(frames)
     return tuple(frames)
 
 
-def _frames_of_parents() -> Iterator[tuple[CodeType, int]]:
+def _add_parents(frames: list[CodeType | int]) -> None:
     """A greenlet's stack ends where it was switched to: who switched is on its parent's."""
     current = sys.modules["greenlet"].getcurrent().parent
     while current is not None:
         frame: FrameType | None = current.gr_frame
-        while frame is not None:
-            yield frame.f_code, frame.f_lasti
+        while frame is not None and len(frames) < 2 * DEPTH:
+            frames += (frame.f_code, frame.f_lasti)
             frame = frame.f_back
         current = current.parent
 
 
-def sites(frames: Frames) -> list[Site]:
-    """The whole stack, innermost first."""
-    return [_site(code, instruction) for code, instruction in frames]
-
-
 def app_sites(frames: Frames) -> list[Site]:
-    """The frames that are neither of the standard library, nor of an installed package, nor of mintdb."""
-    within = takewhile(lambda frame: not _is_event_loop(frame[0]), frames)
-    return [_site(code, instruction) for code, instruction in within if is_app(code.co_filename)]
+    """The frames that are neither of the standard library, nor of an installed package, nor of mintdb.
+
+    None beyond the event loop, where a task was started by a library: that is only who started the loop.
+    """
+    within = takewhile(lambda frame: not _is_event_loop(frame[0]), _pairs(frames))
+    return [Site(code.co_filename, _line(code, at), code.co_name) for code, at in within if is_app(code.co_filename)]
 
 
 def find_app_site(frames: Frames) -> Site | None:
-    """The innermost frame of the application: the line that a person can change.
+    """The innermost frame of the application: the line that a person can change."""
+    return next(iter(app_sites(frames)), None)
 
-    None where a task was started by a library: what lies beyond the event loop is only who started the loop.
-    """
-    for code, instruction in frames:
-        if _is_event_loop(code):
-            return None
-        if is_app(code.co_filename):
-            return _site(code, instruction)
-    return None
+
+def _pairs(frames: Frames) -> Iterator[tuple[CodeType, int]]:
+    return cast("Iterator[tuple[CodeType, int]]", zip(frames[::2], frames[1::2], strict=True))
 
 
 def _is_event_loop(code: CodeType) -> bool:
@@ -90,10 +95,6 @@ def _is_event_loop(code: CodeType) -> bool:
 _LOOP_FILES = tuple(os.path.join("asyncio", name) for name in ("events.py", "base_events.py", "runners.py"))
 
 
-def _site(code: CodeType, instruction: int) -> Site:
-    return Site(code.co_filename, _line(code, instruction), code.co_name)
-
-
 def _line(code: CodeType, instruction: int) -> int:
     for start, end, line in code.co_lines():
         if start <= instruction < end and line is not None:
@@ -101,12 +102,14 @@ def _line(code: CodeType, instruction: int) -> int:
     return code.co_firstlineno
 
 
-@lru_cache(maxsize=4096)
 def is_app(file: str) -> bool:
     """Whether a source file is the application's (its tests included)."""
     if file.startswith("<") or "/site-packages/" in file or "/dist-packages/" in file:
         return False
     return not file.startswith(_library_folders())
+
+
+_is_app = lru_cache(maxsize=4096)(is_app)
 
 
 @lru_cache(maxsize=1)

@@ -123,7 +123,13 @@ def _init(original: Function) -> Function:
     return __init__
 
 
-def _opened(connection: Any) -> None:  # Any: see above
+def adopt(asyncpg: ModuleType, thing: Any) -> None:  # Any: see above
+    """Who opened it is not known."""
+    if issubclass(type(thing), asyncpg.connection.Connection) and not thing.is_closed():
+        _opened(thing, stack=())
+
+
+def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see above
     try:
         address = connection._addr
         host, port = address[:2] if isinstance(address, tuple) else _unix(address)
@@ -135,6 +141,7 @@ def _opened(connection: Any) -> None:  # Any: see above
             database=connection._params.database or "",
             backend_pid=connection.get_server_pid(),
             skip=2,
+            stack=stack,
         )
     except Exception as reason:  # noqa: BLE001  a connection that cannot be described must still open
         cannot_see("asyncpg", reason)

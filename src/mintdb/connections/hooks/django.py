@@ -21,6 +21,10 @@ def install(db: ModuleType) -> Callable[[], None]:
     return undo
 
 
+def adopt(db: ModuleType, thing: object) -> None:
+    """Django's connections are accounted for by their driver; only the alias is not known."""
+
+
 def _created(connection: Any = None, **_: Any) -> None:  # Any: Django's wrapper, which is untyped
     if entry := ledger.find(getattr(connection, "connection", None)):
         entry.alias = connection.alias

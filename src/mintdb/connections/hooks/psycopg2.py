@@ -11,6 +11,7 @@ from typing import Any, cast
 from mintdb.connections import gate
 from mintdb.connections.hooks.patch import Function, Moved, Patches, cannot_see
 from mintdb.connections.ledger import ledger
+from mintdb.connections.stack import Frames
 
 # The driver's objects are `Any` here: mintdb is type-checked where psycopg2 is not installed.
 
@@ -82,7 +83,13 @@ def _database(params: dict[str, str]) -> str:
     return params.get("dbname") or params.get("user") or ""
 
 
-def _opened(connection: Any) -> None:  # Any: see above
+def adopt(psycopg2: ModuleType, thing: Any) -> None:  # Any: see above
+    """Who opened it is not known, and its class cannot be exchanged: only asking it shows that it was closed."""
+    if issubclass(type(thing), psycopg2.extensions.connection):
+        _opened(thing, stack=())
+
+
+def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see above
     try:
         if connection.closed or connection.async_:  # an asynchronous one is not connected yet
             return
@@ -95,6 +102,7 @@ def _opened(connection: Any) -> None:  # Any: see above
             database=params.dbname or "",
             backend_pid=connection.get_backend_pid(),
             skip=2,
+            stack=stack,
         )
     except Exception as reason:  # noqa: BLE001  a connection that cannot be described must still open
         cannot_see("psycopg2", reason)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable, Sequence
 from functools import wraps
 from types import ModuleType
@@ -12,6 +11,7 @@ from typing import Any, cast
 from mintdb.connections import gate
 from mintdb.connections.hooks.patch import Function, Patches, cannot_see
 from mintdb.connections.ledger import ledger
+from mintdb.connections.stack import Frames
 
 # The driver's objects are `Any` here: mintdb is type-checked where psycopg is not installed.
 
@@ -75,7 +75,6 @@ def install(psycopg: ModuleType) -> Callable[[], None]:
     # `connect` itself may have been bound early; these it looks up each time, with all its parameters put together.
     patches.replace(psycopg.connection, "conninfo_attempts", _attempts)
     patches.replace(psycopg.connection_async, "conninfo_attempts_async", _attempts_async)
-    _adopt(psycopg.BaseConnection)
     return patches.undo
 
 
@@ -88,7 +87,7 @@ def _init(original: Function) -> Function:
     return __init__
 
 
-def _opened(connection: Any, pgconn: Any) -> None:  # Any: see above
+def _opened(connection: Any, pgconn: Any, stack: Frames | None = None) -> None:  # Any: see above
     try:
         ledger.opened(
             connection,
@@ -98,6 +97,7 @@ def _opened(connection: Any, pgconn: Any) -> None:  # Any: see above
             database=pgconn.db.decode(),
             backend_pid=pgconn.backend_pid,
             skip=2,
+            stack=stack,
         )
     except Exception as reason:  # noqa: BLE001  a connection that cannot be described must still open
         cannot_see("psycopg", reason)
@@ -158,18 +158,7 @@ def _database(params: dict[str, Any]) -> str:  # Any: psycopg's own connection p
     return str(params.get("dbname") or params.get("user") or "")
 
 
-def _adopt(kind: type) -> None:
-    """Connections that were open before: who opened them is not known."""
-    for thing in gc.get_objects():
-        # Not isinstance(): that asks `__class__`, which wakes lazy objects.
-        if issubclass(type(thing), kind) and not thing.closed and ledger.find(thing) is None:
-            pgconn = thing.pgconn
-            ledger.opened(
-                thing,
-                DRIVER,
-                host=pgconn.host.decode(),
-                port=int(pgconn.port or 0),
-                database=pgconn.db.decode(),
-                backend_pid=pgconn.backend_pid,
-                stack=(),
-            )
+def adopt(psycopg: ModuleType, thing: Any) -> None:  # Any: see above
+    """Who opened it is not known."""
+    if issubclass(type(thing), psycopg.BaseConnection) and not thing.closed:
+        _opened(thing, thing.pgconn, stack=())

@@ -15,7 +15,7 @@ from mintdb.connections.hooks.patch import Function, Patches
 from mintdb.connections.hooks.psycopg3 import DRIVER
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
-from mintdb.connections.stack import take
+from mintdb.connections.stack import Frames, take
 
 
 class PsycopgPool:
@@ -93,13 +93,19 @@ def _init(original: Function) -> Function:
     @wraps(original)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # Any: see Function
         original(self, *args, **kwargs)
-        pools.add(self, _owner(self, skip=2))
+        pools.add(self, _owner(self, take(skip=1)))
 
     return __init__
 
 
-def _owner(pool: Any, *, skip: int) -> Owner:  # Any: see PsycopgPool
-    return Owner("psycopg pool", pool.name, time.monotonic(), ledger.opening, take(skip=skip), PsycopgPool(pool))
+def _owner(pool: Any, stack: Frames) -> Owner:  # Any: see PsycopgPool
+    return Owner("psycopg pool", pool.name, time.monotonic(), ledger.opening, stack, PsycopgPool(pool))
+
+
+def adopt(psycopg_pool: ModuleType, thing: Any) -> None:  # Any: see PsycopgPool
+    """Where it was created is not known."""
+    if issubclass(type(thing), psycopg_pool.base.BasePool) and pools.find(thing) is None:
+        pools.add(thing, _owner(thing, ()))
 
 
 def _connect(original: Function) -> Function:

@@ -124,6 +124,12 @@ def _engine_created(original: Any) -> Any:  # Any: a classmethod object
     return classmethod(engine_created)
 
 
+def adopt(sqlalchemy: ModuleType, thing: Any) -> None:  # Any: see above
+    """Where it was created is not known."""
+    if issubclass(type(thing), sqlalchemy.engine.Engine) and pools.find(thing) is None:
+        pools.add(thing, _owner(thing, ()))
+
+
 def _owner(engine: Any, stack: Frames) -> Owner:  # Any: see above
     name = engine.url.render_as_string()
     return Owner("SQLAlchemy engine", name, time.monotonic(), ledger.opening, stack, SqlalchemyPool(engine))
