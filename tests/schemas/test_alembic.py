@@ -13,6 +13,7 @@ import pytest
 
 from mintdb.address import Address
 from mintdb.contract import SchemaSource
+from mintdb.schemas import alembic
 from mintdb.schemas.errors import (
     MigratedNothingError,
     MigrationElsewhereError,
@@ -216,6 +217,16 @@ def test_a_process_that_dies_is_an_error(database: Address, project: Write, sour
     with pytest.raises(MigrationFailedError) as caught:
         source("alembic:alembic.ini").build(database)
     assert (caught.value.error, caught.value.where) == ("the process ended with 7", "last words")
+
+
+def test_a_migration_that_never_ends_is_ended(
+    database: Address, project: Write, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alembic, "UPGRADE_TIMEOUT", 3.0)
+    project("migrations/env.py", "import sys, time\nprint('waiting', file=sys.stderr, flush=True)\ntime.sleep(600)\n")
+    with pytest.raises(MigrationFailedError) as caught:
+        source("alembic:alembic.ini").build(database)
+    assert (caught.value.error, caught.value.where) == ("not done after 3 s", "waiting")
 
 
 @pytest.mark.parametrize("environment", [OFFLINE, "pass\n"], ids=["offline", "nothing"])

@@ -37,6 +37,7 @@ from mintdb.schemas.redirection import redirect
 HEAD = "head"
 SEPARATORS = {"os": os.pathsep, "space": " ", "newline": "\n", ":": ":", ";": ";"}
 SECTION = "alembic"
+UPGRADE_TIMEOUT = 1800.0  # seconds; years of migrations take minutes, and one that waits for input takes for ever
 ANY_RELATION = """
 select exists (
     select from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -127,19 +128,21 @@ class Alembic:
         paths = [str(self._start), *filter(None, sys.path)]
         environment = {**os.environ, **changes, "PYTHONPATH": os.pathsep.join(paths)}
         command = [sys.executable, "-m", "mintdb.schemas.alembic_runner"]
-        run = subprocess.run(
-            command,
-            input=json.dumps(asdict(order)),
-            capture_output=True,
-            text=True,
-            env=environment,
-            cwd=self._start,
-            check=False,
-        )
-        last = run.stdout.rstrip().rpartition("\n")[2]
-        if last.startswith(ANSWER):
-            return Answer(**json.loads(last.removeprefix(ANSWER)))
-        return Answer("failed", f"the process ended with {run.returncode}", "\n".join(_last_lines(run.stderr)))
+        try:
+            run = subprocess.run(
+                command,
+                input=json.dumps(asdict(order)),
+                capture_output=True,
+                text=True,
+                env=environment,
+                cwd=self._start,
+                timeout=UPGRADE_TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            said = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else ""
+            return Answer("failed", f"not done after {UPGRADE_TIMEOUT:g} s", "\n".join(_last_lines(said)))
+        return _read_answer(run)
 
     def _explain(self, answer: Answer) -> SchemaError:
         setting, heads = self.description, ", ".join(answer.heads)
@@ -158,6 +161,14 @@ def get_source(argument: str, *, setting: str, root: Path) -> Alembic:
         raise LibraryMissingError(setting=setting, library="alembic", extra="alembic")
     ini, _, revision = argument.partition("@")
     return Alembic(setting, root / (ini or "alembic.ini"), revision or HEAD, root)
+
+
+def _read_answer(run: subprocess.CompletedProcess[str]) -> Answer:
+    """What the runner answered; where it could not, its last words."""
+    last = run.stdout.rstrip().rpartition("\n")[2]
+    if last.startswith(ANSWER):
+        return Answer(**json.loads(last.removeprefix(ANSWER)))
+    return Answer("failed", f"the process ended with {run.returncode}", "\n".join(_last_lines(run.stderr)))
 
 
 def _filled(parser: configparser.ConfigParser, name: str) -> str:

@@ -6,10 +6,11 @@ server. A plain dump is run as a SQL file is, so a failure names its line; the o
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -27,6 +28,7 @@ CUSTOM = b"PGDMP"  # src/bin/pg_dump/pg_backup_archiver.c
 TAR_MAGIC = slice(257, 262)  # POSIX ustar
 CONTENTS = "toc.dat"
 HEADER_LINES = 20
+RESTORE_TIMEOUT = 3600.0  # seconds; some gigabytes take minutes
 DUMPED_FROM = re.compile(r"Dumped from database version:? (\d+\S*)")
 ABOUT_ROLES = re.compile(
     r"""(?:grant|revoke|alter\s+default\s+privileges|set\s+session\s+authorization)\b
@@ -87,16 +89,30 @@ class Dump:
         if CREATES_PUBLIC.search(self._list()):
             with psycopg.connect(database.url_for("libpq"), autocommit=True) as connection:
                 connection.execute("drop schema public")
-        options = ("--no-owner", "--no-privileges", "--exit-on-error", "--dbname", database.url_for("libpq"))
-        self._pg_restore(*options)
+        # The password goes by the environment: every user of the machine can read a command line.
+        target = replace(database, password="").url_for("libpq")
+        options = ("--no-owner", "--no-privileges", "--exit-on-error", "--dbname", target)
+        self._pg_restore(*options, password=database.password)
 
     def _list(self) -> str:
         return self._pg_restore("--list")
 
-    def _pg_restore(self, *options: str) -> str:
-        run = subprocess.run(
-            [find_pg_restore(), *options, self.path], capture_output=True, text=True, errors="replace", check=False
-        )
+    def _pg_restore(self, *options: str, password: str = "") -> str:
+        command: list[str | Path] = [find_pg_restore(), *options, self.path]
+        environment = {**os.environ, "PGPASSWORD": password} if password else None
+        try:
+            run = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                env=environment,
+                timeout=RESTORE_TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            message = f"  not done after {RESTORE_TIMEOUT:g} s"
+            raise RestoreFailedError(setting=self.description, message=message) from None
         if run.returncode:
             lines = run.stderr.strip().splitlines()
             raise RestoreFailedError(setting=self.description, message=_indented(lines))
