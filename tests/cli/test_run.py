@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from programs import MINTDB, Run, Start, databases, wait_for
+from programs import MINTDB, Run, Start, databases, live_states, wait_for
 
 PYTHON = sys.executable
 WAITS = "print('ready', flush=True); import time; time.sleep(60)"
@@ -168,3 +168,43 @@ def test_waiting_for_a_name_ends_after_name_timeout(start: Start, run: Run, monk
     first.terminate()
     first.wait(30)
     wait_for(lambda: "orchard" not in databases(), "the first run's database is dropped")
+
+
+def test_a_kept_database_can_be_opened_until_mintdb_down(run: Run) -> None:
+    import psycopg
+
+    create = "import psycopg; psycopg.connect('', autocommit=True).execute('create table apples ()')"
+    done = run("run", "--keep", "--", PYTHON, "-c", create)
+    url = done.stderr.strip().rpartition("kept ")[2]
+    run("run", "--", "true")  # the next run reaps what nobody owns
+    with psycopg.connect(url) as connection:
+        assert connection.execute("select count(*) from apples").fetchone() == (0,)
+    assert run("down").returncode == 0
+    assert live_states() == []
+    run("run", "--", "true")
+    assert databases() == set()
+
+
+def test_the_exit_code_comes_back_though_the_server_was_stopped_meanwhile(start: Start, run: Run) -> None:
+    running = start("run", "--", "sh", "-c", "echo ready; read _; exit 5", stdin=subprocess.PIPE)
+    assert running.stdout is not None
+    running.stdout.readline()
+    assert run("down", "--force").returncode == 0
+    said = running.communicate("\n")[1]
+    assert running.returncode == 5
+    assert "could not clean up after the command: terminating connection due to administrator command" in said
+
+
+def test_a_name_that_mintdb_did_not_make_is_refused(run: Run) -> None:
+    import psycopg
+
+    with psycopg.connect(run("up").stdout.strip(), autocommit=True) as connection:
+        connection.execute("create database precious")
+        try:
+            done = run("run", "--name", "precious", "--", "true")
+            assert done.returncode == 3
+            assert "database 'precious' exists on postgresql://" in done.stderr
+            assert "and mintdb did not make it" in done.stderr
+        finally:
+            connection.execute("drop database precious")
+    run("down")

@@ -7,12 +7,11 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mintdb.cli import child, say
+from mintdb.cli import child, ready, say
 from mintdb.cli.progress import Progress
 from mintdb.cli.variables import variables_for, without_misleading
 from mintdb.cli.words import describe
@@ -20,9 +19,7 @@ from mintdb.cli.words import describe
 if TYPE_CHECKING:
     from mintdb.contract import Session
     from mintdb.mint import Mint
-    from mintdb.settings import Settings
 
-FIRST_WAIT = 0.5  # seconds for a name that another run holds, before anybody is told
 GOODBYE = 0.3  # seconds; the backends of a command that has ended notice it within some milliseconds
 POLL = 0.01
 
@@ -34,76 +31,56 @@ POLL = 0.01
 @click.option("--name", metavar="NAME", help="The database's name, where the application has it hard-wired.")
 @click.option("--url", metavar="URL", help="Use the server that this URL names, not an embedded one.")
 @click.option("--schema", metavar="SOURCE", help="Where the tables come from: sql:db/, python:module:function, …")
+@click.option("--keep", is_flag=True, help="Keep the database when CMD has ended, and say how to reach it.")
 @click.argument("argv", metavar="CMD...", nargs=-1, type=click.UNPROCESSED, required=True)
-def command(argv: tuple[str, ...], **given: str | None) -> None:
+def command(argv: tuple[str, ...], *, keep: bool, **given: str | None) -> None:
     """Run CMD with a database of its own, and drop it when CMD ends.
 
     CMD finds it in DATABASE_URL, JDBC_DATABASE_URL and PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, and in the
     variables that the settings export. Its exit code is passed on.
     """
     program = child.find_program(argv)
-    sys.exit(run(program, given))
+    sys.exit(run(program, given, keep=keep))
 
 
-def run(program: child.Program, given: dict[str, Any]) -> int:  # Any: as click gives options
+def run(program: child.Program, given: dict[str, Any], *, keep: bool) -> int:  # Any: as click gives options
     """Make the databases ready, run the command, drop them; returns the command's exit code. Raises MintdbError."""
-    from mintdb.settings import DEFAULT, load
+    from mintdb.settings import load
 
     settings = load(command_line=given)
     _end_cleanly_when_told_to()
-    embedded = not settings.get_database(_main_of(settings)).url if settings.configured else True
-    environ = without_misleading(os.environ, embedded=embedded)
+    main = ready.main_alias(settings)
+    environ = without_misleading(os.environ, embedded=not settings.get_database(main).url)
     for variable in set(os.environ) - set(environ):
         del os.environ[variable]  # mintdb's own connections read them too
     with Progress() as progress:
-        mint = _open(settings, progress)
-    aliases = list(settings.databases) or [DEFAULT]
+        mint = ready.open_all(settings, progress.announce)
+    ended = False
     try:
-        address = mint.reserve(_main_of(settings))
-        return child.run(program, {**environ, **variables_for(address), **mint.exports()})
+        code = child.run(program, {**environ, **variables_for(mint.reserve(main)), **mint.exports()})
+        ended = True
+        return code
     finally:
-        for alias in aliases:
+        _clean_up(mint, keep=keep and ended)
+
+
+def _clean_up(mint: Mint, *, keep: bool) -> None:
+    """Name who is left, and leave. The command's exit code counts for more than a failure here."""
+    try:
+        for alias in ready.aliases(mint.settings):
             _name_who_is_left(mint, alias)
-        mint.close()
-
-
-def _main_of(settings: Settings) -> str:
-    """The database that DATABASE_URL names: the default one, or else the first."""
-    from mintdb.settings import DEFAULT
-
-    return DEFAULT if DEFAULT in settings.databases else next(iter(settings.databases), DEFAULT)
-
-
-def _open(settings: Settings, progress: Progress) -> Mint:
-    """Every configured database, ready. Where another run holds a fixed name, say so and wait for it."""
-    from mintdb.engines.postgresql.errors import NameBusy
-
-    try:
-        return _open_all(replace(settings, name_timeout=min(FIRST_WAIT, settings.name_timeout)), progress)
-    except NameBusy as busy:
-        if settings.name_timeout <= FIRST_WAIT:
-            raise
-        progress.announce(f"waiting up to {settings.name_timeout:g} s for database name {busy.name!r}{busy.holder}")
-        return _open_all(settings, progress)
-
-
-def _open_all(settings: Settings, progress: Progress) -> Mint:
-    from mintdb.mint import Mint
-    from mintdb.settings import DEFAULT
-
-    mint = Mint(settings, announce=progress.announce)
-    try:
-        for alias in settings.databases or [DEFAULT]:
-            mint.open(alias)
-    except BaseException:
-        mint.close()
-        raise
-    return mint
+            if keep:
+                say(f"kept {ready.url_to_show(mint, alias)}")
+        ready.leave(mint, keep=keep)
+    except Exception as error:  # noqa: BLE001  # whatever it is: a server that was stopped meanwhile, most likely
+        say(f"could not clean up after the command: {str(error).splitlines()[0]}")
 
 
 def _name_who_is_left(mint: Mint, alias: str) -> None:
+    from mintdb.connections.foreign import traced
+
     for session in _who_is_left(mint, alias):
-        say(f"still connected when the command had ended: {describe(session)}")
+        say(f"still connected when the command had ended: {describe(traced(session))}")
 
 
 def _who_is_left(mint: Mint, alias: str) -> Sequence[Session]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mintdb.address import redact
 from mintdb.contract import Session
 
 QUERY_LENGTH = 120  # characters of a query: one line of a wide terminal
@@ -19,7 +20,7 @@ def describe(session: Session) -> str:
         parts.append(session.state + age)
     if session.query:
         parts.append("last ran " + " ".join(session.query.split())[:QUERY_LENGTH])
-    return ", ".join(parts)
+    return redact(", ".join(parts))  # a command line may hold a URL
 
 
 def size(count: float) -> str:

@@ -1,0 +1,24 @@
+"""`mintdb demo`: a small real application's tests, run on the embedded server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+# Beside the package in a wheel, two folders up in a checkout.
+PLACES = (Path(__file__).parents[1] / "examples" / "shop", Path(__file__).parents[3] / "examples" / "shop")
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True}, short_help="Run a small shop's tests, to see how it works."
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PYTEST ARGUMENTS]...")
+def command(arguments: tuple[str, ...]) -> None:
+    """Run the tests of examples/shop: an application that commits, rolls back and starts threads."""
+    shop = next((place for place in PLACES if place.is_dir()), None)
+    if shop is None:
+        raise click.ClickException("examples/shop is not installed; it is in mintdb's repository: make demo")
+    sys.exit(subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=shop, check=False).returncode)

@@ -1,0 +1,177 @@
+"""What embedded servers this user has running, what is on them, and who uses them; and how to keep or stop one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mintdb.address import Address
+from mintdb.contract import Session
+from mintdb.core.names import Role, new_token
+from mintdb.engines.postgresql import databases, postmaster, sessions
+from mintdb.engines.postgresql.cluster import SUPERUSER
+from mintdb.engines.postgresql.errors import LockTimeout, ServerInUse
+from mintdb.engines.postgresql.keeper import KEPT, State
+from mintdb.engines.postgresql.maintenance import APPLICATION, Maintenance
+from mintdb.engines.postgresql.places import find_places, read_password
+
+if TYPE_CHECKING:
+    from mintdb.engines.postgresql.databases import Made
+
+LOCK_TIMEOUT = 30.0  # seconds; who joins a server holds the lock for as long as a start takes
+KEEPER_TIMEOUT = 5.0  # seconds; a keeper notices within one tick that its server has gone
+RUN = re.compile(rf"{APPLICATION} run (?P<owner>\w+) \(process (?P<process>\d+)\)")
+
+
+@dataclass(frozen=True)
+class Running:
+    """One embedded server that runs now, and the folder of its live state."""
+
+    live: Path
+    state: State
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it stays although nobody uses it."""
+        return (self.live / "pinned").exists()
+
+    def address(self, database: str = "postgres") -> Address:
+        """Where mintdb itself connects."""
+        password = read_password(find_places().cache)
+        return Address("postgresql", database, self.state.sockets, self.state.port, SUPERUSER, password)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A live process that uses a server through mintdb."""
+
+    owner: str
+    process: int
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is on a server at this moment."""
+
+    version: str
+    since: datetime
+    runs: Sequence[Run]
+    made: Sequence[Made]
+
+    def names(self, role: Role, *, kept: bool = False) -> list[str]:
+        """The databases of one role; those that outlive their run only with `kept`."""
+        return [made.name for made in self.made if made.role is role and (made.owner == KEPT) == kept]
+
+
+def find_running() -> list[Running]:
+    """The servers of this user, on this machine and in this namespace."""
+    return [
+        Running(live, state) for live in sorted(find_places().live.iterdir()) if (state := State.find(live)) is not None
+    ]
+
+
+def find_by_port(port: int) -> Running | None:
+    """The running server that listens on `port`."""
+    return next((running for running in find_running() if running.state.port == port), None)
+
+
+def look(running: Running) -> Contents:
+    """What is on a server. Raises a ServerError if it goes away in this moment."""
+    with _looking(running) as maintenance:
+        (since,) = maintenance.row("select pg_postmaster_start_time()")
+        version = str(maintenance.version).split()[0]
+        return Contents(version, since, _runs(maintenance), databases.list_made(maintenance))
+
+
+def data_size(running: Running) -> int:
+    """Bytes that a server's data folder takes."""
+    return sum(_size(file) for file in Path(running.state.data).rglob("*"))
+
+
+def connected(running: Running, database: str) -> list[Session]:
+    """Who is connected to a database."""
+    with _looking(running) as maintenance:
+        return sessions.list_sessions(maintenance, database)
+
+
+def pin(running: Running) -> None:
+    """Let a server stay although nobody uses it, until `stop`."""
+    (running.live / "pinned").touch()
+
+
+def keep(running: Running, database: str) -> None:
+    """Let a database of ours outlive its run: it belongs to the server's keeper now, and goes with `stop`."""
+    pin(running)
+    with _looking(running) as maintenance:
+        maintenance.run("update databases set owner = %s where name = %s", KEPT, database)
+
+
+def give_away(address: Address) -> None:
+    """Forget that a database on an external server is ours: it stays, and whoever kept it may drop it."""
+    maintenance = Maintenance(address, owner=f"look-{new_token()}")
+    try:
+        maintenance.run("delete from databases where name = %s", address.database)
+    finally:
+        maintenance.close()
+
+
+def stop(running: Running, *, force: bool = False) -> Sequence[Run]:
+    """Unpin a server, drop what was kept on it and stop it; returns the runs that this ended.
+
+    Raises ServerInUse, and does nothing, where live runs use it, unless `force`.
+    """
+    with _nobody_joins(running):
+        with _looking(running) as maintenance:
+            runs = _runs(maintenance)
+            if runs and not force:
+                names = ", ".join(f"{run.owner} (process {run.process})" for run in runs)
+                raise ServerInUse(port=running.state.port, runs=names)
+            (running.live / "pinned").unlink(missing_ok=True)
+            for made in databases.list_made(maintenance):
+                if made.owner == KEPT:
+                    databases.drop(maintenance, made.name)
+        postmaster.stop(Path(running.state.data), running.state.postmaster)
+        (running.live / "state.json").unlink(missing_ok=True)
+    postmaster.wait_until_gone(running.state.keeper, KEEPER_TIMEOUT)
+    return runs
+
+
+@contextmanager
+def _looking(running: Running) -> Iterator[Maintenance]:
+    # Not named as runs are: who looks does not use the server.
+    maintenance = Maintenance(running.address(), owner=f"look-{new_token()}")
+    try:
+        yield maintenance
+    finally:
+        maintenance.close()
+
+
+def _runs(maintenance: Maintenance) -> list[Run]:
+    found: list[Any] = maintenance.rows(
+        "select application_name from pg_stat_activity where pid <> pg_backend_pid() order by backend_start"
+    )
+    matches = (RUN.fullmatch(application) for (application,) in found)
+    return [Run(m["owner"], int(m["process"])) for m in matches if m]
+
+
+@contextmanager
+def _nobody_joins(running: Running) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(running.live / "lock", timeout=LOCK_TIMEOUT):
+            yield
+    except Timeout:
+        raise LockTimeout(what=f"the server in {running.live}", seconds=LOCK_TIMEOUT, holder="") from None
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size if file.is_file() else 0
+    except OSError:  # dropped since it was listed
+        return 0
