@@ -404,6 +404,24 @@ def test_evolution() -> None:
         == """\
 conf/2.sql:4 failed: relation "no_such_table" does not exist
   in the ups of evolution 2, SQLSTATE 42P01
-  | insert into no_such_table values (1)
-  1. a semicolon inside a function or a string is written twice"""
+  | insert into no_such_table values (1)"""
+    )
+
+
+def test_evolution_syntax() -> None:
+    error = errors.EvolutionSyntaxError(
+        file="conf/2.sql",
+        line=4,
+        revision=2,
+        message='unterminated dollar-quoted string at or near "$$ begin"',
+        code="42601",
+        statement="  | do $$ begin",
+    )
+    assert (
+        str(error)
+        == """\
+conf/2.sql:4 failed: unterminated dollar-quoted string at or near "$$ begin"
+  in the ups of evolution 2, SQLSTATE 42601
+  | do $$ begin
+  1. write a semicolon inside a function or a string twice: Play ends a statement at every other one"""
     )

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +27,7 @@ assert WHEEL is not None
 assert WHEEL.origin is not None
 BIN = Path(WHEEL.origin).parent / "pginstall" / "bin"
 SETTINGS = ("fsync=off", "autovacuum=off", "full_page_writes=off", "max_connections=50", "lc_messages=C")
+LOCKED = "locked"  # a role that needs its password; the others are trusted
 
 
 def _as_postgres(*command: str | Path) -> None:
@@ -49,6 +51,8 @@ def server() -> Iterator[Address]:
         shutil.chown(home, "postgres", "postgres")
     port, data = _free_port(), home / "data"
     _as_postgres(BIN / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
+    access = data / "pg_hba.conf"
+    access.write_text(f"host all {LOCKED} 127.0.0.1/32 scram-sha-256\n{access.read_text()}")
     options = f"-p {port} -k {home} " + " ".join(f"-c {setting}" for setting in SETTINGS)
     _as_postgres(BIN / "pg_ctl", "-D", data, "-w", "-l", home / "log", "-o", options, "start")
     try:
@@ -56,6 +60,14 @@ def server() -> Iterator[Address]:
     finally:
         _as_postgres(BIN / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
         shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def login(server: Address) -> Address:
+    """A superuser that needs a password to come in."""
+    with psycopg.connect(server.url_for("libpq"), autocommit=True) as admin:
+        admin.execute(f"create role {LOCKED} superuser login password 'se cret'")
+    return replace(server, user=LOCKED, password="se cret")
 
 
 @pytest.fixture(scope="session")

@@ -130,6 +130,14 @@ def test_a_plain_dump_that_fails_names_its_line(database: Address, write: Write,
     assert (caught.value.file, caught.value.line) == ("dump.sql", 7)
 
 
+def test_pg_restore_comes_in_where_a_password_is_asked_for(
+    database: Address, login: Address, world: Address, dump: Dumper, source: Source, fetch: Fetch
+) -> None:
+    dump(world, "--format", "custom")
+    source("dump:dump").build(login.with_database(database.database))
+    assert fetch("select count(*) from shop.t") == [(4,)]
+
+
 def test_a_damaged_archive_shows_what_pg_restore_says(
     database: Address, world: Address, dump: Dumper, source: Source
 ) -> None:

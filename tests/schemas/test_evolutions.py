@@ -11,7 +11,13 @@ import pytest
 
 from mintdb.address import Address
 from mintdb.contract import SchemaSource
-from mintdb.schemas.errors import EvolutionError, NoEvolutionsError, PathMissingError, SubstitutionError
+from mintdb.schemas.errors import (
+    EvolutionError,
+    EvolutionSyntaxError,
+    NoEvolutionsError,
+    PathMissingError,
+    SubstitutionError,
+)
 from mintdb.schemas.evolutions import parse
 
 Write = Callable[[str, str | bytes], Path]
@@ -138,6 +144,13 @@ def test_a_statement_that_fails_is_named_with_its_line(
     error = caught.value
     assert (error.file, error.line, error.revision, error.code) == ("conf/2.sql", 4, 2, "42P01")
     assert fetch("select id, state from play_evolutions order by id") == [(1, "applied"), (2, "applying_up")]
+
+
+def test_a_semicolon_that_should_be_doubled_gets_the_hint(database: Address, write: Write, source: Source) -> None:
+    write("conf/1.sql", "# !Ups\ndo $$ begin perform 1; end $$;\n")
+    with pytest.raises(EvolutionSyntaxError) as caught:
+        source("evolutions:conf").build(database)
+    assert caught.value.statement == "  | do $$ begin perform 1"
 
 
 def test_a_missing_folder_and_one_without_a_first_file_are_different_errors(write: Write, digest: Digest) -> None:

@@ -270,5 +270,14 @@ class EvolutionError(SchemaError):
     text = """\
 {file}:{line} failed: {message}
   in the ups of evolution {revision}, SQLSTATE {code}
+{statement}"""
+
+
+class EvolutionSyntaxError(EvolutionError):
+    """A statement of an evolution is none, most often because a semicolon cut it in two. Facts: as EvolutionError's."""
+
+    text = """\
+{file}:{line} failed: {message}
+  in the ups of evolution {revision}, SQLSTATE {code}
 {statement}
-  1. a semicolon inside a function or a string is written twice"""
+  1. write a semicolon inside a function or a string twice: Play ends a statement at every other one"""

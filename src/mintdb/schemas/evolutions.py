@@ -17,7 +17,13 @@ from pathlib import Path
 import psycopg
 
 from mintdb.address import Address
-from mintdb.schemas.errors import EvolutionError, NoEvolutionsError, PathMissingError, SubstitutionError
+from mintdb.schemas.errors import (
+    EvolutionError,
+    EvolutionSyntaxError,
+    NoEvolutionsError,
+    PathMissingError,
+    SubstitutionError,
+)
 from mintdb.schemas.server_errors import describe_server_error, get_code, shorten
 from mintdb.schemas.sql_files import BOM, decode
 
@@ -26,6 +32,7 @@ log = logging.getLogger("mintdb.schemas")
 MARKERS = {"ups": re.compile(r"(#|--).*!Ups.*"), "downs": re.compile(r"(#|--).*!Downs.*")}  # ups is asked first
 END_OF_STATEMENT = re.compile(r"(?<!;);(?!;)")
 SUBSTITUTION = re.compile(r"(?P<escape>!?)\$evolutions\{\{\{(?P<name>[^}]*)\}\}\}")
+SYNTAX_ERROR = "42601"  # an unterminated string, too
 TABLE = """
 create table play_evolutions (
     id int not null primary key,
@@ -142,7 +149,8 @@ class Evolutions:
         connection.execute(END, [evolution.revision])
 
     def _explain(self, error: psycopg.Error, evolution: Evolution, line: int, text: str) -> EvolutionError:
-        return EvolutionError(
+        kind = EvolutionSyntaxError if get_code(error) == SYNTAX_ERROR else EvolutionError
+        return kind(
             file=self._shown(evolution.file),
             line=line,
             revision=evolution.revision,
