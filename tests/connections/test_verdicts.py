@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 import weakref
@@ -99,6 +100,13 @@ def test_a_wider_session_that_only_reads_but_locks_what_the_rewind_needs_is_that
     scope = Scope(TEST, BEGAN, locking=frozenset({7}))
 
     assert judge(entry(opening=FIXTURE), READING, scope).kind is Kind.LEAK
+
+
+def test_a_session_of_this_process_that_was_opened_past_its_driver_is_not_called_foreign() -> None:
+    row = dataclasses.replace(IDLE, process=4711)
+
+    assert judge(None, row, Scope(TEST, BEGAN, process=4711)).kind is Kind.RESIDENT
+    assert judge(None, row, Scope(TEST, BEGAN, process=1)).kind is Kind.FOREIGN
 
 
 def test_the_reason_names_the_fixture() -> None:

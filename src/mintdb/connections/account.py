@@ -1,98 +1,69 @@
-"""Settle the account of a lease: judge what is still open, end what must not stay, and say who is to mend it."""
+"""Draw up what became of every connection to one database while a test had it."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mintdb.connections import closing, state
-from mintdb.connections.explain import explain, find
-from mintdb.connections.facts import Ending, Entry
+from mintdb.connections.closing import collect
+from mintdb.connections.facts import Entry
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.verdict import Kind, Scope, Verdict, judge_all, pools_that_may_outlive
-from mintdb.contract import Clone, Present, Session
+from mintdb.contract import Session
 
-OUTSIDE = "a lease"  # what a report calls a lease that no test has
+Sessions = Callable[[], Sequence[Session]]
+"""Who is connected to the database now, by the server's word."""
 
 
-@dataclass
-class ClonesAccount:
-    """The connections to one clone. It fulfils core's Account."""
+@dataclass(frozen=True)
+class Account:
+    """One lease of one database, from the moment at which it began."""
 
+    test: str | None
     database: str
-    port: int
-    ends_leaks: bool = True  # False: they are only reported
-    _test: str | None = None
-    _began: float = field(default_factory=time.monotonic)
-    _older_threads: frozenset[int] = frozenset()
-    _last_seen: dict[int, float] = field(default_factory=dict)  # backends at the end of the last lease
+    port: int | None = None
+    began: float = field(default_factory=time.monotonic)
+    threads: frozenset[int] = field(default_factory=lambda: _idents())
 
-    def begin(self, test: str | None) -> None:
-        """See core.clones.Account."""
-        self._test = test
-        self._began = time.monotonic()
-        self._older_threads = frozenset(t.ident for t in threading.enumerate() if t.ident is not None)
+    def verdicts(self, sessions: Sessions, *, locking: Iterable[int] = ()) -> list[Verdict]:
+        """A verdict on every connection that was open at some time since the account began, and on every session.
 
-    def close(self, clone: Clone, present: Present) -> str:
-        """See core.clones.Account."""
-        if not self._is_anything_unexplained(present):
-            return ""
-        closing.collect()
+        The garbage collector runs only if somebody would be accused of what may be garbage: it takes 100 ms in a big
+        application. `locking` are the backends that hold a lock which the rewind needs.
+        """
+        verdicts = self._verdicts(sessions, frozenset(locking))
+        if any(verdict.kind is Kind.LEAK for verdict in verdicts):
+            collect()
+            verdicts = self._verdicts(sessions, frozenset(locking))
+        return verdicts
+
+    def _verdicts(self, sessions: Sessions, locking: frozenset[int]) -> list[Verdict]:
         ledger.take_stock()
-        verdicts = judge_all(self._entries(), [traced(s) for s in clone.sessions()], self._scope())
-        told = [v for v in verdicts if v.is_guilty or self._is_foreign_in_the_way(v, present)]
-        if self.ends_leaks:
-            self._end(clone, told)
-        findings = [find(verdict, database=self.database) for verdict in told]
-        return explain(findings, test=self._test or OUTSIDE)
+        entries = [*ledger.ended_since(self.began, self.database, port=self.port), *self.open_entries()]
+        tolerated = pools_that_may_outlive(pools.living())
+        scope = Scope(self.test, self.began, tolerated, self.threads, os.getpid(), locking)
+        known = {entry.backend_pid for entry in entries if entry.is_open}
+        rows = [row if row.backend_pid in known else traced(row) for row in sessions()]
+        return judge_all(entries, rows, scope)
 
-    def tidy(self, present: Present) -> None:
-        """See core.clones.Account."""
-        used = {pid for pid, changed in present.backends.items() if self._last_seen.get(pid) != changed}
-        stay = [e for e in ledger.open_entries(self.database, port=self.port) if e.backend_pid in used]
-        if stay:
-            state.put_back(stay)
-        self._last_seen = dict(present.backends)
+    def open_entries(self) -> list[Entry]:
+        """What this process has open to the database now."""
+        return ledger.open_entries(self.database, port=self.port)
 
-    def _entries(self) -> list[Entry]:
-        """What is open, and what the garbage collector had to close since the lease began."""
-        ended = ledger.ended_since(self._began, self.database, port=self.port)
-        return ledger.open_entries(self.database, port=self.port) + [e for e in ended if e.ending is Ending.COLLECTED]
 
-    def _is_anything_unexplained(self, present: Present) -> bool:
-        """Whether judging is worth a run of the garbage collector, which costs 100 ms in big applications."""
-        if present.in_the_way:
-            return True
-        young = [entry for entry in self._entries() if entry.opened >= self._began]
-        return bool(young) and any(v.is_guilty for v in judge_all(young, self._as_idle(present), self._scope()))
+def untold(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """The guilty ones that nobody was told of yet; from now on they are told."""
+    found = [verdict for verdict in verdicts if verdict.is_guilty and verdict.entry and not verdict.entry.told]
+    for verdict in found:
+        assert verdict.entry is not None
+        verdict.entry.told = True
+    return found
 
-    def _as_idle(self, present: Present) -> list[Session]:
-        """Nobody is in the way, so everybody is idle: enough to judge by."""
-        return [Session(pid, "idle", None, None, None, None, None, has_written=False) for pid in present.backends]
 
-    def _scope(self) -> Scope:
-        return Scope(
-            test=self._test,
-            began=self._began,
-            tolerated=pools_that_may_outlive(pools.living()),
-            older_threads=self._older_threads,
-        )
-
-    def _is_foreign_in_the_way(self, verdict: Verdict, present: Present) -> bool:
-        """Other processes may stay connected; one whose transaction must be ended is named."""
-        in_the_way = {session.backend_pid for session in present.in_the_way}
-        session = verdict.session
-        return verdict.kind is Kind.FOREIGN and session is not None and session.backend_pid in in_the_way
-
-    def _end(self, clone: Clone, verdicts: Sequence[Verdict]) -> None:
-        """Pools that the test made let go of what is idle; the rest is ended from outside, its backends at once."""
-        leaks = [v.entry for v in verdicts if v.kind is Kind.LEAK and v.entry is not None]
-        doomed = {id(entry) for entry in leaks}
-        pools.visit_idle(lambda entry: id(entry) not in doomed)
-        backends: list[int] = [v.session.backend_pid for v in verdicts if v.kind is Kind.FOREIGN and v.session]
-        closing.end([entry for entry in leaks if entry.is_open], backends.append)
-        clone.end(backends)
+def _idents() -> frozenset[int]:
+    return frozenset(thread.ident for thread in threading.enumerate() if thread.ident is not None)

@@ -105,7 +105,7 @@ class Owner:
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One connection, from its opening to its end. Everything but the last five fields is fixed when it is opened."""
+    """One connection, from its opening to its end. What stands before `owner` never changes."""
 
     driver: Driver
     host: str
@@ -127,6 +127,7 @@ class Entry:
     ended: float | None = None  # seconds, monotonic
     ending: Ending | None = None
     baseline: object = field(default=None)  # the session state to return to; only `state` reads it
+    told: bool = False  # somebody was accused of it: once is enough
 
     @property
     def site(self) -> Site | None:

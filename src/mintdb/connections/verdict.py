@@ -6,7 +6,7 @@ Who is in doubt is not accused: a missed leak costs a connection, a false accusa
 |----------------------------------------------------------------------------|-----------|
 | was closed, or the server does not know it any more                        | closed    |
 | was collected without a close, and opened in the test                      | abandoned |
-| has no entry: another process opened it, or it was opened past its driver  | foreign   |
+| has no entry, and is not known to be of this process                       | foreign   |
 | is older than the test, of a wider fixture or of an older thread; harmless | resident  |
 | … but holds a transaction that is in the rewind's way                      | leak      |
 | was opened in the test, by a pool that may outlive it; harmless            | resident  |
@@ -44,6 +44,7 @@ class Scope:
     began: float  # seconds, monotonic
     tolerated: frozenset[Owner] = frozenset()  # see `pools_that_may_outlive`
     older_threads: frozenset[int] = frozenset()  # idents of the threads that ran when it began
+    process: int | None = None  # this one
     locking: frozenset[int] = frozenset()  # backends that hold a lock which the rewind needs
 
 
@@ -80,7 +81,7 @@ def judge(entry: Entry | None, session: Session | None, scope: Scope) -> Verdict
 
 def _judge(entry: Entry | None, session: Session | None, scope: Scope) -> tuple[Kind, str]:
     if entry is None:
-        return Kind.FOREIGN, "no connection of this process is known by its backend"
+        return _judge_unseen(session, scope)
     if entry.ending is Ending.COLLECTED and not _is_wider(entry.opening, entry.opened, scope):
         return Kind.ABANDONED, "it was never closed, only garbage-collected"
     if not entry.is_open:
@@ -90,6 +91,12 @@ def _judge(entry: Entry | None, session: Session | None, scope: Scope) -> tuple[
     if excuse := _find_excuse(entry, scope):
         return _judge_excused(session, scope, excuse)
     return Kind.LEAK, "it was opened in the test and is still open"
+
+
+def _judge_unseen(session: Session | None, scope: Scope) -> tuple[Kind, str]:
+    if session is not None and session.process is not None and session.process == scope.process:
+        return Kind.RESIDENT, "it is of this process, but was opened past its driver"
+    return Kind.FOREIGN, "no connection of this process is known by its backend"
 
 
 def _judge_excused(session: Session, scope: Scope, excuse: str) -> tuple[Kind, str]:

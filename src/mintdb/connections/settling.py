@@ -1,0 +1,78 @@
+"""Settle the account of a lease: end what must not stay, say who is to mend it, and tidy the sessions that stay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mintdb.connections import closing, state
+from mintdb.connections.account import Account, untold
+from mintdb.connections.explain import explain, find
+from mintdb.connections.ledger import ledger
+from mintdb.connections.pools import pools
+from mintdb.connections.verdict import Kind, Verdict
+from mintdb.contract import Clone, Present
+
+OUTSIDE = "a lease"  # what a report calls a lease that no test has
+
+
+@dataclass
+class CloneAccounts:
+    """The accounts of one clone's leases, one after the other. It fulfils core.clones.Accounts."""
+
+    database: str
+    port: int
+    ends_leaks: bool = True  # False: they are only reported
+    _account: Account = field(init=False)
+    _last_seen: dict[int, float] = field(default_factory=dict)  # backends at the end of the last lease
+
+    def __post_init__(self) -> None:
+        self.begin(None)
+
+    def begin(self, test: str | None) -> None:
+        """See core.clones.Accounts."""
+        self._account = Account(test, self.database, self.port)
+
+    def close(self, clone: Clone, present: Present) -> str:
+        """See core.clones.Accounts."""
+        if not self._is_anything_unexplained(present):
+            return ""
+        verdicts = self._account.verdicts(clone.sessions)
+        told = untold(verdicts) + [v for v in verdicts if _is_foreign_in_the_way(v, present)]
+        if self.ends_leaks:
+            self._end(clone, verdicts)
+        return explain([find(v, database=self.database) for v in told], test=self._account.test or OUTSIDE)
+
+    def tidy(self, present: Present) -> None:
+        """See core.clones.Accounts."""
+        used = {pid for pid, changed in present.backends.items() if self._last_seen.get(pid) != changed}
+        stay = [entry for entry in self._account.open_entries() if entry.backend_pid in used]
+        if stay:
+            state.put_back(stay)
+        self._last_seen = dict(present.backends)
+
+    def _is_anything_unexplained(self, present: Present) -> bool:
+        """Whether a full account is worth while: somebody is in the way, or a connection has come, or gone unclosed."""
+        if present.in_the_way:
+            return True
+        began = self._account.began
+        ended = ledger.ended_since(began, self.database, port=self.port)
+        return bool(ended) or any(entry.opened >= began for entry in self._account.open_entries())
+
+    def _end(self, clone: Clone, verdicts: Sequence[Verdict]) -> None:
+        """Pools that the test made let go of what is idle; the rest is ended from outside, its backends at once."""
+        leaks = [v.entry for v in verdicts if v.kind is Kind.LEAK and v.entry is not None]
+        if not leaks:
+            return
+        doomed = {id(entry) for entry in leaks}
+        pools.visit_idle(lambda entry: id(entry) not in doomed)
+        backends: list[int] = []
+        closing.end([entry for entry in leaks if entry.is_open], backends.append)
+        clone.end(backends)
+
+
+def _is_foreign_in_the_way(verdict: Verdict, present: Present) -> bool:
+    """Other processes may stay connected; one whose transaction has to be ended is named."""
+    in_the_way = {session.backend_pid for session in present.in_the_way}
+    return verdict.kind is Kind.FOREIGN and verdict.session is not None and verdict.session.backend_pid in in_the_way

@@ -1,0 +1,230 @@
+"""What a test is told of its connections: each leak with its line, and never one that is not its own."""
+
+from __future__ import annotations
+
+import gc
+import random
+import threading
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+import ways
+from psycopg.rows import class_row
+
+from mintdb.connections.account import Account, untold
+from mintdb.connections.explain import explain, find
+from mintdb.connections.facts import Opening
+from mintdb.connections.ledger import Ledger
+from mintdb.connections.verdict import Kind, Verdict
+from mintdb.contract import Session
+
+TEST = "tests/test_orders.py::test_refund"
+QUERY = """
+select pid as backend_pid, state, query, application_name as application, client_port,
+       extract(epoch from clock_timestamp() - state_change)::float as seconds_in_state,
+       extract(epoch from clock_timestamp() - xact_start)::float as seconds_in_transaction,
+       backend_xid is not null as has_written
+  from pg_stat_activity where datname = 'postgres' and backend_type = 'client backend'"""
+
+
+@pytest.fixture
+def sessions(dsn: str) -> Iterator[Callable[[], list[Session]]]:
+    with psycopg.connect(dsn, dbname="template1", autocommit=True, row_factory=class_row(Session)) as admin:
+        yield lambda: admin.execute(QUERY).fetchall()
+
+
+class Run:
+    """Tests, one after the other, each with an account of its own."""
+
+    def __init__(self, ledger: Ledger, sessions: Callable[[], list[Session]]) -> None:
+        self.ledger, self.sessions = ledger, sessions
+
+    def test(self, body: Callable[[], object], name: str = TEST) -> list[Verdict]:
+        account = Account(name, "postgres")
+        self.ledger.enter(Opening(name, "call"))
+        body()
+        self.ledger.enter(None)
+        return account.verdicts(self.sessions)
+
+    def guilty(self, body: Callable[[], object], name: str = TEST) -> list[tuple[str, str]]:
+        found = [find(verdict) for verdict in untold(self.test(body, name))]
+        return [(finding.kind.value, finding.opened.function if finding.opened else "") for finding in found]
+
+
+@pytest.fixture
+def run(watched: Ledger, sessions: Callable[[], list[Session]], forgotten: None) -> Run:
+    return Run(watched, sessions)
+
+
+def test_a_clean_test_has_nothing_to_hear(run: Run, dsn: str) -> None:
+    for way in (ways.psycopg_with, ways.psycopg_closed_late, ways.psycopg2_closed, ways.asyncpg_closed):
+        assert run.guilty(lambda way=way: way(dsn)) == []
+
+
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [
+        (ways.psycopg_never_closed, ("leak", "psycopg_never_closed")),
+        (ways.psycopg_in_a_thread, ("leak", "send_receipts")),
+        (ways.psycopg_async, ("leak", "serve")),
+        (ways.psycopg_collected_in_a_cycle, ("abandoned", "psycopg_collected_in_a_cycle")),
+        (ways.psycopg2_with_is_no_close, ("leak", "psycopg2_with_is_no_close")),
+        (ways.psycopg2_collected, ("abandoned", "psycopg2_collected")),
+        (ways.asyncpg_never_closed, ("leak", "serve")),
+    ],
+)
+def test_a_leak_is_told_once_with_its_line(run: Run, dsn: str, way: ways.Way, expected: tuple[str, str]) -> None:
+    assert run.guilty(lambda: way(dsn)) == [expected]
+    assert run.guilty(lambda: None, "tests/test_orders.py::test_next") == []
+
+
+def test_an_engine_made_once_for_the_whole_run_may_outlive_the_test_that_made_it(run: Run, dsn: str) -> None:
+    engines: dict[str, sa.Engine] = {}
+
+    def get_engine() -> sa.Engine:
+        if "default" not in engines:
+            engines["default"] = sa.create_engine(dsn.replace("postgresql", "postgresql+psycopg"))
+        return engines["default"]
+
+    def body() -> None:
+        with get_engine().connect() as connection:
+            connection.execute(sa.text("select 1"))
+
+    for number in range(3):
+        assert run.guilty(body, f"test_{number}") == []
+    engines["default"].dispose()
+
+
+def test_an_engine_made_for_each_test_is_a_leak_from_the_second_on(run: Run, dsn: str) -> None:
+    engines = []
+
+    def create_app() -> None:
+        engines.append(sa.create_engine(dsn.replace("postgresql", "postgresql+psycopg")))
+        with engines[-1].connect():
+            pass
+
+    assert [len(run.guilty(create_app, f"test_{number}")) for number in range(3)] == [0, 1, 1]
+    for engine in engines:
+        engine.dispose()
+
+
+def test_an_engine_that_is_garbage_is_no_excuse_and_its_connection_is_abandoned(run: Run, dsn: str) -> None:
+    def create_app() -> None:
+        engine = sa.create_engine(dsn.replace("postgresql", "postgresql+psycopg2"))
+        with engine.connect():
+            pass
+        engine.myself = engine
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert run.guilty(create_app, "test_0") == []  # who knows whether it is garbage: its site has only this one
+        assert run.guilty(create_app, "test_1") == [("abandoned", "create_app")]
+    finally:
+        gc.enable()
+
+
+def test_a_session_wide_connection_is_resident_until_what_it_wrote_is_in_the_way(run: Run, dsn: str) -> None:
+    run.ledger.enter(Opening(TEST, "setup", fixture="admin", scope="session"))
+    admin = psycopg.connect(dsn)
+    admin.execute("select 1")  # leaves it in a transaction, as suites do
+
+    assert run.guilty(lambda: None) == []
+    assert run.guilty(lambda: admin.execute("create temp table scratch (x int)")) == [
+        ("leak", "test_a_session_wide_connection_is_resident_until_what_it_wrote_is_in_the_way")
+    ]
+    assert run.guilty(lambda: None) == []  # it was told
+    admin.close()
+
+
+def test_a_thread_that_is_older_than_the_test_does_not_incriminate_it(run: Run, dsn: str) -> None:
+    go, done = threading.Event(), threading.Event()
+
+    def serve() -> None:
+        go.wait(10)
+        ways.KEPT.append(psycopg.connect(dsn))
+        done.set()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+
+    def body() -> None:
+        go.set()
+        done.wait(10)
+
+    assert run.guilty(body) == []
+    thread.join()
+
+
+def test_connections_to_another_database_are_not_this_leases_business(run: Run, dsn: str) -> None:
+    def body() -> None:
+        ways.KEPT.append(psycopg.connect(dsn, dbname="template1"))
+
+    verdicts = run.test(body)
+    assert [verdict.kind for verdict in verdicts] == []
+
+
+def test_a_leak_of_an_unseen_kind_is_not_called_another_processs(run: Run, dsn: str) -> None:
+    kept = []
+    verdicts = run.test(lambda: kept.append(psycopg.pq.PGconn.connect(dsn.encode())))
+
+    assert [(verdict.kind, verdict.reason) for verdict in verdicts] == [
+        (Kind.RESIDENT, "it is of this process, but was opened past its driver")
+    ]
+    kept[0].finish()
+
+
+def test_the_whole_report(run: Run, dsn: str) -> None:
+    stop, opened = threading.Event(), threading.Event()
+
+    def send_receipts() -> None:
+        connection = psycopg.connect(dsn)
+        connection.execute("create temp table refunds (x int)")
+        opened.set()
+        stop.wait(10)
+        connection.close()
+
+    thread = threading.Thread(target=send_receipts, name="mailer")
+
+    def body() -> None:
+        thread.start()
+        opened.wait(10)
+
+    [verdict] = untold(run.test(body))
+    finding = find(verdict)
+    stop.set()
+    thread.join()
+
+    assert (
+        explain([finding], test=TEST)
+        == f"""\
+LEAK  tests/test_orders.py::test_refund left 1 connection open
+  backend {finding.backend_pid}, idle in transaction for {finding.seconds:.1f} s on postgres
+  opened   tests/connections/test_accounts.py:{finding.opened.line} in send_receipts, thread "mailer"
+  last ran create temp table refunds (x int)
+  1. close it where it was opened:  with psycopg.connect(…) as conn: …
+  2. or stop the thread before the test ends
+"""
+    )
+
+
+CLEAN = [
+    ways.psycopg_with,
+    ways.psycopg_closed_late,
+    ways.psycopg2_closed,
+    ways.sqlalchemy_null_pool,
+    ways.asyncpg_closed,
+]
+LEAKING = [ways.psycopg_never_closed, ways.psycopg2_never_closed, ways.psycopg_in_a_thread, ways.asyncpg_never_closed]
+
+
+def test_in_any_order_each_leaking_test_is_accused_and_no_clean_one_is(run: Run, dsn: str) -> None:
+    ways_of_tests = [*CLEAN, *LEAKING, ways.sqlalchemy_psycopg, ways.sqlalchemy_psycopg2]
+    for seed in range(5):
+        order = random.Random(seed).sample(ways_of_tests, len(ways_of_tests))
+        accused = {way for way in order if run.guilty(lambda way=way: way(dsn), way.__name__)}
+        # The engines' first connections may be of engines for the whole run; a second engine of a site may not.
+        engines = set() if seed == 0 else {ways.sqlalchemy_psycopg, ways.sqlalchemy_psycopg2}
+        assert accused == {*LEAKING, *engines}
