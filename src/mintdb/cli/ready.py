@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mintdb.engines.postgresql.errors import NameBusy
-from mintdb.mint import Mint
 from mintdb.settings import DEFAULT, Settings
+
+if TYPE_CHECKING:
+    from mintdb.mint import Mint
 
 FIRST_WAIT = 0.5  # seconds for a name that another run holds, before anybody is told
 
@@ -51,6 +54,8 @@ def leave(mint: Mint, *, keep: bool = False) -> None:
 
 
 def _open_all(settings: Settings, announce: Callable[[str], None]) -> Mint:
+    from mintdb.mint import Mint  # half of what a command imports: `mintdb --help` can do without
+
     mint = Mint(settings, announce=announce)
     try:
         for alias in aliases(settings):
