@@ -89,15 +89,16 @@ def only_entry(way: ways.Way, dsn: str, ledger: Ledger) -> Entry:
     return entry
 
 
+@pytest.mark.parametrize("way", [ways.psycopg_pooled, ways.psycopg_async_pooled])
 def test_a_connection_of_a_pools_worker_leads_to_where_the_pool_was_created(
-    dsn: str, watched: Ledger, forgotten: None
+    way: ways.Way, dsn: str, watched: Ledger, forgotten: None
 ) -> None:
-    entry = only_entry(ways.psycopg_pooled, dsn, watched)
+    entry = only_entry(way, dsn, watched)
 
-    assert entry.site is None
+    assert entry.site is None  # a worker's stack ends at its thread, or at whoever started the event loop
     assert entry.owner is not None
     assert entry.owner.site is not None
-    assert entry.owner.site.line == ways.line_of("psycopg_pooled")
+    assert entry.owner.site.line == ways.line_of(way.__name__)
 
 
 def test_a_task_is_known_by_its_name(dsn: str, watched: Ledger, forgotten: None) -> None:

@@ -203,3 +203,55 @@ def test_without_idle_connections_asynchronous_pools_close_too(dsn: str, watched
 
     asyncio.run(use())
     assert watched.peak == 1
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_it_is_known_where_a_connection_was_taken_from_an_engine_until_it_is_given_back(
+    driver: str, dsn: str, watched: Ledger
+) -> None:
+    engine = sa.create_engine(dsn.replace("postgresql", f"postgresql+{driver}"))
+
+    def warm_up() -> None:
+        engine.connect().close()
+
+    def refund() -> sa.Connection:
+        return engine.connect()
+
+    warm_up()
+    [entry] = watched.open_entries()
+    assert entry.taking is None
+    connection = refund()
+    assert (entry.site.function, entry.taking.site.function) == ("warm_up", "refund")
+    connection.close()
+    assert entry.taking is None
+    engine.dispose()
+
+
+def test_it_is_known_where_and_in_which_thread_a_connection_was_taken_from_a_psycopg_pool(
+    dsn: str, watched: Ledger
+) -> None:
+    with psycopg_pool.ConnectionPool(dsn, min_size=1) as pool:
+        taken = []
+
+        def send_receipts() -> None:
+            with pool.connection():
+                [entry] = watched.open_entries()
+                taken.append((entry.taking.site.function, entry.taking.thread))
+
+        thread = threading.Thread(target=send_receipts, name="mailer")
+        thread.start()
+        thread.join()
+
+        assert taken == [("send_receipts", "mailer")]
+        assert [entry.taking for entry in watched.open_entries()] == [None]
+
+
+def test_it_is_known_where_a_connection_was_taken_from_an_asynchronous_psycopg_pool(dsn: str, watched: Ledger) -> None:
+    async def refund() -> None:
+        async with psycopg_pool.AsyncConnectionPool(dsn, min_size=1, open=False) as pool:
+            async with pool.connection():
+                [entry] = watched.open_entries()
+                assert entry.taking.site.function == "refund"
+            assert [entry.taking for entry in watched.open_entries()] == [None]
+
+    asyncio.run(refund())

@@ -108,6 +108,14 @@ def psycopg_pooled(dsn: str) -> None:
     KEPT.append(pool)
 
 
+def psycopg_async_pooled(dsn: str) -> None:
+    async def serve() -> None:
+        async with psycopg_pool.AsyncConnectionPool(dsn, min_size=1, open=False) as pool:  # opens: psycopg_async_pooled
+            await pool.wait()
+
+    asyncio.run(serve())
+
+
 def psycopg2_never_closed(dsn: str) -> None:
     KEPT.append(psycopg2.connect(dsn))  # opens: psycopg2_never_closed
 

@@ -15,7 +15,7 @@ MAILER = Finding(
     seconds=4.13,
     database="mint_shop_gw0",
     driver="psycopg",
-    opened=Site("shop/jobs.py", 88, "send_receipts"),
+    taken=Site("shop/jobs.py", 88, "send_receipts"),
     thread="mailer",
     thread_is_alive=True,
     owner="psycopg pool",
@@ -29,10 +29,38 @@ def test_a_leak() -> None:
         == """\
 LEAK  tests/test_orders.py::test_refund left 1 connection open
   backend 48213, idle in transaction for 4.1 s on mint_shop_gw0
-  opened   shop/jobs.py:88 in send_receipts, thread "mailer"
+  taken    shop/jobs.py:88 in send_receipts, thread "mailer"
   last ran update orders set state = 'refunded' where id = $1
-  1. close it where it was opened:  with pool.connection() as conn: …
+  1. give it back where it was taken:  with pool.connection() as conn: …
   2. or stop the thread before the test ends
+"""
+    )
+
+
+def test_a_connection_that_was_not_given_back_to_its_engine() -> None:
+    finding = Finding(
+        Kind.LEAK,
+        backend_pid=7,
+        state="idle in transaction",
+        seconds=0.5,
+        database="shop",
+        driver="psycopg",
+        opened=Site("tests/conftest.py", 3, "warm_up"),
+        taken=Site("shop/orders.py", 17, "refund"),
+        thread="MainThread",
+        owner="SQLAlchemy engine",
+        owner_opened=Site("shop/db.py", 5, "<module>"),
+        query="update orders set state = 'refunded'",
+    )
+    assert (
+        explain([finding], test=TEST)
+        == """\
+LEAK  tests/test_orders.py::test_refund left 1 connection open
+  backend 7, idle in transaction for 0.5 s on shop
+  taken    shop/orders.py:17 in refund
+  pool     shop/db.py:5 in <module>, SQLAlchemy engine
+  last ran update orders set state = 'refunded'
+  1. give it back where it was taken:  with engine.connect() as conn: …
 """
     )
 

@@ -26,6 +26,7 @@ class Finding:
     database: str | None = None
     driver: str | None = None
     opened: Site | None = None
+    taken: Site | None = None  # from its pool; then `thread` is the taker's
     thread: str | None = None
     thread_is_alive: bool = False
     task: str | None = None
@@ -42,6 +43,8 @@ class Finding:
 def find(verdict: Verdict, *, database: str | None = None) -> Finding:
     """The facts of a verdict that a report needs."""
     entry, session = verdict.entry, verdict.session
+    holder = entry and (entry.taking or entry)
+    thread = holder and holder.thread_ref()
     return Finding(
         kind=verdict.kind,
         reason=verdict.reason,
@@ -51,8 +54,9 @@ def find(verdict: Verdict, *, database: str | None = None) -> Finding:
         database=entry.database if entry else database,
         driver=entry.driver.name if entry else None,
         opened=entry.site if entry else None,
-        thread=entry.thread if entry else None,
-        thread_is_alive=bool(entry and entry.thread_is_alive),
+        taken=entry.taking.site if entry and entry.taking else None,
+        thread=holder.thread if holder else None,
+        thread_is_alive=bool(thread and thread.is_alive()),
         task=entry.task if entry else None,
         fixture=entry.opening.fixture if entry and entry.opening else None,
         scope=entry.opening.scope if entry and entry.opening and entry.opening.scope != "function" else None,
@@ -112,7 +116,15 @@ def _grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
 
 def _likeness(finding: Finding) -> object:
     """What makes two connections the same story."""
-    return finding.opened, finding.owner, finding.owner_opened, finding.state, finding.driver, finding.command_line
+    return (
+        finding.opened,
+        finding.taken,
+        finding.owner,
+        finding.owner_opened,
+        finding.state,
+        finding.driver,
+        finding.command_line,
+    )
 
 
 def _group(group: Sequence[Finding]) -> list[str]:
@@ -142,7 +154,9 @@ def _backends(group: Sequence[Finding]) -> str:
 def _opened_lines(group: Sequence[Finding]) -> list[str]:
     first = group[0]
     lines = []
-    if first.opened:
+    if first.taken:
+        lines.append(f"taken    {first.taken}{_by(group)}")
+    elif first.opened:
         lines.append(f"opened   {first.opened}{_by(group)}")
     if first.fixture and not first.scope:
         lines.append(f"fixture  {first.fixture}")
@@ -188,8 +202,8 @@ def _remedies(finding: Finding) -> Iterable[str]:
 _GIVING_BACK = {
     "SQLAlchemy engine": "give it back where it was taken:  with engine.connect() as conn: …",
     "SQLAlchemy pool": "give it back where it was taken:  conn.close()",
-    "psycopg pool": "close it where it was opened:  with pool.connection() as conn: …",
-    "asyncpg pool": "close it where it was opened:  async with pool.acquire() as conn: …",
+    "psycopg pool": "give it back where it was taken:  with pool.connection() as conn: …",
+    "asyncpg pool": "give it back where it was taken:  async with pool.acquire() as conn: …",
 }
 _ENDING_POOLS = {
     "SQLAlchemy engine": "end the engine with the test, or make one for the whole run:  engine.dispose()",

@@ -103,6 +103,20 @@ class Owner:
         return find_app_site(self.stack)
 
 
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """Where a connection was last taken from its pool; it is forgotten when the connection is given back."""
+
+    thread: str
+    thread_ref: weakref.ref[threading.Thread]
+    stack: Frames
+
+    @property
+    def site(self) -> Site | None:
+        """The application's line that took it."""
+        return find_app_site(self.stack)
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
     """One connection, from its opening to its end. What stands before `owner` never changes."""
@@ -124,6 +138,7 @@ class Entry:
     connection: weakref.ref[object]
     owner: Owner | None = None
     alias: str | None = None  # of Django
+    taking: Taking | None = None  # None: idle in its pool, or of no pool
     ended: float | None = None  # seconds, monotonic
     ending: Ending | None = None
     baseline: object = field(default=None)  # the session state to return to; only `state` reads it

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from threading import current_thread
 from typing import TYPE_CHECKING
 
-from mintdb.connections.facts import Driver, Ending, Entry, Opening, Owner
+from mintdb.connections.facts import Driver, Ending, Entry, Opening, Owner, Taking
 from mintdb.connections.stack import Frames, take
 
 if TYPE_CHECKING:
@@ -114,6 +114,17 @@ class Ledger:
         """A pool has taken a connection as its own."""
         if entry := self._open.get(id(connection)):
             entry.owner = owner
+
+    def taken(self, connection: object, *, skip: int = 1) -> None:
+        """A connection was taken from its pool. `skip` frames of hooks are left out of the stack."""
+        if entry := self._open.get(id(connection)):
+            thread = current_thread()
+            entry.taking = Taking(thread.name, weakref.ref(thread), take(skip=skip + 1))
+
+    def given_back(self, connection: object) -> None:
+        """A connection is idle in its pool again."""
+        if entry := self._open.get(id(connection)):
+            entry.taking = None
 
     def disown(self, connection: object) -> None:
         """Forget a connection that is not the application's (mintdb's own)."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mintdb.connections import closing, state
 from mintdb.connections.account import Account, untold
 from mintdb.connections.explain import explain, find
+from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.verdict import Kind, Verdict
-from mintdb.contract import Clone, Present
+from mintdb.contract import Clone, Present, Session
 
 OUTSIDE = "a lease"  # what a report calls a lease that no test has
 
@@ -43,6 +43,11 @@ class CloneAccounts:
         if self.ends_leaks:
             self._end(clone, verdicts)
         return explain([find(v, database=self.database) for v in told], test=self._account.test or OUTSIDE)
+
+    def last_look(self, clone: Clone) -> Sequence[Session]:
+        """See core.clones.Accounts."""
+        own = {entry.backend_pid for entry in self._account.open_entries()}
+        return [traced(session) for session in clone.sessions() if session.backend_pid not in own]
 
     def tidy(self, present: Present) -> None:
         """See core.clones.Accounts."""

@@ -86,6 +86,10 @@ def install(psycopg_pool: ModuleType) -> Callable[[], None]:
     patches.replace(psycopg_pool.ConnectionPool, "_connect", _connect)
     patches.replace(psycopg_pool.AsyncConnectionPool, "_connect", _connect_async)
     patches.replace(psycopg_pool.ConnectionPool, "_add_to_pool", _add_to_pool)
+    patches.replace(psycopg_pool.ConnectionPool, "getconn", _getconn)
+    patches.replace(psycopg_pool.AsyncConnectionPool, "getconn", _getconn_async)
+    for kind in (psycopg_pool.ConnectionPool, psycopg_pool.AsyncConnectionPool):
+        patches.replace(kind, "putconn", _putconn)
     return patches.undo
 
 
@@ -126,6 +130,37 @@ def _connect_async(original: Function) -> Function:
         return connection
 
     return _connect
+
+
+def _getconn(original: Function) -> Function:
+    @wraps(original)
+    def getconn(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
+        connection = original(self, *args, **kwargs)
+        ledger.taken(connection)
+        return connection
+
+    return getconn
+
+
+def _getconn_async(original: Function) -> Function:
+    @wraps(original)
+    async def getconn(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
+        connection = await original(self, *args, **kwargs)
+        ledger.taken(connection)
+        return connection
+
+    return getconn
+
+
+def _putconn(original: Function) -> Function:
+    """Of a blocking or an asynchronous pool: what it returns is handed on."""
+
+    @wraps(original)
+    def putconn(self: Any, connection: Any) -> Any:  # Any: see Function
+        ledger.given_back(connection)
+        return original(self, connection)
+
+    return putconn
 
 
 def _add_to_pool(original: Function) -> Function:

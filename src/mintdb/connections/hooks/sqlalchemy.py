@@ -102,6 +102,7 @@ def install(sqlalchemy: ModuleType) -> Callable[[], None]:
     patches.replace(sqlalchemy.engine.Dialect, "engine_created", _engine_created)
     events = [
         (sqlalchemy.pool.Pool, "connect", _connected),
+        (sqlalchemy.pool.Pool, "checkout", _checked_out),
         (sqlalchemy.pool.Pool, "checkin", _checked_in),
     ]
     for target, name, listener in events:
@@ -159,8 +160,15 @@ def _owner_of_pool(pool: Any) -> Owner:  # Any: see above
     return owner
 
 
+def _checked_out(dbapi_connection: Any, record: Any, proxy: Any) -> None:  # Any: see above
+    ledger.taken(record.driver_connection)
+
+
 def _checked_in(dbapi_connection: Any, record: Any) -> None:  # Any: see above
-    if pools.keep_idle or dbapi_connection is None:
+    if dbapi_connection is None:
+        return
+    ledger.given_back(record.driver_connection)
+    if pools.keep_idle:
         return
     # terminate() of an asynchronous adapter closes gracefully where it may wait, and at once where it may not.
     record.invalidate() if hasattr(dbapi_connection, "terminate") else record.close()
