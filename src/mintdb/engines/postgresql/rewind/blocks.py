@@ -31,9 +31,9 @@ def ranges(blocks: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def live(relation: Relation, blocks: Blocks, columns: sql.Composable | None = None) -> sql.Composed:
-    """The rows of `relation` now in `blocks`: `at` and `x` (ctid and xmin) and, if given, more columns."""
+    """The rows of `relation` now in `blocks`: `mint_at` and `mint_x` (ctid and xmin) and, if given, more columns."""
     extra = sql.SQL(", ") + columns if columns else sql.SQL("")
-    head = sql.SQL("select t.ctid as at, t.xmin as x{} from only {} t").format(extra, relation.identifier)
+    head = sql.SQL("select t.ctid as mint_at, t.xmin as mint_x{} from only {} t").format(extra, relation.identifier)
     if blocks is None:
         return head
     spans = ranges(blocks)

@@ -92,9 +92,9 @@ def _block(at: str) -> int:
 def read(session: Session, relation: Relation, blocks: Blocks) -> dict[Identity, int]:
     """The rows of a catalog in `blocks`, hashed."""
     rows = session.execute(
-        sql.SQL("select at::text, x::text, hashtextextended(said, 0) from ({}) r where said is not null").format(
-            live(relation, blocks, _said(session, relation))
-        )
+        sql.SQL(
+            "select mint_at::text, mint_x::text, hashtextextended(said, 0) from ({}) r where said is not null"
+        ).format(live(relation, blocks, _said(session, relation)))
     )
     return {(row[0], row[1]): row[2] for row in rows}
 

@@ -37,7 +37,7 @@ class SideCopies:
     """The side tables of one floor (the template's state, or that of a mark with DDL) on one session."""
 
     session: Session
-    floor: int
+    prefix: str
     reference: Callable[[], Session] | None
     covered: dict[int, Blocks] = field(default_factory=dict)
     shapes: dict[int, Shape] = field(default_factory=dict)
@@ -84,9 +84,9 @@ class SideCopies:
 
     def _fetch(self, relation: Relation, blocks: Blocks, *, had: frozenset[int]) -> None:
         columns = _names(self.shapes[relation.oid].columns, "t")
-        known = sql.SQL(" where not {}").format(located("at", had)) if blocks is None and had else sql.SQL("")
+        known = sql.SQL(" where not {}").format(located("mint_at", had)) if blocks is None and had else sql.SQL("")
         rows = sql.SQL(
-            "select {start} + row_number() over (order by at), 0, null::int4, at, x, at {columns}"
+            "select {start} + row_number() over (order by mint_at), 0, null::int4, mint_at, mint_x, mint_at {columns}"
             " from ({live}) r{known}"
         ).format(
             start=sql.Literal(self.next_floor[relation.oid]),
@@ -118,8 +118,8 @@ class SideCopies:
     def delete_young(self, relation: Relation, blocks: Blocks) -> int:
         """Delete what is there now and not in the newest mark."""
         statement = sql.SQL(
-            "delete from only {table} where ctid = any (array(select l.at from ({live}) l where not exists ("
-            "select from {side} s where s.mint_at = l.at and s.mint_x = l.x and s.mint_hidden is null)))"
+            "delete from only {table} where ctid = any (array(select l.mint_at from ({live}) l where not exists ("
+            "select from {side} s where s.mint_at = l.mint_at and s.mint_x = l.mint_x and s.mint_hidden is null)))"
         )
         return self.session.execute(self._filled(statement, relation, blocks)).rowcount
 
@@ -127,7 +127,7 @@ class SideCopies:
         """The rows of the newest mark that are not there now."""
         statement = sql.SQL(
             "select s.mint_n from {side} s where s.mint_hidden is null and {located} and not exists ("
-            "select from ({live}) l where l.at = s.mint_at and l.x = s.mint_x) order by 1"
+            "select from ({live}) l where l.mint_at = s.mint_at and l.mint_x = s.mint_x) order by 1"
         )
         return [row[0] for row in self.session.execute(self._filled(statement, relation, blocks))]
 
@@ -186,7 +186,7 @@ class SideCopies:
             self._filled(
                 sql.SQL(
                     "update {side} s set mint_hidden = %s where s.mint_hidden is null and {located} and not exists ("
-                    "select from ({live}) l where l.at = s.mint_at and l.x = s.mint_x)"
+                    "select from ({live}) l where l.mint_at = s.mint_at and l.mint_x = s.mint_x)"
                     " returning mint_n, mint_home::text"
                 ),
                 relation,
@@ -196,9 +196,10 @@ class SideCopies:
         ).fetchall()
         born = self.session.execute(
             sql.SQL(
-                "insert into {side} select %s + row_number() over (order by at), %s, null, at, x, null {columns}"
+                "insert into {side}"
+                " select %s + row_number() over (order by mint_at), %s, null, mint_at, mint_x, null {columns}"
                 " from ({live}) l where not exists (select from {side} s"
-                " where s.mint_at = l.at and s.mint_x = l.x and s.mint_hidden is null)"
+                " where s.mint_at = l.mint_at and s.mint_x = l.mint_x and s.mint_hidden is null)"
             ).format(
                 side=side,
                 columns=_more(columns),
@@ -261,7 +262,7 @@ class SideCopies:
         )
 
     def _side(self, relation: Relation) -> sql.Identifier:
-        return sql.Identifier("pg_temp", f"mint_{self.floor}_{relation.oid}")
+        return sql.Identifier("pg_temp", f"{self.prefix}_{relation.oid}")
 
 
 def own_xid(session: Session) -> str:

@@ -26,12 +26,17 @@ class Floor:
         return next(relation for relation in self.relations.values() if relation.label == label)
 
 
-def lay(session: Session, reference: Callable[[], Session] | None, level: int, temporary: set[str]) -> Floor:
-    """Take the clone as it is now for a floor. `temporary` are transactions of ours that wrote to its catalogs."""
+def lay(
+    session: Session, reference: Callable[[], Session] | None, level: int, temporary: set[str], prefix: str
+) -> Floor:
+    """Take the clone as it is now for a floor. `temporary` are transactions of ours that wrote to its catalogs.
+
+    `prefix` begins the names of its side tables: no other floor of the session has it.
+    """
     with session.transaction():
         relations = survey(session)
         temporary.add(own_xid(session))
-    copies = SideCopies(session, level, reference, temporary_xids=temporary)
+    copies = SideCopies(session, prefix, reference, temporary_xids=temporary)
     mark = CatalogMark(session, reference)
     if reference is None:  # nothing to fetch from later: hold everything now
         for relation in relations.values():

@@ -58,7 +58,8 @@ class Rewinder:
         with _hindrances_told():
             look = self._look(act=False)
             changes = self._changes(look)
-            return self._push_floor() if changes.obstacle else self._push_rows(look, changes)
+            alone = changes.obstacle or self._swap_needed
+            return self._push_floor() if alone else self._push_rows(look, changes)
 
     def pop_mark(self) -> None:
         """Drop the newest mark; the next put_back goes to the one below. After a mark with DDL it asks for a swap."""
@@ -100,6 +101,7 @@ class Rewinder:
         self._open_reference = reference
         self._reference_session: Session | None = None
         self._temporary: set[str] = set()  # transactions of ours that made temporary things
+        self._floors_laid = 0
         self._pending: dict[int, Blocks] = {}  # what marks that were dropped had changed
         self._swap_needed = None
         self._powers = _ready(connection, self._temporary)
@@ -123,7 +125,8 @@ class Rewinder:
         reference = None if local or not self._open_reference else self._reference
         # Before anything is read, so that a late writer cannot hide between the two.
         self._since, self._horizon = wal.position(self._session, self._powers)
-        floor = lay(self._session, reference, level, self._temporary)
+        self._floors_laid += 1
+        floor = lay(self._session, reference, level, self._temporary, f"mint_{self._floors_laid}")
         self._sweeper = sweep.Sweeper(self._session, self._powers, reference)
         if reference is None:
             self._sweeper.hold(floor.relations.values(), self._temporary)
@@ -243,6 +246,7 @@ class Rewinder:
     def _push_floor(self) -> MarkTaken:
         floor = self._lay_floor(len(self._marks), local=True)
         self._pending.clear()
+        self._swap_needed = None
         self._marks.stack.append(Mark(floor, ddl=True))
         return MarkTaken(ddl=True)
 
