@@ -42,10 +42,13 @@ def end(entries: Iterable[Entry], terminate: Terminate) -> list[Entry]:
 
 def shut(entry: Entry, connection: object) -> None:
     """Shut a connection's socket for both sides. The descriptor stays the driver's to close."""
-    with suppress(OSError, AttributeError):  # it may be closing at this moment
+    with suppress(Exception):  # it may be closing at this moment, and each driver says so in its own way
         descriptor = entry.driver.find_fileno(connection)
-        if descriptor is not None and descriptor >= 0:
-            with socket.socket(fileno=os.dup(descriptor)) as duplicate:
+        if descriptor is None or descriptor < 0:
+            return
+        with socket.socket(fileno=os.dup(descriptor)) as duplicate:
+            # Still open under the same number: so the number was not another socket's when it was duplicated.
+            if entry.driver.find_fileno(connection) == descriptor:
                 duplicate.shutdown(socket.SHUT_RDWR)
 
 
