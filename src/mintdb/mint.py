@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from mintdb.address import Address
-from mintdb.connections.account import ClonesAccount
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
+from mintdb.connections.settling import CloneAccounts
 from mintdb.contract import Reservation, SchemaSource, Server, Session
 from mintdb.core import ours
 from mintdb.core.clones import ClonePool
@@ -79,7 +79,7 @@ class Mint:
         return self.open(alias).pool.lease(isolation or self.settings.isolation, test=test)
 
     def close(self) -> Sequence[Session]:
-        """Drop this process's clones and leave the servers; returns the sessions that were still connected."""
+        """Drop this process's clones and leave the servers; returns the sessions of other processes that it ended."""
         left: list[Session] = []
         for opened in self._opened.values():
             try:
@@ -130,7 +130,7 @@ class OpenDatabase:
             self.template.name,
             lambda number: home if number == 1 else mint._clone_name(database.alias, number),
             settle=mint.settings.settle,
-            account_for=lambda clone: ClonesAccount(clone.address.database, clone.address.port),
+            accounts_for=lambda clone: CloneAccounts(clone.address.database, clone.address.port),
         )
 
 

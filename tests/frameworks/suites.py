@@ -19,7 +19,6 @@ export = { DATABASE_URL = "libpq", SQLALCHEMY_URL = "postgresql+psycopg" }
 
 [tool.pytest.ini_options]
 filterwarnings = ["error"]
-asyncio_default_fixture_loop_scope = "function"
 """
 SCHEMA = """
 create table account (id serial primary key, owner text not null unique, balance int not null default 0);
@@ -60,7 +59,18 @@ class Suite:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start pytest here."""
         return subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", *arguments],
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-p",
+                "no:cacheprovider",
+                "-p",
+                "no:randomly",
+                "-p",
+                "no:asyncio",
+                *arguments,
+            ],
             cwd=self.folder,
             env=os.environ | self.environment,
             stdout=subprocess.PIPE,

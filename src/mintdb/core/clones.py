@@ -13,7 +13,7 @@ from mintdb.core.lease import Lease
 from mintdb.core.marks import MarkStack
 
 
-class Account(Protocol):
+class Accounts(Protocol):
     """What accounts for the connections to one clone, from the beginning of each lease to its end."""
 
     def begin(self, test: str | None) -> None:
@@ -21,6 +21,9 @@ class Account(Protocol):
 
     def close(self, clone: Clone, present: Present) -> str:
         """It ends: end the leaks, and return the report; empty if there is nothing to say."""
+
+    def last_look(self, clone: Clone) -> Sequence[Session]:
+        """The clone is about to be dropped: who of other processes is still connected."""
 
     def tidy(self, present: Present) -> None:
         """The clone is as it was: let the connections that stay forget what the test did to their sessions."""
@@ -31,7 +34,7 @@ class Place:
     """One clone and what goes with it."""
 
     clone: Clone
-    account: Account
+    accounts: Accounts
 
 
 class ClonePool:
@@ -44,14 +47,14 @@ class ClonePool:
         name_for: Callable[[int], str],
         *,
         settle: float,
-        account_for: Callable[[Clone], Account],
+        accounts_for: Callable[[Clone], Accounts],
     ) -> None:
         """`name_for(1)` is the home clone's name, `name_for(n)` the nth clone's. The home clone is made at once."""
         self._server = server
         self._template = template
         self._name_for = name_for
         self._settle = settle
-        self._account_for = account_for
+        self._accounts_for = accounts_for
         self._lock = RLock()
         self._made = 0
         self._home = self._make()
@@ -68,31 +71,35 @@ class ClonePool:
         with self._lock:
             own = isolation == "clone"
             place = self._free.pop(0) if self._free and not own else self._make()
-            place.account.begin(test)
+            place.accounts.begin(test)
             keep = isolation == "none"
             return Lease(place.clone, lambda: self._drop(place) if own else self._put_back(place, keep=keep))
 
     def drop(self) -> Sequence[Session]:
-        """Drop all clones that are not leased; returns the sessions that were still there."""
+        """Drop all clones that are not leased; returns the sessions of other processes that this ended."""
         with self._lock:
             places, self._free = [self._home, *[p for p in self._free if p is not self._home]], []
-            return [session for place in places for session in place.clone.drop()]
+            left: list[Session] = []
+            for place in places:
+                left += place.accounts.last_look(place.clone)
+                place.clone.drop()
+            return left
 
     def _make(self) -> Place:
         self._made += 1
         clone = self._server.clone(self._template, self._name_for(self._made))
-        return Place(clone, self._account_for(clone))
+        return Place(clone, self._accounts_for(clone))
 
     def _put_back(self, place: Place, *, keep: bool) -> Restored:
         with self._lock:
             clone = place.clone
             present = clone.settle(seconds=self._settle)
             started = time.perf_counter()
-            report = place.account.close(clone, present)
+            report = place.accounts.close(clone, present)
             if place is self._home:
                 self.marks.after_test()
             restored = Restored(Way.KEPT, 0.0) if keep else clone.restore()
-            place.account.tidy(present)
+            place.accounts.tidy(present)
             # The home clone goes first again: who leases one at a time has one URL for ever.
             self._free.insert(0 if place is self._home else len(self._free), place)
             return replace(restored, seconds=time.perf_counter() - started, report=report)
@@ -101,6 +108,6 @@ class ClonePool:
         with self._lock:
             present = place.clone.settle(seconds=self._settle)
             started = time.perf_counter()
-            report = place.account.close(place.clone, present)
+            report = place.accounts.close(place.clone, present)
             ended = place.clone.drop()
             return Restored(Way.DROP, time.perf_counter() - started, ended=ended, report=report)

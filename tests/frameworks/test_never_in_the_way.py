@@ -1,0 +1,128 @@
+"""A connection that nobody closed delays nothing, fails nothing, and is named."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import psycopg
+import pytest
+
+import mintdb
+from tests.frameworks.suites import Suite
+
+SETTLE = 0.3  # seconds; the suites' own setting, so that waiting is seen without taking long
+
+OPENINGS = {
+    "idle": "connection.execute('select 1'); connection.commit()",
+    "idle in transaction": "connection.execute(\"insert into account (owner) values ('x')\")",
+    "active": "threading.Thread(target=sleep, args=(connection,), daemon=True).start(); time.sleep(0.1)",
+}
+TEST = """
+import contextlib, os, threading, time
+import psycopg
+
+kept = []
+
+def sleep(connection):
+    with contextlib.suppress(psycopg.Error):
+        connection.execute("select pg_sleep(60)")
+
+def test_leaves_a_connection():
+    connection = psycopg.connect(os.environ["DATABASE_URL"])
+    kept.append(connection)
+    {opening}
+
+def test_next(mintdb):
+    with mintdb.connect() as connection:
+        assert connection.execute("select count(*) from account").fetchone() == (0,)
+"""
+
+
+@pytest.mark.parametrize("state", OPENINGS)
+def test_a_leaked_connection_of_this_process_is_named_and_changes_no_exit_code(suite: Suite, state: str) -> None:
+    suite.environment["MINTDB_SETTLE"] = str(SETTLE)
+    suite.write(test_leak=TEST.replace("{opening}", OPENINGS[state]))
+    ran = suite.run("--durations=0", "-vv")
+    assert ran.code == 0, ran.output
+    assert "LEAK  test_leak.py::test_leaves_a_connection left 1 connection open" in ran.output
+    assert re.search(rf"backend \d+, {state}", ran.output), ran.output
+    assert "test_leak.py:12 in test_leaves_a_connection" in ran.output
+    took = re.search(r"([\d.]+)s teardown test_leak.py::test_leaves_a_connection", ran.output)
+    assert took is None or float(took[1]) < SETTLE + 2  # the exact bound is measured in benchmarks/teardown.py
+
+
+@pytest.mark.parametrize("policy", ["warn", "error", "ignore"])
+def test_the_policy_decides_what_a_leak_means(suite: Suite, policy: str) -> None:
+    suite.write(test_leak=TEST.replace("{opening}", OPENINGS["idle"]))
+    ran = suite.run("--mintdb-leaks", policy)
+    expected = {"passed": 2, "error": 1} if policy == "error" else {"passed": 2}
+    assert ran.outcomes == expected, ran.output
+    assert ("LEAK" in ran.output) is (policy != "ignore")
+    if policy == "error":
+        assert "ERROR at teardown of test_leaves_a_connection" in ran.output
+
+
+def test_another_process_that_stays_connected_is_named_at_the_end(suite: Suite) -> None:
+    suite.write(
+        worker="""
+            import os, sys, time
+            import psycopg
+
+            connection = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
+            connection.execute("select 'at work'")
+            print("ready", flush=True)
+            time.sleep(60)
+        """,
+        test_worker="""
+            import subprocess, sys
+
+            def test_starts_a_worker():
+                worker = subprocess.Popen([sys.executable, "worker.py"], stdout=subprocess.PIPE, text=True)
+                assert worker.stdout.readline() == "ready\\n"
+                with open("worker.pid", "w") as file:
+                    file.write(str(worker.pid))
+                worker.stdout.close()
+                worker.returncode = 0  # whoever starts a daemon does not wait for it
+        """,
+    )
+    started = time.monotonic()
+    ran = suite.run()
+    assert ran.outcomes == {"passed": 1}, ran.output
+    pid = (suite.folder / "worker.pid").read_text()
+    assert f"process {pid}" in ran.output
+    assert "worker.py" in ran.output
+    assert "at work" in ran.output
+    assert time.monotonic() - started < 30
+
+
+def test_nothing_is_left_in_the_server(suite: Suite) -> None:
+    suite.write(test_leak=TEST.replace("{opening}", OPENINGS["idle in transaction"]))
+    suite.write(test_name="import pathlib\n\ndef test_name(mintdb): pathlib.Path('name').write_text(mintdb.url)\n")
+    assert suite.run().code == 0
+    name = (suite.folder / "name").read_text().rpartition("/")[2]
+    with mintdb.open(suite.folder) as mint, mint.lease() as db, db.connect() as connection:
+        databases = {row[0] for row in connection.execute("select datname from pg_database")}
+    assert name not in databases
+    assert db.address.database in databases
+
+
+def test_a_kept_database_of_a_failed_test_can_be_opened(suite: Suite) -> None:
+    suite.write(
+        test_fails="""
+            def test_fails(mintdb):
+                with mintdb.connect() as connection:
+                    connection.execute("insert into account (owner) values ('evidence')")
+                assert False
+
+            def test_passes(mintdb):
+                with mintdb.connect() as connection:
+                    assert connection.execute("select count(*) from account").fetchone() == (0,)
+        """
+    )
+    ran = suite.run("--mintdb-keep")
+    assert ran.outcomes == {"passed": 1, "failed": 1}
+    kept = re.search(r"kept the database of test_fails.py::test_fails:  psql '([^']+)'", ran.output)
+    assert kept, ran.output
+    with psycopg.connect(kept[1]) as connection:
+        assert connection.execute("select owner from account").fetchall() == [("evidence",)]
