@@ -10,6 +10,7 @@ import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
+QUIET = ("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio")
 TIMEOUT = 120  # seconds; a suite here takes some seconds on a busy machine
 
 SETTINGS = """

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -174,7 +175,8 @@ def _port(live: Path, key: str) -> int:
     kept = file.read_text() if file.exists() else ""
     if kept.isdigit() and _is_free(int(kept)):
         return int(kept)
-    start = int(key, 16) % (LAST_PORT - FIRST_PORT)
+    # The folder counts too: servers of equal settings in two homes must not reach for the same port.
+    start = zlib.crc32(f"{live}{key}".encode()) % (LAST_PORT - FIRST_PORT)
     for offset in range(LAST_PORT - FIRST_PORT):
         port = FIRST_PORT + (start + offset) % (LAST_PORT - FIRST_PORT)
         if _is_free(port):

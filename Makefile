@@ -1,0 +1,36 @@
+# Everything here sets itself up: a fresh machine needs Python 3.11+, git and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check bench soak clean
+
+demo: $(READY)  ## run a real application's suite on an embedded PostgreSQL
+	cd examples/shop && $(CURDIR)/$(BIN)/python -m pytest
+
+test: check  ## lint, types and every test
+	$(BIN)/python -m pytest
+	cd examples/shop && $(CURDIR)/$(BIN)/python -m pytest -q
+
+check: $(READY)  ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## the measurements that the README cites
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/rewind.py
+	$(BIN)/python benchmarks/ledger.py
+
+soak: $(READY)  ## the long property tests
+	MINTDB_SOAK=1 $(BIN)/python -m pytest tests/property tests/frameworks
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	touch $(READY)
+
+clean:  ## remove the virtual environment and what tools left
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
