@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy.exc import IntegrityError
+
 from shop import customers, db, reports
 from shop.errors import UnknownCustomer
-from sqlalchemy.exc import IntegrityError
 
 
 def count() -> int:

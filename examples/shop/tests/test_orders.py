@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from shop import db, orders, reports, stock
 from shop.errors import CouponRefused, OutOfStock, ShopError, UnknownCustomer, UnknownProduct, WrongState
 from shop.models import Coupon, Order

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from shop import db, orders, payments, reports, stock
 from shop.errors import CardDeclined, RefundRefused, WrongState
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from psycopg.errors import CheckViolation
+
 from shop import db, orders, payments, reports, stock
 from shop.errors import Busy, UnknownProduct
 

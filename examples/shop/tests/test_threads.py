@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from shop import customers, db, mailer, orders, payments, reports, stock
 from shop.errors import CouponRefused, OutOfStock, ShopError, WrongState
 
