@@ -28,7 +28,7 @@ def is_gone(terminate: closing.Terminate, pid: int) -> bool:
     """The server needs a moment to end a backend."""
     connection = terminate.__closure__[0].cell_contents
     for _ in range(200):
-        if not connection.execute("select from pg_stat_activity where pid = %s", (pid,)).fetchone():
+        if not connection.execute("select 1 from pg_stat_activity where pid = %s", (pid,)).fetchone():
             return True
         threading.Event().wait(0.005)
     return False
@@ -71,10 +71,21 @@ def test_an_idle_connection_is_ended_and_collected_without_a_warning(
     closing.end([entry], terminate)
 
     assert is_gone(terminate, entry.backend_pid)
-    with pytest.raises((psycopg.OperationalError, psycopg2.OperationalError)):
-        connection.cursor().execute("select 1")
     del connection
     gc.collect()
+
+
+def test_an_idle_connection_of_a_server_that_cannot_be_asked_is_ended_by_its_socket(
+    dsn: str, watched: Ledger, terminate: closing.Terminate
+) -> None:
+    connection = psycopg.connect(dsn)
+    [entry] = watched.open_entries("postgres")
+
+    closing.end([entry], lambda pid: None)
+
+    assert is_gone(terminate, entry.backend_pid)
+    with pytest.raises(psycopg.OperationalError):
+        connection.execute("select 1")
 
 
 @pytest.mark.parametrize("connect", [psycopg.AsyncConnection.connect, asyncpg.connect], ids=["psycopg", "asyncpg"])

@@ -96,6 +96,23 @@ def test_what_a_pools_connect_event_sets_is_there_after_each_rewind(engine: sa.E
             assert connection.scalar(sa.text("show app.realm")) == "shop"
 
 
+def test_what_a_connect_event_sets_and_no_catalog_shows_is_there_after_each_rewind(
+    engine: sa.Engine, watched: Ledger
+) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def dress(dbapi_connection: psycopg.Connection, record: object) -> None:
+        with dbapi_connection.cursor() as cursor:
+            cursor.execute("set app.realm = 'shop'")
+        dbapi_connection.commit()
+
+    for _ in range(2):
+        with engine.connect() as connection:
+            assert connection.scalar(sa.text("show app.realm")) == "shop"
+            connection.execute(sa.text("set app.realm = 'another'"))
+            connection.commit()
+        state.put_back(watched.open_entries())
+
+
 def test_a_psycopg_pool_gets_plain_connections_back_and_a_configured_one_new_ones(dsn: str, watched: Ledger) -> None:
     def configure(connection: psycopg.Connection) -> None:
         connection.execute("set time zone 'Asia/Tokyo'")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mintdb.connections.explain import Finding, explain
+from mintdb.connections.explain import Finding, explain, explain_sprawl
 from mintdb.connections.stack import Site
 from mintdb.connections.verdict import Kind
 
@@ -216,3 +216,29 @@ def test_a_long_query_is_cut_and_put_on_one_line() -> None:
     finding = Finding(Kind.FOREIGN, backend_pid=7, query="select\n    " + "a, " * 100)
 
     assert explain([finding], test=TEST).splitlines()[-1] == "  last ran select " + ("a, " * 100)[:152] + "…"
+
+
+def test_pools_that_lead_to_one_place() -> None:
+    models = [("SQLAlchemy engine", Site(f"shop/models/{name}.py", 7, "<module>")) for name in ("customer", "invoice")]
+    apps = [("SQLAlchemy engine", Site("app.py", 39, "create_app"))] * 12
+
+    assert (
+        explain_sprawl("postgresql://ann@127.0.0.1:5432/shop_test", [*models, *apps, ("psycopg pool", None)])
+        == """\
+SPRAWL  15 pools of one process lead to postgresql://ann@127.0.0.1:5432/shop_test
+  12 × app.py:39 in create_app, SQLAlchemy engine
+   1 × shop/models/customer.py:7 in <module>, SQLAlchemy engine
+   1 × shop/models/invoice.py:7 in <module>, SQLAlchemy engine
+   1 × unknown place, psycopg pool
+  1. make one pool in one place, and import it
+  2. or let pools close what is given back:  keep_idle = false
+"""
+    )
+
+
+def test_more_pools_than_anybody_reads() -> None:
+    owners = [("SQLAlchemy engine", Site(f"shop/models/model_{number}.py", 7, "<module>")) for number in range(60)]
+
+    lines = explain_sprawl("postgresql://127.0.0.1/shop", owners).splitlines()
+    assert len(lines) == 1 + 40 + 1 + 2
+    assert lines[41] == "  … and 20 other places"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from mintdb.connections.verdict import Kind, Verdict
 
 GROUPS_SHOWN = 10  # for each test: what a person reads before scrolling on
 BACKENDS_SHOWN = 5
+SITES_SHOWN = 40
 QUERY_SHOWN = 160  # characters: two lines of a terminal
 
 
@@ -80,6 +81,23 @@ def explain(findings: Iterable[Finding], *, test: str) -> str:
         if title := _find_title(finding):
             by_title[title].append(finding)
     return "\n".join(_part(title, found, test) for title, found in by_title.items())
+
+
+def explain_sprawl(url: str, owners: Sequence[tuple[str, Site | None]]) -> str:
+    """The report of several pools that lead to one place: each pool's kind, and where it was created."""
+    by_site = Counter(f"{site or 'unknown place'}, {kind}" for kind, site in owners)
+    lines = [f"  {count:2} × {place}" for place, count in by_site.most_common(SITES_SHOWN)]
+    if len(by_site) > SITES_SHOWN:
+        lines.append(f"  … and {len(by_site) - SITES_SHOWN} other places")
+    return "\n".join(
+        [
+            f"SPRAWL  {len(owners)} pools of one process lead to {url}",
+            *lines,
+            "  1. make one pool in one place, and import it",
+            "  2. or let pools close what is given back:  keep_idle = false",
+            "",
+        ]
+    )
 
 
 def _find_title(finding: Finding) -> str | None:

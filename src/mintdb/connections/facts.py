@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from mintdb.connections.stack import Frames, Site, find_app_site
@@ -97,7 +98,7 @@ class Owner:
     stack: Frames
     pool: Pool | None = None
 
-    @property
+    @cached_property
     def site(self) -> Site | None:
         """The application's line that created it."""
         return find_app_site(self.stack)

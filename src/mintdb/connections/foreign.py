@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from mintdb.contract import Session
@@ -17,8 +17,15 @@ def traced(session: Session) -> Session:
     """The session with the process at its other end, where that can be known."""
     if session.process is not None or session.client_port is None or session.client_port <= 0:
         return session
-    process = find_process(session.client_port)
-    return replace(session, process=process, command_line=None if process is None else find_command_line(process))
+    process, command_line = _trace(session.backend_pid, session.client_port)
+    return replace(session, process=process, command_line=command_line)
+
+
+@lru_cache(maxsize=256)
+def _trace(backend_pid: int, client_port: int) -> tuple[int | None, str | None]:
+    """Looked for once for each session: it takes milliseconds, and a worker's session stays for many tests."""
+    process = find_process(client_port)
+    return process, None if process is None else find_command_line(process)
 
 
 def find_process(port: int) -> int | None:

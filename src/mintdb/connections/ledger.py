@@ -12,6 +12,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from itertools import takewhile
 from threading import current_thread
 from typing import TYPE_CHECKING
 
@@ -143,7 +144,8 @@ class Ledger:
     def ended_since(self, moment: float, database: str | None = None, *, port: int | None = None) -> list[Entry]:
         """What ended at or after `moment` (monotonic seconds), oldest first; the last 2,000 are remembered."""
         # copy() is one step; tuple() is not: its own growing may start the garbage collector in between.
-        return [e for e in self._ended.copy() if (e.ended or 0.0) >= moment and _leads_to(e, database, port)]
+        recent = takewhile(lambda entry: (entry.ended or 0.0) >= moment, reversed(self._ended.copy()))
+        return [entry for entry in recent if _leads_to(entry, database, port)][::-1]
 
     def take_stock(self) -> None:
         """Ask every open connection whether it still is: servers end some, and some are ended past their driver."""
