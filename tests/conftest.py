@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,19 @@ def server_home() -> Iterator[Path]:
 
     When the session ends the server is stopped and everything below the folder is gone.
     """
+    with _home() as home:
+        yield home
+
+
+@pytest.fixture
+def own_home(server_home: Path) -> Iterator[Path]:
+    """A home for one test that does to it what nobody else could bear. Nothing has been cached there."""
+    with _home() as home:
+        yield home
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
     # Not below pytest's own folder: that is closed to the account which runs the server where the tests run as root.
     home = Path(tempfile.mkdtemp(prefix="mintdb-home-"))
     home.chmod(0o711)
@@ -26,11 +40,11 @@ def server_home() -> Iterator[Path]:
         patch.setenv("MINTDB_CACHE_DIR", str(home))
         patch.setenv("MINTDB_LINGER", f"{LINGER:g}")
         yield home
-        remove_home(home)
+        _remove(home)
 
 
-def remove_home(home: Path) -> None:
-    """Stop every server that lives in a home, and remove what it had; MINTDB_CACHE_DIR must name it."""
+def _remove(home: Path) -> None:
+    """Stop every server that lives in the home, and remove what it had."""
     from mintdb.engines.postgresql import postmaster
     from mintdb.engines.postgresql.keeper import State
     from mintdb.engines.postgresql.places import find_places

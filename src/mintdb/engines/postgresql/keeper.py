@@ -149,9 +149,10 @@ def _start(errand: Errand, live: Path, data: Path) -> State:
             break
         except ServerDidNotStart:
             # A data folder that a crash has spoilt is only a cache: begin again from a fresh one, once.
-            if attempt == 2 or not (data / "mintdb_used").exists():
-                raise
+            spoilt = (data / "mintdb_used").exists()
             _remove(data)
+            if attempt == 2 or not spoilt:
+                raise
     (data / "mintdb_used").touch()
     return State(errand.port, str(sockets), str(data), pid, os.getpid(), (data / "PG_VERSION").read_text().strip())
 

@@ -131,17 +131,29 @@ class Maintenance:
         return f", held by {holder}" if holder else ""
 
 
-def connect(address: Address, *, application: str = APPLICATION, **options: object) -> psycopg.Connection[Any]:
-    """A session of ours, committing by itself, that a forked child will disown. Raises a ServerError."""
+def require_driver() -> None:
+    """Raise DriverMissing where psycopg cannot be imported."""
     try:
-        import psycopg
+        import psycopg  # noqa: F401  # whether it can be is the question
     except ImportError as error:
         raise DriverMissing(error=str(error).splitlines()[0]) from None
+
+
+def connect(
+    address: Address, *, application: str = APPLICATION, shown: Address | None = None, **options: object
+) -> psycopg.Connection[Any]:
+    """A session of ours, committing by itself, that a forked child will disown.
+
+    Raises a ServerError, which names `shown` (default: `address`), the URL as the user knows it.
+    """
+    require_driver()
+    import psycopg
+
     settings = {"connect_timeout": CONNECT_TIMEOUT, "application_name": application, **address.params, **options}
     try:
         connection = psycopg.connect(autocommit=True, **settings)  # type: ignore[arg-type]  # libpq's own parameters
     except psycopg.OperationalError as error:
-        raise _explain(error, address) from None
+        raise _explain(error, shown or address) from None
     connection.prepare_threshold = 1
     ours.claim(connection)
     return connection
@@ -156,7 +168,7 @@ def _open(address: Address, owner: str) -> psycopg.Connection[Any]:
     application = f"{APPLICATION} run {owner} (process {os.getpid()})"
     for attempt in (1, 2):
         try:
-            return connect(address.with_database(DATABASE), application=application)
+            return connect(address.with_database(DATABASE), application=application, shown=address)
         except ServerUnreachable as error:
             if attempt == 2 or not _is_missing_database(error.reason):
                 raise
@@ -186,7 +198,16 @@ def _is_missing_database(reason: str) -> bool:
 
 
 def _explain(error: psycopg.OperationalError, address: Address) -> LoginRefused | ServerUnreachable:
-    reason = str(error).strip().splitlines()[-1].strip() if str(error).strip() else repr(error)
+    reason = find_reason(str(error)) or repr(error)
     refused = ("authentication failed", "pg_hba.conf", "no password supplied", "role ")
     kind = LoginRefused if any(word in reason for word in refused) else ServerUnreachable
     return kind(url=address.redacted, reason=reason)
+
+
+def find_reason(said: str) -> str:
+    """The line of libpq's message that says why: what the server itself says, or else the first line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    for line in lines:
+        if "FATAL:" in line:
+            return line[line.index("FATAL:") :]
+    return lines[0].removeprefix("connection failed: ") if lines else ""

@@ -67,15 +67,19 @@ def boot_identity() -> str:
 
 
 def read_password(cache: Path) -> str:
-    """This user's server password, made once; only the user can read the file."""
+    """This user's server password, made once; only the user can read the file. Raises FolderUnusable."""
     path = cache / "password"
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
         return _wait_for_content(path)
-    with os.fdopen(descriptor, "w") as file:
-        password = secrets.token_urlsafe(18)
-        file.write(password)
+    password = secrets.token_urlsafe(18)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(password)
+    except OSError as error:
+        path.unlink()  # an empty one would be waited for
+        raise FolderUnusable(folder=cache, why=error.strerror) from None
     return password
 
 
