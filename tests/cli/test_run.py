@@ -164,7 +164,7 @@ def test_waiting_for_a_name_ends_after_name_timeout(start: Start, run: Run, monk
     monkeypatch.setenv("MINTDB_NAME_TIMEOUT", "1")
     done = run("run", "--name", "orchard", "--", "true")
     assert done.returncode == 3
-    assert "database name 'orchard' is held by another run, held by mintdb run" in done.stderr
+    assert "database name 'orchard' is taken, held by mintdb run" in done.stderr
     first.terminate()
     first.wait(30)
     wait_for(lambda: "orchard" not in databases(), "the first run's database is dropped")

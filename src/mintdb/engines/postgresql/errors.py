@@ -127,7 +127,7 @@ class NameBusy(ServerError):
     """Another live run holds the fixed database name. Facts: name, seconds, holder."""
 
     text = """\
-database name {name!r} is held by another run{holder}
+database name {name!r} is taken{holder}
   waited     {seconds:g} s for it to end
   1. let the other run end, or end it
   2. or take `name` out of the settings: each run then has a name of its own"""
