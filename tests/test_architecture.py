@@ -1,0 +1,294 @@
+"""The walls of the house: which part may import which, and how parts are named. Nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+LONGEST = 500  # lines
+
+# A part is a folder of mintdb, an engine, or a module that stands alone. What each may import of the others.
+FACTS = {"mintdb", "errors", "address", "contract", "settings", "variables", "handover"}  # know nothing of their users
+FLOOR = {
+    "mintdb": {"mint", "core", "errors"},  # names only, and only for type checkers: test_the_package_imports_nothing
+    "errors": set(),
+    "address": {"errors"},
+    "settings": {"errors"},
+    "contract": {"address", "settings"},
+    "variables": {"address"},
+    "handover": {"address", "settings"},
+    "core": FACTS,
+    "connections": FACTS,
+    "engines": FACTS,
+    "engines.postgresql": {*FACTS, "core"},
+    "schemas": {*FACTS, "engines.postgresql"},
+    "mint": {*FACTS, "core", "connections", "engines", "schemas"},
+    "pytest_plugin": {*FACTS, "core", "connections", "mint"},
+    "cli": {*FACTS, "core", "connections", "mint", "engines.postgresql"},
+}
+# Doors in those walls. docs/why/architecture.md has the reason for each.
+DOORS = {
+    ("schemas", "engines.postgresql"): {"mintdb.schemas.dump"},
+    ("cli", "engines.postgresql"): {f"mintdb.cli.{name}" for name in ("doctor", "down", "ready", "status", "up")},
+    ("core", "mintdb"): {"mintdb.core.templates"},
+    ("pytest_plugin", "core"): {"mintdb.pytest_plugin", "mintdb.pytest_plugin.run"},
+}
+
+# Libraries that not everybody has, or that cost too much to import for nothing; and who may, at module level.
+LIBRARIES = {
+    "click": ("mintdb.cli",),
+    "pytest": ("mintdb.pytest_plugin",),
+    "platformdirs": ("mintdb.engines",),
+    "psycopg": ("mintdb.engines.postgresql.rewind", "mintdb.schemas"),
+    "sqlalchemy": ("mintdb.schemas.metadata",),
+}
+# Within a function, where it is known to be wanted.
+LAZY = {
+    "psycopg": ("mintdb.engines.postgresql", "mintdb.core.lease"),
+    "alembic": ("mintdb.schemas.alembic_runner",),
+    "sqlalchemy": ("mintdb.schemas.alembic_runner",),
+    "filelock": ("mintdb.engines.postgresql",),
+    "rich": ("mintdb.cli.progress",),
+}
+# Words of the glossary's third column that have another meaning, which they keep.
+OTHER_MEANING = {"driver", "backend", "cluster", "copy", "external", "log"}
+# Names that say something else with such a word.
+EXCUSED = {
+    "clean_environment": "an environment without the caller's variables",
+    "status": "the command line's word, as everywhere",
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One module imports another: at the top, lazily (in a function), or for type checkers only."""
+
+    importer: str
+    imported: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.importer} imports {self.imported} ({self.how})"
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of mintdb by its name."""
+    paths = sorted(path for path in (SOURCE / "mintdb").rglob("*.py"))
+    return {".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(modules()[module].read_text(encoding="utf-8"))
+
+
+@cache
+def all_imports() -> tuple[Import, ...]:
+    return tuple(found for module in modules() for found in imports_of(module, tree(module), "top"))
+
+
+def imports_of(module: str, node: ast.AST, how: str) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (Import(module, alias.name, how) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, f"{module} imports relatively"
+            for alias in child.names:
+                full = f"{child.module}.{alias.name}"
+                yield Import(module, full if full in modules() else str(child.module), how)
+        yield from imports_of(module, child, _how(child, how))
+
+
+def _how(node: ast.AST, how: str) -> str:
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return "type"
+    return "lazy" if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and how == "top" else how
+
+
+def part_of(module: str) -> str:
+    """The part of the house that a module belongs to."""
+    steps = module.split(".")[1:]
+    return ".".join(steps[: 2 if steps[:1] == ["engines"] else 1]) or "mintdb"
+
+
+def is_below(module: str, places: tuple[str, ...]) -> bool:
+    return any(module == place or module.startswith(f"{place}.") for place in places)
+
+
+def test_arrows_point_one_way() -> None:
+    wrong = [
+        str(found)
+        for found in all_imports()
+        if found.imported.split(".")[0] == "mintdb"
+        and part_of(found.imported) not in {part_of(found.importer), *FLOOR[part_of(found.importer)]}
+    ]
+    assert wrong == []
+
+
+def test_every_part_has_its_place_in_the_walls() -> None:
+    assert {part_of(module) for module in modules()} <= set(FLOOR)
+
+
+def test_a_door_in_a_wall_is_used_by_nobody_else() -> None:
+    for (part, other), users in DOORS.items():
+        found = {
+            found.importer
+            for found in all_imports()
+            if part_of(found.importer) == part
+            and found.imported.split(".")[0] == "mintdb"
+            and part_of(found.imported) == other
+        }
+        assert found <= users, f"from {part} to {other}"
+
+
+def test_an_engine_and_a_schema_source_are_found_by_name_when_used() -> None:
+    at_import = [
+        str(found)
+        for found in all_imports()
+        if found.how == "top"
+        and re.match(r"mintdb\.(engines|schemas)\.", found.imported)
+        and part_of(found.importer) not in ("engines.postgresql", "schemas")
+        and found.importer not in DOORS["cli", "engines.postgresql"]
+    ]
+    assert at_import == []
+
+
+def test_the_core_knows_no_engine_and_no_framework() -> None:
+    """Not even by name: a comment may name one, a string in its code may not."""
+    named = re.compile(r"postgres|mysql|sqlite|snowflake|django|flask|pytest|sqlalchemy", re.IGNORECASE)
+    for module in (m for m in modules() if part_of(m) == "core"):
+        code = ast.unparse(_without_docstrings(tree(module)))
+        assert named.findall(code) == [], module
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    edges: dict[str, set[str]] = {module: set() for module in modules()}
+    for found in all_imports():
+        if found.how == "top" and found.imported in edges and found.imported != found.importer:
+            edges[found.importer].add(found.imported)
+    assert _find_circle(edges) == []
+
+
+def test_a_driver_or_framework_is_imported_only_where_it_is_at_home() -> None:
+    wrong = []
+    for found in all_imports():
+        library = found.imported.split(".")[0]
+        if found.how == "type" or library == "mintdb" or library in sys.stdlib_module_names:
+            continue
+        homes = LIBRARIES.get(library, ()) + (LAZY.get(library, ()) if found.how == "lazy" else ())
+        if not is_below(found.importer, homes):
+            wrong.append(str(found))
+    assert wrong == []
+
+
+def test_the_package_itself_imports_nothing_of_its_own() -> None:
+    """`import mintdb` is what every test file of a user begins with."""
+    assert [str(found) for found in all_imports() if found.importer == "mintdb" and found.how == "top"] == [
+        "mintdb imports __future__ (top)",
+        "mintdb imports typing (top)",
+    ]
+
+
+def test_what_the_plugin_loads_reaches_no_driver() -> None:
+    """Followed through all that is imported on the way, from the entry point and from the hook that always runs."""
+    reached, waiting = set(), {"mintdb.pytest_plugin", "mintdb.pytest_plugin.run"}
+    while waiting:
+        module = waiting.pop()
+        reached.add(module)
+        found = {i.imported for i in all_imports() if i.importer == module and i.how == "top"}
+        waiting |= {m for m in found if m.startswith("mintdb")} - reached
+        libraries = {m.split(".")[0] for m in found} - {"mintdb"} - sys.stdlib_module_names
+        assert libraries <= {"pytest"}, module
+
+
+@pytest.mark.parametrize("module", modules())
+def test_the_first_line_of_a_module_is_a_promise(module: str) -> None:
+    said = ast.get_docstring(tree(module))
+    assert said, f"{module} has no docstring"
+    promise = said.split("\n\n")[0]
+    assert len(promise) > 20
+    assert promise.rstrip().endswith((".", ":"))
+
+
+@pytest.mark.parametrize("module", modules())
+def test_a_module_is_read_in_one_sitting(module: str) -> None:
+    assert len(modules()[module].read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m != "mintdb.engines.postgresql.keeper"])
+def test_what_a_module_offers_is_there(module: str) -> None:
+    for node in tree(module).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            offered = ast.literal_eval(node.value)
+            loaded = import_module(module)
+            assert [name for name in offered if not hasattr(loaded, name)] == []
+
+
+def test_public_names_use_the_words_of_the_glossary() -> None:
+    avoided = words_to_avoid() - OTHER_MEANING
+    wrong = [
+        f"{module}: {name}"
+        for module in modules()
+        for name in public_names(module)
+        if name not in EXCUSED and {word.rstrip("s") for word in words_of(name)} & avoided
+    ]
+    assert wrong == []
+
+
+def test_the_glossary_names_every_word_that_is_avoided() -> None:
+    assert {"loader", "checksum", "snapshot", "checkout", "reset", "flush", "quota", "janitor"} <= words_to_avoid()
+
+
+def words_to_avoid() -> set[str]:
+    """The third column of the glossary's table."""
+    rows = [line for line in (ROOT / "GLOSSARY.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    cells = [row.rstrip("|").split("|")[-1] for row in rows[2:]]
+    return {word for cell in cells for word in re.findall(r"[a-z]+", cell)}
+
+
+def public_names(module: str) -> Iterator[str]:
+    """Names of functions, methods, classes and of the module itself."""
+    steps = module.split(".")
+    if not any(step.startswith("_") for step in steps):
+        yield steps[-1]
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name
+
+
+def words_of(name: str) -> list[str]:
+    """`BadSettingsFile` and `bad_settings_file` are three words each."""
+    return re.findall(r"[a-z]+", re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower())
+
+
+def _without_docstrings(module: ast.Module) -> ast.Module:
+    copied = ast.parse(ast.unparse(module))
+    for node in ast.walk(copied):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            body[0] = ast.Pass()
+    return copied
+
+
+def _find_circle(edges: dict[str, set[str]]) -> list[str]:
+    """One circle of imports, or nothing. What imports nothing any more is taken away until nothing is left."""
+    left = {module: set(imported) for module, imported in edges.items()}
+    while free := {module for module, imported in left.items() if not imported}:
+        left = {module: imported - free for module, imported in left.items() if module not in free}
+    return sorted(left)
