@@ -139,6 +139,10 @@ class Server(Protocol):
     def version(self) -> str: ...
 
     @property
+    def own_url(self) -> str:
+        """As mintdb itself reaches the server; a child process may use it."""
+
+    @property
     def identity(self) -> Iterable[bytes]:
         """What of the server decides a template's content: major version, locale, time zone, settings."""
 
@@ -163,6 +167,9 @@ class Server(Protocol):
 
     def clone(self, template: str, name: str) -> Clone:
         """Copy `template` to a new database `name`, and hold it as this process's own until it is dropped or dead."""
+
+    def adopt(self, name: str) -> Clone:
+        """Take over a database that this process's starter has made and will drop; its present state is the mark."""
 
     def reap(self) -> Sequence[str]:
         """Drop what owners that are provably dead have left; returns the names."""
@@ -198,3 +205,6 @@ class DatabaseEngine(Protocol):
 
         Runs with different `slot`s never share an embedded server; an external one refuses a slot.
         """
+
+    def reserve_running(self, url: str, *, own_url: str) -> Reservation:
+        """A server that runs already: `url` as tests reach it, `own_url` as mintdb does."""

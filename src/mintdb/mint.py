@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,8 +20,10 @@ from mintdb.core.lease import Lease
 from mintdb.core.names import DatabaseName, Role, new_token, slug
 from mintdb.core.templates import Template, get_template
 from mintdb.engines import get_engine
+from mintdb.handover import Handover
 from mintdb.schemas import get_source
-from mintdb.settings import DEFAULT, EMPTY, DatabaseSettings, Settings, load
+from mintdb.settings import ALL_LIBPQ, DEFAULT, EMPTY, DatabaseSettings, Settings, load
+from mintdb.variables import libpq_variables
 
 MAIN = "main"  # the worker name of a process that is not one of several
 
@@ -34,18 +37,21 @@ class Mint:
         *,
         worker: str = MAIN,
         fresh: str = "",
+        handover: Handover | None = None,
         announce: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Nothing is read, started or connected to yet.
 
         `worker` tells apart the processes of one run; `fresh`, if not empty, is the run whose templates count as new;
+        `handover` is of a database that this process's starter has made: it is leased instead of a clone of our own;
         `announce` is told of what takes long.
         """
         self.settings = settings
         self.worker = worker
         self.owner = new_token()
-        self._fresh = fresh
-        self._announce = announce
+        self.fresh = fresh
+        self.announce = announce
+        self._handover = handover
         self._opened: dict[str, OpenDatabase] = {}
         self._reserved: dict[str, Reservation] = {}
 
@@ -55,23 +61,25 @@ class Mint:
 
     def exports(self) -> dict[str, str]:
         """The environment variables that the settings ask for, with their URLs."""
-        return {
-            variable: self.reserve(database.alias).url_for(form)
-            for database in self.settings.databases.values()
-            for variable, form in database.export.items()
-        }
+        exports: dict[str, str] = {}
+        for database in self.settings.databases.values():
+            address = self.reserve(database.alias)
+            for variable, form in database.export.items():
+                exports |= libpq_variables(address) if variable == ALL_LIBPQ else {variable: address.url_for(form)}
+        return exports
+
+    def hand_over(self, alias: str = DEFAULT) -> Handover:
+        """What a child process needs to lease this process's home clone, while this one leaves it alone."""
+        opened, address = self.open(alias), self.reserve(alias)
+        database = self.settings.get_database(alias)
+        given = {"schema": database.schema, "url": database.url, "name": database.name}
+        settings = {key: value for key, value in given.items() if value}
+        return Handover(alias, address.database, opened.template.name, address.url, opened.server.own_url, settings)
 
     def open(self, alias: str = DEFAULT) -> OpenDatabase:
         """Make a database ready: server, template and home clone. Again is free. Raises MintdbError."""
         if alias not in self._opened:
-            database = self.settings.get_database(alias)
-            ours.on_claim(ledger.disown)
-            server = self._reservation(alias).open(owner=self.owner, linger=self.settings.linger, let_go=pools.let_go)
-            try:
-                self._opened[alias] = OpenDatabase(self, database, server, self._home_name(alias))
-            except BaseException:
-                server.close()
-                raise
+            self._opened[alias] = self._open(alias)
         return self._opened[alias]
 
     def lease(self, alias: str = DEFAULT, *, isolation: str | None = None, test: str | None = None) -> Lease:
@@ -97,15 +105,57 @@ class Mint:
     ) -> None:
         self.close()
 
+    def _open(self, alias: str) -> OpenDatabase:
+        ours.on_claim(ledger.disown)
+        server = self._reservation(alias).open(owner=self.owner, linger=self.settings.linger, let_go=pools.let_go)
+        try:
+            if handover := self._find_handover(alias):
+                return OpenDatabase(server, Template(handover.template, built=False), self._pool_of(alias, server))
+            return self._build(alias, server)
+        except BaseException:
+            server.close()
+            raise
+
+    def _build(self, alias: str, server: Server) -> OpenDatabase:
+        database: DatabaseSettings = self.settings.get_database(alias)
+        source: SchemaSource = get_source(database.schema, root=self.settings.root)
+        template = get_template(server, source, project=self.settings.project, fresh=self.fresh, announce=self.announce)
+        if database.name:
+            server.hold_name(database.name, timeout=self.settings.name_timeout)
+        return OpenDatabase(server, template, self._pool_of(alias, server, template.name))
+
+    def _pool_of(self, alias: str, server: Server, template: str | None = None) -> ClonePool:
+        """The clones of a database; without a template, around the one that was handed over."""
+        handover = self._find_handover(alias)
+        return ClonePool(
+            server,
+            template or (handover.template if handover else ""),
+            lambda number: self._home_name(alias) if number == 1 else self._clone_name(alias, number),
+            settle=self.settings.settle,
+            accounts_for=lambda clone: CloneAccounts(clone.address.database, clone.address.port),
+            adopt=template is None,
+        )
+
     def _reservation(self, alias: str) -> Reservation:
         if alias not in self._reserved:
-            database = self.settings.get_database(alias)
-            # A fixed name exists once on a server: each worker then needs a server of its own.
-            slot = self.worker if database.name and self.worker != MAIN else ""
-            self._reserved[alias] = get_engine(database.engine).reserve(database, self.settings, slot=slot)
+            self._reserved[alias] = self._reserve(alias)
         return self._reserved[alias]
 
+    def _reserve(self, alias: str) -> Reservation:
+        database = self.settings.get_database(alias)
+        engine = get_engine(database.engine)
+        if handover := self._find_handover(alias):
+            return engine.reserve_running(handover.url, own_url=handover.own_url)
+        # A fixed name exists once on a server: each worker then needs a server of its own.
+        slot = self.worker if database.name and self.worker != MAIN else ""
+        return engine.reserve(database, self.settings, slot=slot)
+
+    def _find_handover(self, alias: str) -> Handover | None:
+        return self._handover if self._handover and self._handover.alias == alias else None
+
     def _home_name(self, alias: str) -> str:
+        if handover := self._find_handover(alias):
+            return handover.name
         return self.settings.get_database(alias).name or self._clone_name(alias, 1)
 
     def _clone_name(self, alias: str, number: int) -> str:
@@ -114,29 +164,16 @@ class Mint:
         return str(DatabaseName(Role.CLONE, slug(self.settings.project), owner=self.owner, worker=worker))
 
 
+@dataclass(frozen=True)
 class OpenDatabase:
     """One configured database, ready to be leased."""
 
-    def __init__(self, mint: Mint, database: DatabaseSettings, server: Server, home: str) -> None:
-        self.server = server
-        self.source: SchemaSource = get_source(database.schema, root=mint.settings.root)
-        self.template: Template = get_template(
-            server, self.source, project=mint.settings.project, fresh=mint._fresh, announce=mint._announce
-        )
-        if database.name:
-            server.hold_name(database.name, timeout=mint.settings.name_timeout)
-        self.pool = ClonePool(
-            server,
-            self.template.name,
-            lambda number: home if number == 1 else mint._clone_name(database.alias, number),
-            settle=mint.settings.settle,
-            accounts_for=lambda clone: CloneAccounts(clone.address.database, clone.address.port),
-        )
+    server: Server
+    template: Template
+    pool: ClonePool
 
 
-def open(  # mintdb.open() reads as it should
-    start: str | os.PathLike[str] | None = None, *, fresh: bool = False, **settings: Any
-) -> Mint:
+def open(start: str | os.PathLike[str] | None = None, *, fresh: bool = False, **settings: Any) -> Mint:
     """A mint for the project at `start` (default: the current folder).
 
     Keyword arguments are settings, of the run or of the default database, and go before all others:

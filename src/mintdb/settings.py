@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ ISOLATIONS = ("rewind", "clone", "none")
 POLICIES = ("warn", "error", "ignore")
 ENGINES = ("postgresql",)
 DEFAULT = "default"
+ALL_LIBPQ = "PG*"  # exported as PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and what TLS needs
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -88,6 +89,10 @@ class Settings:
     def configured(self) -> bool:
         """Whether anybody has asked for a database in so many words."""
         return bool(self.databases)
+
+    def with_database(self, database: DatabaseSettings) -> Settings:
+        """The same, with one more database, unless one of that name is configured."""
+        return replace(self, databases=MappingProxyType({database.alias: database, **self.databases}))
 
     def get_database(self, alias: str) -> DatabaseSettings:
         """The settings of one database; the default one exists unconfigured too. Raises UnknownDatabase."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pty
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +33,45 @@ def wait_for(true: Callable[[], object], what: str) -> Any:  # Any: whatever the
         assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:g} s"
         time.sleep(0.01)
     return found
+
+
+class Terminal:
+    """A command in the foreground of a terminal of its own."""
+
+    def __init__(self, *argv: str, cwd: Path) -> None:
+        self.keys, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            argv,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            cwd=cwd,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(terminal)
+        self.shown = ""
+
+    def read_until(self, text: str) -> str:
+        """What was shown up to and with `text`."""
+        while text not in self.shown:
+            try:
+                self.shown += os.read(self.keys, 4096).decode()
+            except OSError:  # the terminal's other end is closed
+                break
+        assert text in self.shown, self.shown
+        return self.shown
+
+    def read_to_end(self) -> None:
+        """Everything that was shown, once nobody writes any more."""
+        with contextlib.suppress(OSError):  # the terminal's other end is closed
+            while text := os.read(self.keys, 4096):
+                self.shown += text.decode()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.keys)
 
 
 def live_states() -> list[State]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import pty
 import signal
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from programs import MINTDB, PATIENCE, Start, databases, live_states, wait_for
+from programs import MINTDB, PATIENCE, Start, Terminal, databases, live_states, wait_for
 
 from mintdb.engines.postgresql.postmaster import is_alive
 
@@ -47,45 +43,6 @@ def test_a_signal_to_mintdb_reaches_the_command_once(start: Start, name: str) ->
     assert running.communicate(timeout=PATIENCE)[0] == f"{name}\n"
     assert running.returncode == 5
     assert databases() == set()
-
-
-class Terminal:
-    """A command in the foreground of a terminal of its own."""
-
-    def __init__(self, *argv: str, cwd: Path) -> None:
-        self.keys, terminal = pty.openpty()
-        self.process = subprocess.Popen(
-            argv,
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            cwd=cwd,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )
-        os.close(terminal)
-        self.shown = ""
-
-    def read_until(self, text: str) -> str:
-        """What was shown up to and with `text`."""
-        while text not in self.shown:
-            try:
-                self.shown += os.read(self.keys, 4096).decode()
-            except OSError:  # the terminal's other end is closed
-                break
-        assert text in self.shown, self.shown
-        return self.shown
-
-    def read_to_end(self) -> None:
-        """Everything that was shown, once nobody writes any more."""
-        with contextlib.suppress(OSError):  # the terminal's other end is closed
-            while text := os.read(self.keys, 4096):
-                self.shown += text.decode()
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self.keys)
 
 
 @pytest.fixture
@@ -169,4 +126,35 @@ def test_a_signal_to_the_whole_group_ends_mintdb_cleanly(start: Start) -> None:
     wait_for(lambda: psutil.Process(running.pid).children(), "the command runs")
     os.killpg(running.pid, signal.SIGTERM)
     assert running.wait(PATIENCE) == 128 + signal.SIGTERM
+    assert databases() == set()
+
+
+SIMPLE = """
+import signal, sys
+del signal.sigwaitinfo  # as on Windows and macOS
+from mintdb.cli import main
+sys.argv = ["mintdb", "run", "--", sys.executable, "-c", sys.argv[1]]
+main()
+"""
+
+
+def test_without_siginfo_ctrl_c_is_left_to_the_terminal(project: Path) -> None:
+    terminal = Terminal(PYTHON, "-c", SIMPLE, COUNTS, cwd=project)
+    try:
+        terminal.read_until("ready")
+        os.write(terminal.keys, b"\x03")
+        assert terminal.process.wait(PATIENCE) == 5
+        terminal.read_to_end()
+        assert terminal.shown.count("SIGINT") == 1
+    finally:
+        terminal.close()
+
+
+def test_without_siginfo_a_request_to_end_is_passed_on(project: Path) -> None:
+    running = subprocess.Popen([PYTHON, "-c", SIMPLE, COUNTS], stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    running.stdout.readline()
+    running.terminate()
+    assert running.communicate(timeout=PATIENCE)[0] == "SIGTERM\n"
+    assert running.returncode == 5
     assert databases() == set()

@@ -13,8 +13,8 @@ import click
 
 from mintdb.cli import child, ready, say
 from mintdb.cli.progress import Progress
-from mintdb.cli.variables import variables_for, without_misleading
 from mintdb.cli.words import describe
+from mintdb.variables import variables_for, without_misleading
 
 if TYPE_CHECKING:
     from mintdb.contract import Session
@@ -57,7 +57,8 @@ def run(program: child.Program, given: dict[str, Any], *, keep: bool) -> int:  #
         mint = ready.open_all(settings, progress.announce)
     ended = False
     try:
-        code = child.run(program, {**environ, **variables_for(mint.reserve(main)), **mint.exports()})
+        variables = {**variables_for(mint.reserve(main)), **mint.exports()}
+        code = child.run(program, {**environ, **variables, **mint.hand_over(main).to_environment()})
         ended = True
         return code
     finally:

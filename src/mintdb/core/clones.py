@@ -26,7 +26,7 @@ class Accounts(Protocol):
         """The clone is about to be dropped: who of other processes is still connected."""
 
     def tidy(self, present: Present) -> None:
-        """The clone is as it was: let the connections that stay forget what the test did to their sessions."""
+        """Let the connections that stay forget what the test did to their sessions."""
 
 
 @dataclass
@@ -48,16 +48,21 @@ class ClonePool:
         *,
         settle: float,
         accounts_for: Callable[[Clone], Accounts],
+        adopt: bool = False,
     ) -> None:
-        """`name_for(1)` is the home clone's name, `name_for(n)` the nth clone's. The home clone is made at once."""
+        """`name_for(1)` is the home clone's name, `name_for(n)` the nth clone's. The home clone is made at once.
+
+        With `adopt` it is there already: this process's starter has made it, and will drop it.
+        """
         self._server = server
         self._template = template
         self._name_for = name_for
         self._settle = settle
         self._accounts_for = accounts_for
         self._lock = RLock()
-        self._made = 0
-        self._home = self._make()
+        self._made = 1
+        home = server.adopt(name_for(1)) if adopt else server.clone(template, name_for(1))
+        self._home = Place(home, accounts_for(home))
         self._free = [self._home]
         self.marks = MarkStack(self._home.clone)
 
@@ -96,10 +101,10 @@ class ClonePool:
             present = clone.settle(seconds=self._settle)
             started = time.perf_counter()
             report = place.accounts.close(clone, present)
+            place.accounts.tidy(present)  # first: a temporary table that is gone is no obstacle to a rewind
             if place is self._home:
                 self.marks.after_test()
             restored = Restored(Way.KEPT, 0.0) if keep else clone.restore()
-            place.accounts.tidy(present)
             # The home clone goes first again: who leases one at a time has one URL for ever.
             self._free.insert(0 if place is self._home else len(self._free), place)
             return replace(restored, seconds=time.perf_counter() - started, report=report)

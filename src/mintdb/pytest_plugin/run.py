@@ -13,9 +13,11 @@ import pytest
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
 from mintdb.errors import MintdbError
+from mintdb.handover import Handover, find_handover
 from mintdb.pytest_plugin import marker
 from mintdb.pytest_plugin.summary import Summary
-from mintdb.settings import DEFAULT, Settings, load
+from mintdb.settings import DEFAULT, DatabaseSettings, Settings, load
+from mintdb.variables import variables_for
 
 if TYPE_CHECKING:
     from mintdb.core.lease import Lease
@@ -26,10 +28,12 @@ KEY = pytest.StashKey["Run"]()
 
 
 def prepare(config: pytest.Config) -> None:
-    """Read the settings; where a database is configured, export its URL and watch over the run."""
+    """Read the settings; where a database is configured or handed over, export its URL and watch over the run."""
     try:
         settings = load(config.rootpath, command_line=_command_line(config))
-        run = Run(config, settings)
+        if handover := find_handover(os.environ):
+            settings = settings.with_database(DatabaseSettings(handover.alias, **handover.settings))
+        run = Run(config, settings, handover)
         if settings.configured:
             from mintdb.connections.hooks import watch
 
@@ -49,9 +53,10 @@ def get_run(config: pytest.Config) -> Run:
 class Run:
     """The plugin's hooks for one run. A database is made ready before the first test that may connect to it."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, handover: Handover | None) -> None:
         self.config = config
         self.settings = settings
+        self.handover = handover
         self.worker = os.environ.get("PYTEST_XDIST_WORKER", "main") if _is_worker(config) else "main"
         self.summary = Summary()
         self._mint: Mint | None = None
@@ -64,18 +69,32 @@ class Run:
         if self._mint is None:
             from mintdb.mint import Mint
 
-            run_id = os.environ.get("PYTEST_XDIST_TESTRUNUID") if _is_worker(self.config) else None
-            fresh = (
-                (run_id or f"{os.getpid()}-{time.time_ns()}") if self.config.known_args_namespace.mintdb_fresh else ""
+            takes_over = self.handover and not self.handover.taken and not _is_worker(self.config)
+            self._mint = Mint(
+                self.settings,
+                worker=self.worker,
+                fresh=self._fresh_run(),
+                handover=self.handover if takes_over else None,
+                announce=self._announce,
             )
-            self._mint = Mint(self.settings, worker=self.worker, fresh=fresh, announce=self._announce)
         return self._mint
 
     def export(self) -> None:
         """Set the environment variables that the settings ask for; `pytest_unconfigure` puts them back."""
-        for variable, url in self.mint.exports().items():
+        exports = self.mint.exports()
+        if self.handover:
+            exports = variables_for(self.mint.reserve(self.handover.alias)) | exports
+            exports |= self.handover.as_taken().to_environment()
+        for variable, value in exports.items():
             self._saved.setdefault(variable, os.environ.get(variable))
-            os.environ[variable] = url
+            os.environ[variable] = value
+
+    def _fresh_run(self) -> str:
+        """The name under which all workers of this run know which templates are new; empty without --mintdb-fresh."""
+        if not self.config.known_args_namespace.mintdb_fresh:
+            return ""
+        run = os.environ.get("PYTEST_XDIST_TESTRUNUID") if _is_worker(self.config) else None
+        return run or f"{os.getpid()}-{time.time_ns()}"
 
     def lease_for(self, item: pytest.Item) -> Iterator[Lease]:
         """The lease that the fixture `mintdb` hands to a test."""

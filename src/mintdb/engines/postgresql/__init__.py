@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mintdb.contract import Reservation
     from mintdb.settings import DatabaseSettings, Settings
 
-__all__ = ["NAME_LIMIT", "reserve"]
+__all__ = ["NAME_LIMIT", "reserve", "reserve_running"]
 
 
 def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Reservation:
@@ -33,3 +33,10 @@ def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Res
             slot=slot,
         )
     )
+
+
+def reserve_running(url: str, *, own_url: str) -> Reservation:
+    """See contract.DatabaseEngine."""
+    from mintdb.engines.postgresql.external import reserve_external
+
+    return reserve_external(url, own_url=own_url)

@@ -37,7 +37,8 @@ class Stay:
 class PostgresClone:
     """A clone under one name for life. One thread at a time may use it."""
 
-    def __init__(self, stay: Stay, template: str, name: str) -> None:
+    def __init__(self, stay: Stay, template: str | None, name: str) -> None:
+        """A new clone of `template`; with None, a database that is there already, and is somebody else's to drop."""
         self._stay = stay
         self._name = name
         self._floors = Floors(stay.maintenance, template, name)
@@ -45,7 +46,11 @@ class PostgresClone:
         self._work: psycopg.Connection[Any] | None = None  # our own session on the clone
         self._rewinder: Rewinder | None = None
         self._only_swaps: str | None = None  # why this clone is never rewound
-        self._copy()
+        self._adopted = template is None
+        if template is None:
+            self._push_floor()
+        else:
+            self._copy()
         self._take_bearings()
 
     @property
@@ -123,7 +128,8 @@ class PostgresClone:
     def drop(self) -> Sequence[Session]:
         """See contract.Clone."""
         ended = self._vacate()
-        databases.drop(self._stay.maintenance, self._name)
+        if not self._adopted:
+            databases.drop(self._stay.maintenance, self._name)
         self._floors.drop_all()
         return ended
 

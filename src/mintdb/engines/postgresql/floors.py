@@ -22,10 +22,12 @@ class Floor:
 class Floors:
     """A stack as high as the clone's marks. What it makes belongs to this run and is dropped with it."""
 
-    def __init__(self, maintenance: Maintenance, template: str, clone: str) -> None:
+    def __init__(self, maintenance: Maintenance, template: str | None, clone: str) -> None:
+        """`template` is what `clone` was copied from; None if its own first floor is to be pushed."""
         self._maintenance = maintenance
         self._clone = clone
-        self._stack = [Floor(template)]
+        self._stack = [Floor(template)] if template else []
+        self._borrowed = template
 
     @property
     def height(self) -> int:
@@ -67,10 +69,9 @@ class Floors:
         self._drop(self._stack.pop())
 
     def drop_all(self) -> None:
-        """The clone is gone: so are its floors, the first excepted, which belongs to everybody."""
-        while len(self._stack) > 1:
+        """The clone is gone: so are its floors, but for the template, which belongs to everybody."""
+        while self._stack:
             self.pop()
-        self._drop(Floor(None, self._stack[0].reference))
 
     def _newest(self) -> Floor:
         return next(floor for floor in reversed(self._stack) if floor.template)
@@ -85,5 +86,5 @@ class Floors:
 
     def _drop(self, floor: Floor) -> None:
         for name in (floor.template, floor.reference):
-            if name:
+            if name and name != self._borrowed:
                 databases.drop(self._maintenance, name)

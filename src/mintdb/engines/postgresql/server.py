@@ -44,6 +44,11 @@ class PostgresServer:
         return str(self._maintenance.version).split()[0]
 
     @property
+    def own_url(self) -> str:
+        """As mintdb itself reaches the server."""
+        return self._maintenance.address.url
+
+    @property
     def identity(self) -> Iterable[bytes]:
         """What decides a template's content: major version, locale and the settings that the user may change."""
         locale = self._maintenance.row("select datcollate, datctype from pg_database where datname = 'template0'")
@@ -101,6 +106,10 @@ class PostgresServer:
     def clone(self, template: str, name: str) -> PostgresClone:
         """See contract.Server."""
         return PostgresClone(self._stay, template, name)
+
+    def adopt(self, name: str) -> PostgresClone:
+        """See contract.Server."""
+        return PostgresClone(self._stay, None, name)
 
     def reap(self) -> Sequence[str]:
         """See contract.Server."""

@@ -1,0 +1,77 @@
+"""The environment variables by which a command of any language finds its database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mintdb.address import Address
+
+# https://www.postgresql.org/docs/current/libpq-envars.html: libpq's parameter -> the variable with the same meaning
+LIBPQ = {
+    "hostaddr": "PGHOSTADDR",
+    "passfile": "PGPASSFILE",
+    "service": "PGSERVICE",
+    "options": "PGOPTIONS",
+    "application_name": "PGAPPNAME",
+    "connect_timeout": "PGCONNECT_TIMEOUT",
+    "client_encoding": "PGCLIENTENCODING",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+    "load_balance_hosts": "PGLOADBALANCEHOSTS",
+    "require_auth": "PGREQUIREAUTH",
+    "requirepeer": "PGREQUIREPEER",
+    "channel_binding": "PGCHANNELBINDING",
+    "sslmode": "PGSSLMODE",
+    "sslnegotiation": "PGSSLNEGOTIATION",
+    "sslcompression": "PGSSLCOMPRESSION",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslcertmode": "PGSSLCERTMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcrl": "PGSSLCRL",
+    "sslcrldir": "PGSSLCRLDIR",
+    "sslsni": "PGSSLSNI",
+    "ssl_min_protocol_version": "PGSSLMINPROTOCOLVERSION",
+    "ssl_max_protocol_version": "PGSSLMAXPROTOCOLVERSION",
+    "min_protocol_version": "PGMINPROTOCOLVERSION",
+    "max_protocol_version": "PGMAXPROTOCOLVERSION",
+    "gssencmode": "PGGSSENCMODE",
+    "krbsrvname": "PGKRBSRVNAME",
+    "gsslib": "PGGSSLIB",
+    "gssdelegation": "PGGSSDELEGATION",
+}
+# What leads a client to another server, login or behaviour than the URL says.
+MISLEADING = ("PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGHOSTADDR", "PGPASSFILE")
+# What a client may well need for a server that a URL names, and must not ask of an embedded one, which has no TLS.
+NEVER_FOR_EMBEDDED = ("PGSSL", "PGGSS", "PGREQUIRE", "PGCHANNEL", "PGTARGETSESSION", "PGLOADBALANCE")
+
+
+def libpq_variables(address: Address) -> dict[str, str]:
+    """What tells libpq, and all that follow its conventions, where a database is."""
+    libpq = {
+        "PGHOST": address.host,
+        "PGPORT": str(address.port or ""),
+        "PGUSER": address.user,
+        "PGPASSWORD": address.password,
+        "PGDATABASE": address.database,
+        **{LIBPQ[option]: value for option, value in address.options.items() if option in LIBPQ},
+    }
+    return {variable: value for variable, value in libpq.items() if value}
+
+
+def variables_for(address: Address) -> dict[str, str]:
+    """What tells a command where its database is, in every form that is commonly read."""
+    return {
+        "DATABASE_URL": address.url,
+        "JDBC_DATABASE_URL": address.url_for("jdbc"),
+        **libpq_variables(address),
+    }
+
+
+def without_misleading(environ: Mapping[str, str], *, embedded: bool) -> dict[str, str]:
+    """The caller's environment without what would lead a client away from the database it is given."""
+    unset = {*MISLEADING, "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"}
+    return {
+        variable: value
+        for variable, value in environ.items()
+        if variable not in unset and not (embedded and variable.startswith(NEVER_FOR_EMBEDDED))
+    }
