@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mintdb.engines.postgresql.rewind.blocks import Blocks, joined
+from mintdb.engines.postgresql.rewind.catalogs import Surroundings
 from mintdb.engines.postgresql.rewind.relations import CATALOG, MATVIEW, SEQUENCE, TABLE, Relation
 from mintdb.engines.postgresql.rewind.wal import Touch
 
@@ -19,6 +20,8 @@ class Changes:
     catalogs: dict[int, Blocks] = field(default_factory=dict)
     obstacle: str | None = None
     outside: tuple[str, ...] = ()
+    refiled: bool = False
+    around: Surroundings | None = None  # what lies around the database now
 
     def add(self, relation: Relation, blocks: Blocks) -> None:
         """Count `relation` as touched in `blocks`."""
@@ -31,19 +34,20 @@ class Changes:
         elif relation.kind == MATVIEW:
             self.hinder(f"materialized view {relation.label} was changed")
 
+    def any(self) -> bool:
+        """Whether there is anything to put back, or to tell."""
+        return bool(self.obstacle or self.tables or self.sequences or self.outside)
+
     def hinder(self, reason: str) -> None:
         """Only a swap is exact. The first reason is the one that is told."""
         self.obstacle = self.obstacle or reason
 
 
 def gathered(relations: Mapping[int, Relation], touches: tuple[Touch, ...]) -> Changes:
-    """Sort what was touched by kind; unlogged relations leave no trail, so they always count."""
+    """Sort what was touched by kind."""
     changes = Changes()
     for touch in touches:
         changes.add(relations[touch.oid], None if touch.odd else touch.blocks)
-    for relation in relations.values():
-        if relation.unlogged:
-            changes.add(relation, None)
     return changes
 
 

@@ -142,15 +142,19 @@ def shape(session: Session, relation: Relation) -> Shape:
 
 
 def refiled(session: Session) -> list[int]:
-    """Relations whose file is another one than the map says (TRUNCATE, VACUUM FULL, rewrites); the map is corrected.
+    """Relations whose file is another one than the map says: TRUNCATE, VACUUM FULL, rewrites.
 
     A relation that is gone has no file: that is for the comparison of catalogs to find.
     """
-    rows = session.execute(
-        "update pg_temp.mint_rel m set file = pg_relation_filenode(m.rel)"
-        " where pg_relation_filenode(m.rel) <> m.file returning rel"
-    )
+    rows = session.execute("select rel from pg_temp.mint_rel where pg_relation_filenode(rel) <> file")
     return [row[0] for row in rows]
+
+
+def accept_files(session: Session) -> None:
+    """Correct the map, once what was in the new files has been put back: not before, or a second try would miss it."""
+    session.execute(
+        "update pg_temp.mint_rel set file = pg_relation_filenode(rel) where pg_relation_filenode(rel) <> file"
+    )
 
 
 def read_sequence(session: Session, relation: Relation) -> tuple[SequenceValue, int]:

@@ -10,7 +10,7 @@ from psycopg import Error, errors
 
 from mintdb.engines.postgresql.rewind import sweep, wal
 from mintdb.engines.postgresql.rewind.blocks import Blocks, joined
-from mintdb.engines.postgresql.rewind.catalogs import PG_CLASS, Surroundings, reason, surroundings
+from mintdb.engines.postgresql.rewind.catalogs import PG_CLASS, reason, surroundings
 from mintdb.engines.postgresql.rewind.changes import Changes, gathered
 from mintdb.engines.postgresql.rewind.copies import own_xid
 from mintdb.engines.postgresql.rewind.facts import CannotRewind, MarkTaken, PutBack, Trail
@@ -18,7 +18,14 @@ from mintdb.engines.postgresql.rewind.floor import Floor, lay
 from mintdb.engines.postgresql.rewind.housekeeping import Housekeeper
 from mintdb.engines.postgresql.rewind.marks import Mark, Marks
 from mintdb.engines.postgresql.rewind.putting import Putter
-from mintdb.engines.postgresql.rewind.relations import CATALOG, Relation, read_sequence, refiled, set_sequence
+from mintdb.engines.postgresql.rewind.relations import (
+    CATALOG,
+    Relation,
+    accept_files,
+    read_sequence,
+    refiled,
+    set_sequence,
+)
 from mintdb.engines.postgresql.rewind.session import Powers, Session, is_transient, prepare
 
 
@@ -43,7 +50,9 @@ class Rewinder:
             return True
         with _hindrances_told():
             look = self._look(act=False)
-            return look.verdict != "untouched" and not (look.swept and self._unchanged(look))
+            if look.verdict == "slow" and self._changes(look).any():
+                return True
+            return self._unlogged_written()
 
     def put_back(self) -> PutBack:
         """Put the clone back to its newest mark. Raises CannotRewind where only a swap is exact."""
@@ -57,7 +66,7 @@ class Rewinder:
         """Make the present state the newest mark, and tell what it holds that the mark below does not."""
         with _hindrances_told():
             look = self._look(act=False)
-            changes = self._changes(look)
+            changes = self._all_changes(look)
             alone = changes.obstacle or self._swap_needed
             return self._push_floor() if alone else self._push_rows(look, changes)
 
@@ -157,22 +166,34 @@ class Rewinder:
         own = {*self._own, *self._temporary}
         return self._sweeper.look(self._marks.floor.relations, self._horizon, own, self._marks.surplus)
 
-    def _changes(self, look: wal.Look) -> Changes:
-        relations = self._marks.floor.relations
-        changes = gathered(relations, look.touches)
+    def _all_changes(self, look: wal.Look) -> Changes:
+        """With what leaves no trail: unlogged relations, and marks that were dropped."""
+        relations, changes = self._marks.floor.relations, self._changes(look)
+        for relation in self._unlogged():
+            changes.add(relation, None)
         for oid, blocks in self._pending.items():
             changes.add(relations[oid], blocks)
+        return changes
+
+    def _unlogged(self) -> list[Relation]:
+        return [relation for relation in self._marks.floor.relations.values() if relation.unlogged]
+
+    def _unlogged_written(self) -> bool:
+        unlogged = {relation.oid for relation in self._unlogged()}
+        return bool(unlogged) and not unlogged.isdisjoint(touch.oid for touch in self._sweep().touches)
+
+    def _changes(self, look: wal.Look) -> Changes:
+        changes = gathered(self._marks.floor.relations, look.touches)
         if look.shared:
             self._look_around(changes)
         self._look_for_ddl(changes)
         return changes
 
     def _look_around(self, changes: Changes) -> None:
-        now, then = surroundings(self._session), self._marks.floor.around
-        if now.database != then.database:
+        changes.around, then = surroundings(self._session), self._marks.floor.around
+        if changes.around.database != then.database:
             changes.hinder("settings, rights or the comment of the database itself were changed")
-        changes.outside = now.differences(then)
-        self._marks.floor.around = Surroundings(then.database, now.outside)  # told once: nobody can put it back
+        changes.outside = changes.around.differences(then)
 
     def _look_for_ddl(self, changes: Changes) -> None:
         floor = self._marks.floor
@@ -180,14 +201,14 @@ class Rewinder:
             if floor.catalogs.changed(floor.relations[oid], blocks, self._temporary):
                 changes.hinder(reason(floor.relations[oid]))
         if PG_CLASS in changes.catalogs and not changes.obstacle:
-            for relation in (floor.relations[oid] for oid in refiled(self._session)):
-                if relation.kind == CATALOG:
-                    changes.hinder(f"catalog {relation.name} was rewritten")
-                changes.add(relation, None)
+            self._look_for_new_files(changes)
 
-    def _unchanged(self, look: wal.Look) -> bool:
-        changes = self._changes(look)
-        return not (changes.obstacle or changes.tables or changes.sequences)
+    def _look_for_new_files(self, changes: Changes) -> None:
+        for relation in map(self._marks.floor.relations.__getitem__, refiled(self._session)):
+            changes.refiled = True
+            changes.add(relation, None)
+            if relation.kind == CATALOG:
+                changes.hinder(f"catalog {relation.name} was rewritten")
 
     # putting back
 
@@ -202,7 +223,7 @@ class Rewinder:
 
     def _thorough(self, look: wal.Look) -> PutBack:
         before = set(self._temporary)
-        changes = self._changes(look)
+        changes = self._all_changes(look)
         if changes.obstacle:
             raise CannotRewind(changes.obstacle)
         putter = self._putter()
@@ -211,6 +232,7 @@ class Rewinder:
         finally:  # a temporary table that was made is there to stay, whatever comes of the rest
             made = sorted(self._temporary - before)
             self._own += made
+        self._accept(changes)
         self._arrive(look, putter.own + made)
         return self._told(look, changes, putter)
 
@@ -241,6 +263,12 @@ class Rewinder:
         self._sweep_next = look.again or not self._powers.wal
         self._pending.clear()
 
+    def _accept(self, changes: Changes) -> None:
+        if changes.refiled:
+            accept_files(self._session)
+        if changes.around:  # told once: nobody can put it back
+            self._marks.floor.around = changes.around
+
     # marks
 
     def _push_floor(self) -> MarkTaken:
@@ -263,6 +291,7 @@ class Rewinder:
             own = own_xid(self._session)
         self._marks.stack.append(mark)
         self._note(mark)
+        self._accept(changes)
         self._arrive(look, [own, *sorted(self._temporary - before)])
         return MarkTaken((*mark.deltas, *mark.sequences))
 

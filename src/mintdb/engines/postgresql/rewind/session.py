@@ -85,6 +85,10 @@ def _value(name: str, value: str) -> sql.Composable:
     return sql.SQL("pg_catalog, pg_temp") if name == "search_path" else sql.Literal(value)
 
 
+# A lock was held, a deadlock was broken, or a late writer holds the key of a row that was to be put back.
+TRANSIENT = {"55P03", "40P01", "40001", "23505", "23P01"}
+
+
 def is_transient(error: Error) -> bool:
-    """Whether the same put-back may work a moment later: a lock was held, or a deadlock was broken."""
-    return error.sqlstate in {"55P03", "40P01", "40001"}
+    """Whether the same put-back may work a moment later."""
+    return error.sqlstate in TRANSIENT

@@ -69,7 +69,7 @@ class Sweeper:
         touches = tuple(
             Touch(rel, frozenset(), odd=True)
             for rel, dirty, total in found
-            if dirty or (total is not None and total != self.totals[rel] + expected(relations[rel]))
+            if dirty or (total is not None and total != self.totals.get(rel, 0) + expected(relations[rel]))
         )
         return Look(here, next_horizon, "slow", touches=touches, shared=True, swept=True, again=again)
 

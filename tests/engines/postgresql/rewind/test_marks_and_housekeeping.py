@@ -1,0 +1,127 @@
+"""Marks hold what fixtures wrote, whatever is swapped beneath them; and a clone does not grow with use."""
+
+from __future__ import annotations
+
+from mintdb.engines.postgresql.rewind import Trail
+
+SEED = [
+    "create table seed (id int primary key, v text)",
+    "insert into seed select g, 'v' || g from generate_series(1, 20) g",
+    "create table item (id bigserial primary key, v text)",
+]
+ITEMS = "select id, v from item order by id"
+DDL = "create table made (id int)"
+
+
+def test_a_mark_tells_what_was_written_since_the_mark_below(clone_of):
+    clone = clone_of(*SEED)
+    clone.run("insert into item (v) values ('fixture')")
+    taken = clone.push_mark()
+    assert (taken.tables, taken.ddl) == (("public.item", "public.item_id_seq"), False)
+    assert not clone.rewinder.wrote()
+    taken = clone.push_mark()
+    assert (taken.tables, taken.ddl) == ((), False)
+
+
+def test_each_test_returns_to_what_the_fixture_wrote(clone_of):
+    clone = clone_of(*SEED)
+    clone.run("insert into item (v) values ('fixture')", "update seed set v = 'fixture' where id = 3")
+    clone.push_mark()
+    state = clone.rows("select * from seed"), clone.rows(ITEMS)
+    for statement in ("delete from item", "insert into item (v) values ('test')", "update seed set v = 'test'"):
+        clone.run(statement)
+        assert clone.put_back().trail is Trail.WAL
+        assert (clone.rows("select * from seed"), clone.rows(ITEMS)) == state
+
+
+def test_a_dropped_mark_takes_its_rows_with_it(clone_of):
+    clone = clone_of(*SEED)
+    before = clone.rows("select * from seed")
+    clone.run("insert into item (v) values ('outer')", "delete from seed where id = 1")
+    clone.push_mark()
+    clone.run("update item set v = 'inner'", "delete from seed where id = 2", "insert into seed values (77, 'inner')")
+    clone.push_mark()
+    clone.run("truncate item", "delete from seed")
+    clone.put_back()
+    assert clone.rows(ITEMS) == [(1, "inner")]
+    clone.pop_mark()
+    assert clone.rewinder.wrote()
+    clone.put_back()
+    assert clone.rows(ITEMS) == [(1, "outer")]
+    assert clone.rows("select * from seed") == before[1:]
+    clone.pop_mark()
+    clone.put_back()
+    assert (clone.rows("select * from seed"), clone.rows(ITEMS)) == (before, [])
+    assert clone.rows("select last_value, is_called from item_id_seq") == [(1, False)]
+
+
+def test_a_swap_brings_the_rows_of_the_marks_along(clone_of):
+    clone = clone_of(*SEED)
+    clone.run("insert into item (v) values ('outer')", "delete from seed where id = 1")
+    clone.push_mark()
+    clone.run("insert into item (v) values ('inner')", "update seed set v = 'inner' where id = 2")
+    clone.push_mark()
+    state = clone.rows("select * from seed order by id"), clone.rows(ITEMS)
+    for statement in (DDL, "insert into item (v) values ('test')", DDL):
+        clone.run(statement)
+        clone.put_back()
+        assert (clone.rows("select * from seed order by id"), clone.rows(ITEMS)) == state
+    clone.pop_mark()
+    clone.put_back()
+    assert clone.rows(ITEMS) == [(1, "outer")]
+    assert clone.rows("select count(*), min(id) from seed where v like 'v%'") == [(19, 2)]
+
+
+def test_a_mark_with_ddl_stands_on_a_template_of_its_own(clone_of):
+    clone = clone_of(*SEED)
+    clone.run(DDL, "insert into made values (1)")
+    assert clone.push_mark().ddl
+    clone.run("insert into made values (2)", "insert into item (v) values ('x')")
+    assert clone.put_back().trail is Trail.WAL
+    clone.run("drop table made")
+    assert clone.put_back() is None
+    assert clone.rows("select id from made") == [(1,)]
+    clone.pop_mark()
+    assert clone.put_back() is None
+    assert clone.rows("select to_regclass('made')") == [(None,)]
+
+
+def test_a_mark_of_many_rows_is_rewound_by_what_a_test_changed(clone_of):
+    clone = clone_of(*SEED)
+    clone.run("insert into item (v) select 'row ' || g from generate_series(1, 20000) g")
+    clone.push_mark()
+    clone.run("delete from item where id in (5, 19000)", "update item set v = 'x' where id = 700")
+    assert clone.put_back().rows == 4
+    assert clone.rows("select count(*), count(distinct v) from item") == [(20000, 20000)]
+
+
+def test_a_table_that_was_emptied_is_kept_short(clone_of):
+    clone = clone_of(*SEED)
+    for _ in range(30):
+        clone.run("insert into item (v) select repeat('x', 100) from generate_series(1, 100)")
+        clone.put_back()
+    assert clone.rows("select pg_relation_size('item')")[0][0] <= 8192
+
+
+def test_a_seed_does_not_grow_with_use(clone_of):
+    clone = clone_of(
+        "create table bulk (id int, pad text)",
+        "insert into bulk select g, repeat('x', 100) from generate_series(1, 3000) g",
+    )
+    before = clone.rows("select pg_relation_size('bulk')")[0][0]
+    with clone.session() as session:
+        for _ in range(401):
+            session.execute("update bulk set pad = 'y' where id between 100 and 130")
+            clone.put_back()
+    assert clone.rows("select pg_relation_size('bulk')")[0][0] < before * 3
+    assert clone.rows("select count(*) from bulk where pad = repeat('x', 100)") == [(3000,)]
+
+
+def test_who_holds_the_horizon_is_told(clone_of):
+    clone = clone_of(*SEED)
+    with clone.session() as wide:
+        wide.execute("begin isolation level repeatable read")
+        wide.execute("select from seed")
+        clone.run("insert into item (v) select repeat('x', 100) from generate_series(1, 200)")
+        assert clone.put_back().horizon_held_by == wide.info.backend_pid
+        assert clone.rows("select from item") == []
