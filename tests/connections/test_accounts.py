@@ -210,6 +210,16 @@ LEAK  tests/test_orders.py::test_refund left 1 connection open
     )
 
 
+def test_a_test_that_freezes_time_is_told_of_its_leak_all_the_same(run: Run, dsn: str) -> None:
+    freezegun = pytest.importorskip("freezegun")
+
+    def body() -> None:
+        with freezegun.freeze_time("2012-01-14"):
+            ways.psycopg_never_closed(dsn)
+
+    assert run.guilty(body) == [("leak", "psycopg_never_closed")]
+
+
 CLEAN = [
     ways.psycopg_with,
     ways.psycopg_closed_late,

@@ -15,6 +15,7 @@ import pytest
 
 from mintdb.connections import closing
 from mintdb.connections.ledger import Ledger
+from mintdb.connections.pools import pools
 
 
 @pytest.fixture
@@ -103,6 +104,24 @@ def test_a_connection_of_a_dead_event_loop_is_ended_without_a_warning(
     assert is_gone(terminate, entry.backend_pid)
     assert entry.driver.is_closed(connection)
     del connection
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # as an error, uvloop 0.23's own one keeps its close() for ever
+def test_a_pool_of_a_dead_uvloop_lets_go(dsn: str, watched: Ledger, terminate: closing.Terminate) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def forget() -> asyncpg.Pool:
+        return await asyncpg.create_pool(dsn, min_size=1, max_size=1)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        pool = runner.run(forget())
+    [entry] = watched.open_entries("postgres")
+
+    assert pools.let_go("postgres") == []
+
+    assert is_gone(terminate, entry.backend_pid)
+    del pool
     gc.collect()
 
 

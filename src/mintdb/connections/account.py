@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from mintdb.connections import clock
 from mintdb.connections.closing import collect
 from mintdb.connections.facts import Entry
 from mintdb.connections.foreign import traced
@@ -27,7 +27,7 @@ class Account:
     test: str | None
     database: str
     port: int | None = None
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=clock.monotonic)
     threads: frozenset[int] = field(default_factory=lambda: _idents())
 
     def verdicts(self, sessions: Sessions, *, locking: Iterable[int] = ()) -> list[Verdict]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from mintdb.connections import gate
+from mintdb.connections import clock, gate
 from mintdb.connections.closing import collect
 from mintdb.connections.errors import ConnectionBudgetExceeded
 from mintdb.connections.facts import Entry
@@ -47,19 +47,19 @@ class Budget:
     def _pauses(self, database: Callable[[], str]) -> Iterator[float]:
         if not self.counts(database()):
             return
-        deadline = time.monotonic() + self.timeout
+        deadline = clock.monotonic() + self.timeout
         if self._take():
             return
         self._make_room()
         while not self._take():
-            if time.monotonic() >= deadline:
+            if clock.monotonic() >= deadline:
                 raise self._exceeded()
             yield POLL
             ledger.take_stock()
 
     def _take(self) -> bool:
         with self._lock:
-            now = time.monotonic()
+            now = clock.monotonic()
             # An opener that failed never says so: its place is free again after a while.
             self._reserved[:] = [began for began in self._reserved if now - began < CONNECTING]
             if len(self._held()) + len(self._reserved) >= self.limit:
@@ -86,7 +86,7 @@ class Budget:
     def _exceeded(self) -> ConnectionBudgetExceeded:
         held = self._held()
         return ConnectionBudgetExceeded(
-            held=len(held), limit=self.limit, timeout=self.timeout, holders=holders(held, time.monotonic())
+            held=len(held), limit=self.limit, timeout=self.timeout, holders=holders(held, clock.monotonic())
         )
 
 

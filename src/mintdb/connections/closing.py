@@ -7,14 +7,13 @@ socket and a terminated backend end both: who uses the connection gets the drive
 from __future__ import annotations
 
 import gc
-import os
-import socket
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from mintdb.connections.facts import Entry
 from mintdb.connections.ledger import ledger
+from mintdb.connections.sockets import shut
 
 Terminate = Callable[[int], object]
 """What ends one backend on the server, by its pid."""
@@ -28,7 +27,7 @@ def end(entries: Iterable[Entry], terminate: Terminate) -> list[Entry]:
         if not entry.is_open or (connection is not None and entry.driver.is_closed(connection)):
             continue
         if connection is not None:
-            shut(entry, connection)
+            shut(entry.driver, connection)
         if entry.backend_pid is not None:
             terminate(entry.backend_pid)  # a busy backend does not look at its socket
         if connection is not None:
@@ -38,18 +37,6 @@ def end(entries: Iterable[Entry], terminate: Terminate) -> list[Entry]:
             ledger.closed(connection)
         ended.append(entry)
     return ended
-
-
-def shut(entry: Entry, connection: object) -> None:
-    """Shut a connection's socket for both sides. The descriptor stays the driver's to close."""
-    with suppress(Exception):  # it may be closing at this moment, and each driver says so in its own way
-        descriptor = entry.driver.find_fileno(connection)
-        if descriptor is None or descriptor < 0:
-            return
-        with socket.socket(fileno=os.dup(descriptor)) as duplicate:
-            # Still open under the same number: so the number was not another socket's when it was duplicated.
-            if entry.driver.find_fileno(connection) == descriptor:
-                duplicate.shutdown(socket.SHUT_RDWR)
 
 
 def _finish_async(entry: Entry, connection: object) -> None:

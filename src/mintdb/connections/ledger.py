@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from itertools import takewhile
 from threading import current_thread
 from typing import TYPE_CHECKING
 
+from mintdb.connections import clock
 from mintdb.connections.facts import Driver, Ending, Entry, Opening, Owner, Taking
 from mintdb.connections.stack import Frames, take
 
@@ -80,8 +80,8 @@ class Ledger:
             port,
             database,
             backend_pid,
-            time.monotonic(),
-            time.time(),
+            clock.monotonic(),
+            clock.wall(),
             thread.name,
             thread.ident,
             weakref.ref(thread),
@@ -169,7 +169,7 @@ class Ledger:
                 self._end(entry, ending)
 
     def _end(self, entry: Entry, ending: Ending) -> None:
-        entry.ended = time.monotonic()
+        entry.ended = clock.monotonic()
         entry.ending = ending
         self._ended.append(entry)
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections.abc import Callable, Sequence
 from functools import wraps
 from types import ModuleType
 from typing import Any, cast
 
-from mintdb.connections import gate
+from mintdb.connections import clock, gate
 from mintdb.connections.facts import Owner
 from mintdb.connections.hooks.patch import Function, Patches, cannot_see
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
+from mintdb.connections.sockets import shut
 from mintdb.connections.stack import Frames, take
 
 # The driver's objects are `Any` here: asyncpg is untyped.
@@ -50,8 +50,9 @@ class Asyncpg:
 
 
 def _finish_on_a_dead_loop(connection: Any) -> None:  # Any: see above
-    # terminate() would ask the loop to call it back. The transport's own socket is closed instead, as the
-    # transport would, so that neither of them warns when it is collected.
+    # terminate() would ask the loop to call it back. The socket is shut instead, and asyncio's transport made to look
+    # as if it had closed it, so that it does not warn when it is collected; uvloop's transport closes it by itself.
+    shut(DRIVER, connection)
     transport = connection._transport
     connection._aborted = True
     connection._protocol = None
@@ -205,7 +206,7 @@ def _find_owner(pool: Any) -> Owner | None:  # Any: see above
     if owner := pools.find(holder):
         return owner
     stack = _being_made.get(id(pool), ())
-    owner = Owner("asyncpg pool", "", time.monotonic(), ledger.opening, stack, AsyncpgPool(holder))
+    owner = Owner("asyncpg pool", "", clock.monotonic(), ledger.opening, stack, AsyncpgPool(holder))
     pools.add(holder, owner)
     return owner
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,6 +9,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
+from mintdb.connections import clock
 from mintdb.connections.facts import Owner
 from mintdb.connections.hooks.patch import Function, Patches
 from mintdb.connections.hooks.psycopg3 import DRIVER
@@ -103,7 +103,7 @@ def _init(original: Function) -> Function:
 
 
 def _owner(pool: Any, stack: Frames) -> Owner:  # Any: see PsycopgPool
-    return Owner("psycopg pool", pool.name, time.monotonic(), ledger.opening, stack, PsycopgPool(pool))
+    return Owner("psycopg pool", pool.name, clock.monotonic(), ledger.opening, stack, PsycopgPool(pool))
 
 
 def adopt(psycopg_pool: ModuleType, thing: Any) -> None:  # Any: see PsycopgPool

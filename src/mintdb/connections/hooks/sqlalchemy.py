@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+from mintdb.connections import clock
 from mintdb.connections.facts import Owner
 from mintdb.connections.hooks.patch import Moved, Patches
 from mintdb.connections.ledger import ledger
@@ -133,7 +133,7 @@ def adopt(sqlalchemy: ModuleType, thing: Any) -> None:  # Any: see above
 
 def _owner(engine: Any, stack: Frames) -> Owner:  # Any: see above
     name = engine.url.render_as_string()
-    return Owner("SQLAlchemy engine", name, time.monotonic(), ledger.opening, stack, SqlalchemyPool(engine))
+    return Owner("SQLAlchemy engine", name, clock.monotonic(), ledger.opening, stack, SqlalchemyPool(engine))
 
 
 def _connected(dbapi_connection: Any, record: Any) -> None:  # Any: see above
@@ -155,7 +155,7 @@ def _find_owner(pool: Any) -> Owner | None:  # Any: see above
 
 
 def _owner_of_pool(pool: Any) -> Owner:  # Any: see above
-    owner = Owner("SQLAlchemy pool", "", time.monotonic(), ledger.opening, (), SqlalchemyPool(pool=pool))
+    owner = Owner("SQLAlchemy pool", "", clock.monotonic(), ledger.opening, (), SqlalchemyPool(pool=pool))
     pools.add(pool, owner)
     return owner
 

@@ -1,0 +1,20 @@
+"""The real time, also in a test that froze it: an entry from 2012 would be judged older than the test that opened it.
+
+freezegun looks for the functions of `time` in every module and replaces them; within a tuple it does not find them.
+"""
+
+from __future__ import annotations
+
+import time
+
+_REAL = (time.monotonic, time.time)
+
+
+def monotonic() -> float:
+    """Seconds, of a clock that is never set."""
+    return _REAL[0]()
+
+
+def wall() -> float:
+    """Seconds since the epoch."""
+    return _REAL[1]()
