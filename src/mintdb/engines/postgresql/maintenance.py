@@ -15,6 +15,7 @@ from mintdb.engines.postgresql.errors import (
     LockTimeout,
     LoginRefused,
     PrivilegeMissing,
+    ServerGone,
     ServerTooOld,
     ServerUnreachable,
 )
@@ -26,6 +27,8 @@ DATABASE = "mintdb"
 OLDEST = 140000  # the first version whose DROP DATABASE … WITH (FORCE) and pg_stat views are all there, still supported
 CONNECT_TIMEOUT = 10  # seconds, for each address that the host name has
 APPLICATION = "mintdb"  # application_name of every session of ours begins with it
+# Said to be empty, or libpq takes them from PGHOSTADDR and PGOPTIONS: another server, or a session that cannot write.
+UNMISLED = {"hostaddr": "", "options": ""}
 
 REGISTRY: LiteralString = """
 create table if not exists databases (
@@ -62,12 +65,12 @@ class Maintenance:
         self.run("select pg_advisory_lock(%s)", lock_key(f"run:{owner}"))
 
     def run(self, statement: LiteralString, *values: object) -> None:
-        """Run one statement."""
-        self.connection.execute(statement, values or None)
+        """Run one statement. Raises ServerGone where the server ended the session."""
+        self._execute(statement, values)
 
     def rows(self, statement: LiteralString, *values: object) -> list[Any]:  # Any: rows are as the statement selects
-        """All rows of a query."""
-        return self.connection.execute(statement, values or None).fetchall()
+        """All rows of a query. Raises ServerGone where the server ended the session."""
+        return self._execute(statement, values).fetchall()
 
     def row(self, statement: LiteralString, *values: object) -> Any:  # Any: see rows
         """The first row of a query that has one."""
@@ -126,6 +129,16 @@ class Maintenance:
         """End the session; its locks are free."""
         self.connection.close()
 
+    def _execute(self, statement: LiteralString, values: tuple[object, ...]) -> psycopg.Cursor[Any]:  # Any: see rows
+        import psycopg
+
+        try:
+            return self.connection.execute(statement, values or None)
+        except psycopg.OperationalError as error:
+            if not self.connection.closed:
+                raise
+            raise ServerGone(url=self.address.redacted, reason=find_reason(str(error))) from None
+
     def _describe_holder(self, name: str) -> str:
         holder = self.holder_of(name)
         return f", held by {holder}" if holder else ""
@@ -149,7 +162,8 @@ def connect(
     require_driver()
     import psycopg
 
-    settings = {"connect_timeout": CONNECT_TIMEOUT, "application_name": application, **address.params, **options}
+    own = {"connect_timeout": CONNECT_TIMEOUT, "application_name": application, **UNMISLED}
+    settings = {**own, **address.params, **options}
     try:
         connection = psycopg.connect(autocommit=True, **settings)  # type: ignore[arg-type]  # libpq's own parameters
     except psycopg.OperationalError as error:
@@ -168,11 +182,14 @@ def _open(address: Address, owner: str) -> psycopg.Connection[Any]:
     application = f"{APPLICATION} run {owner} (process {os.getpid()})"
     for attempt in (1, 2):
         try:
-            return connect(address.with_database(DATABASE), application=application, shown=address)
+            session = connect(address.with_database(DATABASE), application=application, shown=address)
         except ServerUnreachable as error:
             if attempt == 2 or not _is_missing_database(error.reason):
                 raise
-        _create_database(address)
+            _create_database(address)
+            continue
+        _fill(session)
+        return session
     raise AssertionError("unreachable")
 
 
@@ -188,9 +205,15 @@ def _create_database(address: Address) -> None:
         except psycopg.errors.InsufficientPrivilege:
             (role,) = session.execute("select current_user").fetchone() or ("?",)
             raise PrivilegeMissing(url=address.redacted, role=role) from None
-    with connect(address.with_database(DATABASE)) as session, session.transaction():
-        session.execute("select pg_advisory_xact_lock(%s)", [lock_key("registry")])
-        session.execute(REGISTRY)
+
+
+def _fill(session: psycopg.Connection[Any]) -> None:
+    """Make the registry if it is not there: whoever created the database may have died before it came to that."""
+    (there,) = session.execute("select to_regclass('databases') is not null").fetchone() or (False,)
+    if not there:
+        with session.transaction():
+            session.execute("select pg_advisory_xact_lock(%s)", [lock_key("registry")])
+            session.execute(REGISTRY)
 
 
 def _is_missing_database(reason: str) -> bool:
