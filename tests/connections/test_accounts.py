@@ -214,7 +214,7 @@ def test_a_test_that_freezes_time_is_told_of_its_leak_all_the_same(run: Run, dsn
     freezegun = pytest.importorskip("freezegun")
 
     def body() -> None:
-        with freezegun.freeze_time("2012-01-14"):
+        with freezegun.freeze_time("1970-01-01 00:00:01"):
             ways.psycopg_never_closed(dsn)
 
     assert run.guilty(body) == [("leak", "psycopg_never_closed")]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import types
 
+import asyncpg
 import psycopg
 import psycopg2
+import psycopg_pool
 import pytest
+import sqlalchemy as sa
 
 from mintdb.connections import hooks
 from mintdb.connections.hooks.patch import Moved, Patches
 from mintdb.connections.ledger import Ledger, ledger
+from mintdb.connections.pools import pools
 
 
 def python(code: str, *arguments: str) -> str:
@@ -158,6 +163,27 @@ def test_who_wraps_a_hooked_function_later_keeps_the_wrapper(monkeypatch: pytest
         assert psycopg.Connection.close is wrapper
     finally:
         psycopg.Connection.close = hooked.__wrapped__
+
+
+def test_pools_whose_insides_moved_work_on(monkeypatch: pytest.MonkeyPatch, dsn: str, watched: Ledger) -> None:
+    monkeypatch.setattr(pools, "add", None)
+    monkeypatch.setattr(pools, "find", None)
+    monkeypatch.setattr(watched, "taken", None)
+    monkeypatch.setattr(watched, "given_back", None)
+
+    async def use_asyncpg() -> int:
+        async with asyncpg.create_pool(dsn, min_size=1, max_size=1) as pool:
+            return await pool.fetchval("select 1")
+
+    engine = sa.create_engine(dsn.replace("postgresql", "postgresql+psycopg"))
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("select 1")) == 1
+    with psycopg_pool.ConnectionPool(dsn, min_size=1) as pool, pool.connection() as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+    assert asyncio.run(use_asyncpg()) == 1
+
+    assert set(hooks.unseen()) == {"sqlalchemy", "psycopg_pool", "asyncpg"}
+    engine.dispose()
 
 
 def test_a_connection_that_cannot_be_described_opens_all_the_same(

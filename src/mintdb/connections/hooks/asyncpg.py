@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from mintdb.connections import clock, gate
 from mintdb.connections.facts import Owner
-from mintdb.connections.hooks.patch import Function, Patches, cannot_see
+from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.sockets import shut
@@ -42,6 +42,7 @@ class Asyncpg:
 
     def finish(self, connection: object) -> None:
         asyncpg = cast(Any, connection)
+        shut(DRIVER, connection)  # the server sees it now: the loop may not run again for a while
         if asyncpg._loop.is_closed():
             _finish_on_a_dead_loop(asyncpg)
         else:
@@ -50,9 +51,8 @@ class Asyncpg:
 
 
 def _finish_on_a_dead_loop(connection: Any) -> None:  # Any: see above
-    # terminate() would ask the loop to call it back. The socket is shut instead, and asyncio's transport made to look
-    # as if it had closed it, so that it does not warn when it is collected; uvloop's transport closes it by itself.
-    shut(DRIVER, connection)
+    # terminate() would ask the loop to call it back. asyncio's transport is made to look as if it had closed its
+    # socket, so that neither warns when it is collected; uvloop's were closed with their loop.
     transport = connection._transport
     connection._aborted = True
     connection._protocol = None
@@ -66,13 +66,14 @@ DRIVER = Asyncpg()
 
 
 class AsyncpgPool:
-    """What mintdb asks of an `asyncpg.Pool`, which has no weak references: one of its holders stands for it."""
+    """What mintdb asks of an `asyncpg.Pool`, which has no weak references: its queue, as long-lived, stands for it."""
 
-    def __init__(self, holder: Any) -> None:  # Any: see above
-        self._holder = weakref.ref(holder)
+    def __init__(self, pool: Any) -> None:  # Any: see above
+        pool._queue.mintdb_pool = pool
+        self._queue = weakref.ref(pool._queue)
 
     def _pool(self) -> Any:  # Any: see above
-        return getattr(self._holder(), "_pool", None)
+        return getattr(self._queue(), "mintdb_pool", None)
 
     def is_alive(self) -> bool:
         pool = self._pool()
@@ -130,22 +131,20 @@ def adopt(asyncpg: ModuleType, thing: Any) -> None:  # Any: see above
         _opened(thing, stack=())
 
 
+@never_raises("asyncpg")
 def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see above
-    try:
-        address = connection._addr
-        host, port = address[:2] if isinstance(address, tuple) else _unix(address)
-        ledger.opened(
-            connection,
-            DRIVER,
-            host=host,
-            port=int(port),
-            database=connection._params.database or "",
-            backend_pid=connection.get_server_pid(),
-            skip=2,
-            stack=stack,
-        )
-    except Exception as reason:  # noqa: BLE001  a connection that cannot be described must still open
-        cannot_see("asyncpg", reason)
+    address = connection._addr
+    host, port = address[:2] if isinstance(address, tuple) else _unix(address)
+    ledger.opened(
+        connection,
+        DRIVER,
+        host=host,
+        port=int(port),
+        database=connection._params.database or "",
+        backend_pid=connection.get_server_pid(),
+        skip=3,
+        stack=stack,
+    )
 
 
 def _unix(address: str) -> tuple[str, int]:
@@ -199,15 +198,15 @@ def _initialize(original: Function) -> Function:
 _being_made: dict[int, Frames] = {}
 
 
+@never_raises("asyncpg")
 def _find_owner(pool: Any) -> Owner | None:  # Any: see above
-    holder = pool._holders[0] if pool._holders else None
-    if holder is None:
+    if pool._queue is None:
         return None
-    if owner := pools.find(holder):
+    if owner := pools.find(pool._queue):
         return owner
     stack = _being_made.get(id(pool), ())
-    owner = Owner("asyncpg pool", "", clock.monotonic(), ledger.opening, stack, AsyncpgPool(holder))
-    pools.add(holder, owner)
+    owner = Owner("asyncpg pool", "", clock.monotonic(), ledger.opening, stack, AsyncpgPool(pool))
+    pools.add(pool._queue, owner)
     return owner
 
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from mintdb.connections.hooks.patch import never_raises
 from mintdb.connections.ledger import ledger
 
 
@@ -25,6 +26,7 @@ def adopt(db: ModuleType, thing: object) -> None:
     """Django's connections are accounted for by their driver; only the alias is not known."""
 
 
+@never_raises("django.db")
 def _created(connection: Any = None, **_: Any) -> None:  # Any: Django's wrapper, which is untyped
     if entry := ledger.find(getattr(connection, "connection", None)):
         entry.alias = connection.alias

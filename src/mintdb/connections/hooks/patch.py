@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 Function = Callable[..., Any]  # Any: a driver's function, called with whatever the application passes
 
@@ -14,6 +15,10 @@ UNSEEN: dict[str, str] = {}
 def cannot_see(driver: str, reason: Exception) -> None:
     """Note that a driver's connections, or some of them, cannot be accounted for."""
     UNSEEN.setdefault(driver, f"{type(reason).__name__}: {reason}" if not isinstance(reason, Moved) else str(reason))
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Moved(Exception):
@@ -49,3 +54,20 @@ class Patches:
                 delattr(owner, name)
             else:
                 setattr(owner, name, original)
+
+
+def never_raises(driver: str) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
+    """For what a hook does beside its driver's own work: whatever fails there, the connection works all the same."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T | None]:
+        @wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> T | None:
+            try:
+                return function(*args, **kwargs)
+            except Exception as reason:  # noqa: BLE001  see above
+                cannot_see(driver, reason)
+                return None
+
+        return guarded
+
+    return decorate

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
-from mintdb.connections.hooks.patch import Function, Moved, Patches, cannot_see
+from mintdb.connections.hooks.patch import Function, Moved, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.stack import Frames
 
@@ -89,23 +89,21 @@ def adopt(psycopg2: ModuleType, thing: Any) -> None:  # Any: see above
         _opened(thing, stack=())
 
 
+@never_raises("psycopg2")
 def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see above
-    try:
-        if connection.closed or connection.async_:  # an asynchronous one is not connected yet
-            return
-        params = connection.info
-        ledger.opened(
-            connection,
-            DRIVER,
-            host=params.host or "",
-            port=int(params.port or 0),
-            database=params.dbname or "",
-            backend_pid=connection.get_backend_pid(),
-            skip=2,
-            stack=stack,
-        )
-    except Exception as reason:  # noqa: BLE001  a connection that cannot be described must still open
-        cannot_see("psycopg2", reason)
+    if connection.closed or connection.async_:  # an asynchronous one is not connected yet
+        return
+    params = connection.info
+    ledger.opened(
+        connection,
+        DRIVER,
+        host=params.host or "",
+        port=int(params.port or 0),
+        database=params.dbname or "",
+        backend_pid=connection.get_backend_pid(),
+        skip=3,
+        stack=stack,
+    )
 
 
 def _watched(factory: Function) -> Function:

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
-from mintdb.connections.hooks.patch import Function, Patches, cannot_see
+from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.stack import Frames
 
@@ -87,20 +87,18 @@ def _init(original: Function) -> Function:
     return __init__
 
 
+@never_raises("psycopg")
 def _opened(connection: Any, pgconn: Any, stack: Frames | None = None) -> None:  # Any: see above
-    try:
-        ledger.opened(
-            connection,
-            DRIVER,
-            host=pgconn.host.decode(),
-            port=int(pgconn.port or 0),
-            database=pgconn.db.decode(),
-            backend_pid=pgconn.backend_pid,
-            skip=2,
-            stack=stack,
-        )
-    except Exception as reason:  # noqa: BLE001  a connection that cannot be described must still open
-        cannot_see("psycopg", reason)
+    ledger.opened(
+        connection,
+        DRIVER,
+        host=pgconn.host.decode(),
+        port=int(pgconn.port or 0),
+        database=pgconn.db.decode(),
+        backend_pid=pgconn.backend_pid,
+        skip=3,
+        stack=stack,
+    )
 
 
 def _del(original: Function) -> Function:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mintdb.connections import clock
 from mintdb.connections.facts import Owner
-from mintdb.connections.hooks.patch import Function, Patches
+from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.hooks.psycopg3 import DRIVER
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
@@ -97,9 +97,14 @@ def _init(original: Function) -> Function:
     @wraps(original)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # Any: see Function
         original(self, *args, **kwargs)
-        pools.add(self, _owner(self, take(skip=1)))
+        _made(self)
 
     return __init__
+
+
+@never_raises("psycopg_pool")
+def _made(pool: Any) -> None:  # Any: see PsycopgPool
+    pools.add(pool, _owner(pool, take(skip=3)))
 
 
 def _owner(pool: Any, stack: Frames) -> Owner:  # Any: see PsycopgPool
@@ -136,7 +141,7 @@ def _getconn(original: Function) -> Function:
     @wraps(original)
     def getconn(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
         connection = original(self, *args, **kwargs)
-        ledger.taken(connection)
+        _taken(connection)
         return connection
 
     return getconn
@@ -146,10 +151,15 @@ def _getconn_async(original: Function) -> Function:
     @wraps(original)
     async def getconn(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
         connection = await original(self, *args, **kwargs)
-        ledger.taken(connection)
+        _taken(connection)
         return connection
 
     return getconn
+
+
+@never_raises("psycopg_pool")
+def _taken(connection: object) -> None:
+    ledger.taken(connection, skip=3)
 
 
 def _putconn(original: Function) -> Function:
@@ -174,6 +184,7 @@ def _add_to_pool(original: Function) -> Function:
     return _add_to_pool
 
 
+@never_raises("psycopg_pool")
 def _belongs(connection: Any, pool: Any) -> None:  # Any: see PsycopgPool
     if owner := pools.find(pool):
         ledger.belongs(connection, owner)

@@ -9,7 +9,7 @@ from typing import Any
 
 from mintdb.connections import clock
 from mintdb.connections.facts import Owner
-from mintdb.connections.hooks.patch import Moved, Patches
+from mintdb.connections.hooks.patch import Moved, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.stack import Frames, take
@@ -119,10 +119,15 @@ def install(sqlalchemy: ModuleType) -> Callable[[], None]:
 def _engine_created(original: Any) -> Any:  # Any: a classmethod object
     def engine_created(cls: Any, engine: Any) -> None:  # Any: see above
         original.__func__(cls, engine)
-        if pools.find(engine) is None:  # it is called for the dialect and for the URL's entry point
-            pools.add(engine, _owner(engine, take(skip=1)))
+        _made(engine)
 
     return classmethod(engine_created)
+
+
+@never_raises("sqlalchemy")
+def _made(engine: Any) -> None:  # Any: see above
+    if pools.find(engine) is None:  # it is told for the dialect and for the URL's entry point
+        pools.add(engine, _owner(engine, take(skip=3)))
 
 
 def adopt(sqlalchemy: ModuleType, thing: Any) -> None:  # Any: see above
@@ -136,6 +141,7 @@ def _owner(engine: Any, stack: Frames) -> Owner:  # Any: see above
     return Owner("SQLAlchemy engine", name, clock.monotonic(), ledger.opening, stack, SqlalchemyPool(engine))
 
 
+@never_raises("sqlalchemy")
 def _connected(dbapi_connection: Any, record: Any) -> None:  # Any: see above
     connection = record.driver_connection or dbapi_connection
     pool = getattr(record, "_ConnectionRecord__pool", None)
@@ -160,15 +166,21 @@ def _owner_of_pool(pool: Any) -> Owner:  # Any: see above
     return owner
 
 
+@never_raises("sqlalchemy")
 def _checked_out(dbapi_connection: Any, record: Any, proxy: Any) -> None:  # Any: see above
-    ledger.taken(record.driver_connection)
+    ledger.taken(record.driver_connection, skip=2)
 
 
 def _checked_in(dbapi_connection: Any, record: Any) -> None:  # Any: see above
     if dbapi_connection is None:
         return
-    ledger.given_back(record.driver_connection)
+    _given_back(record)
     if pools.keep_idle:
         return
     # terminate() of an asynchronous adapter closes gracefully where it may wait, and at once where it may not.
     record.invalidate() if hasattr(dbapi_connection, "terminate") else record.close()
+
+
+@never_raises("sqlalchemy")
+def _given_back(record: Any) -> None:  # Any: see above
+    ledger.given_back(record.driver_connection)
