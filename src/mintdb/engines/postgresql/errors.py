@@ -85,6 +85,16 @@ no PostgreSQL server answers at {url}
   2. or take the URL away: mintdb then runs a server of its own"""
 
 
+class ServerGone(ServerError):
+    """The server ended mintdb's own session: it was stopped, killed or restarted. Facts: url, reason."""
+
+    text = """\
+the server at {url} went away under way
+  it said    {reason}
+  1. run the tests again: an embedded server is started anew, and what this run left is cleared up
+  2. if it happens again, look at the server's log and at the machine's memory"""
+
+
 class LoginRefused(ServerError):
     """The server refused the login. Facts: url, reason."""
 
