@@ -169,7 +169,6 @@ def test_pools_whose_insides_moved_work_on(monkeypatch: pytest.MonkeyPatch, dsn:
     monkeypatch.setattr(pools, "add", None)
     monkeypatch.setattr(pools, "find", None)
     monkeypatch.setattr(watched, "taken", None)
-    monkeypatch.setattr(watched, "given_back", None)
 
     async def use_asyncpg() -> int:
         async with asyncpg.create_pool(dsn, min_size=1, max_size=1) as pool:
