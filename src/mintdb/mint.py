@@ -82,6 +82,10 @@ class Mint:
             self._opened[alias] = self._open(alias)
         return self._opened[alias]
 
+    def is_open(self, alias: str = DEFAULT) -> bool:
+        """Whether a database has been made ready."""
+        return alias in self._opened
+
     def lease(self, alias: str = DEFAULT, *, isolation: str | None = None, test: str | None = None) -> Lease:
         """Lease a database in mint condition, for `test` if a report should name one. Raises MintdbError."""
         return self.open(alias).pool.lease(isolation or self.settings.isolation, test=test)

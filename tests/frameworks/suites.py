@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 QUIET = ("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio")
-TIMEOUT = 120  # seconds; a suite here takes some seconds on a busy machine
+TIMEOUT = 300  # seconds; a suite here takes some seconds, and ten times as long on a busy machine
 
 SETTINGS = """
 [tool.mintdb.databases.default]
@@ -81,8 +81,11 @@ class Suite:
 
     def run(self, *arguments: str) -> Ran:
         """Run pytest here to its end."""
-        process = self.start(*arguments)
-        output, _ = process.communicate(timeout=TIMEOUT)
+        with self.start(*arguments) as process:
+            try:
+                output, _ = process.communicate(timeout=TIMEOUT)
+            finally:
+                process.kill()
         return Ran(process.returncode, output)
 
 

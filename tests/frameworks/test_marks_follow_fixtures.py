@@ -355,3 +355,21 @@ def test_a_fixtures_open_connection_survives_the_tests(project: Suite) -> None:
     )
     output = check(project, 3)
     assert "LEAK" not in output
+
+
+def test_what_an_application_writes_at_its_import_is_there_for_every_test(suite: Suite) -> None:
+    suite.write(
+        app=APP + "\nrun('create table made_at_import (id serial primary key)')\nadd('importer')\n",
+        test_import="""
+            import app
+            import pytest
+
+            @pytest.mark.parametrize("n", range(3))
+            def test_it(n):
+                assert app.owners() == ["importer"]
+                assert app.run("insert into made_at_import default values returning id") == [1]
+                app.run("drop table entry")
+        """,
+    )
+    check(suite, 3)
+    check(suite, 3, "-n", "2")

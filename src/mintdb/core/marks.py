@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from mintdb.contract import Clone
 from mintdb.errors import LeaseError
 
+EVERYBODY = "everybody"  # owner of what was written before the first test
 TEST = "the test"  # owner of a passing mark: what a test had written when a wide fixture was set up in its midst
 
 
@@ -29,6 +30,11 @@ class MarkStack:
         self._setting_up: list[Hashable] = []  # wide fixtures whose set-up runs now, the innermost last
         self._waiting: list[Hashable] = []  # ended, but held by a mark above that changed the schema
         self._stale = False  # a mark was dropped, and the clone has not gone back yet
+
+    def keep_what_is_there(self) -> None:
+        """What has been written so far belongs to every test from now on."""
+        if self._clone.wrote():
+            self._push(EVERYBODY)
 
     def before_setup(self, owner: Hashable, *, settle: float) -> None:
         """`owner`, a wide fixture, is about to be set up: what was written until now is not its doing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,11 @@ from mintdb.variables import variables_for
 
 if TYPE_CHECKING:
     from mintdb.core.lease import Lease
+    from mintdb.doorman import Doorman
     from mintdb.mint import Mint
 
 FAILED = pytest.StashKey[bool]()  # whether any phase of the test failed
+WORKER, WORKER_TAKEN = "PYTEST_XDIST_WORKER", "MINTDB_XDIST_WORKER_TAKEN"
 KEY = pytest.StashKey["Run"]()
 
 
@@ -39,6 +41,7 @@ def prepare(config: pytest.Config) -> None:
 
             run.export()
             watch()
+            run.stand_at_the_door()
     except MintdbError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[KEY] = run
@@ -57,11 +60,16 @@ class Run:
         self.config = config
         self.settings = settings
         self.handover = handover
-        self.worker = os.environ.get("PYTEST_XDIST_WORKER", "main") if _is_worker(config) else "main"
+        self.worker = _worker_name(os.environ)
         self.summary = Summary()
         self._mint: Mint | None = None
+        self._doorman: Doorman | None = None
         self._saved: dict[str, str | None] = {}
         self._leases: dict[str, Lease] = {}  # of the test that runs now, by database
+
+    @property
+    def _is_worker(self) -> bool:
+        return self.worker != "main"
 
     @property
     def mint(self) -> Mint:
@@ -69,7 +77,7 @@ class Run:
         if self._mint is None:
             from mintdb.mint import Mint
 
-            takes_over = self.handover and not self.handover.taken and not _is_worker(self.config)
+            takes_over = self.handover and not self.handover.taken and not self._is_worker
             self._mint = Mint(
                 self.settings,
                 worker=self.worker,
@@ -89,11 +97,18 @@ class Run:
             self._saved.setdefault(variable, os.environ.get(variable))
             os.environ[variable] = value
 
+    def stand_at_the_door(self) -> None:
+        """Whoever connects while modules are imported and tests collected finds the database ready."""
+        from mintdb.doorman import Doorman
+
+        names = {self.mint.reserve(alias).database: alias for alias in self.settings.databases}
+        self._doorman = Doorman(names, self._open)
+
     def _fresh_run(self) -> str:
         """The name under which all workers of this run know which templates are new; empty without --mintdb-fresh."""
         if not self.config.known_args_namespace.mintdb_fresh:
             return ""
-        run = os.environ.get("PYTEST_XDIST_TESTRUNUID") if _is_worker(self.config) else None
+        run = os.environ.get("PYTEST_XDIST_TESTRUNUID") if self._is_worker else None
         return run or f"{os.getpid()}-{time.time_ns()}"
 
     def lease_for(self, item: pytest.Item) -> Iterator[Lease]:
@@ -139,8 +154,12 @@ class Run:
         try:
             for alias in self.settings.databases:
                 self._open(alias)
+                # What an application wrote at its import is there for every test.
+                self.mint.open(alias).pool.marks.keep_what_is_there()
         except MintdbError as error:
             raise pytest.UsageError(str(error)) from None
+        if self._doorman is not None:
+            self._doorman.leave()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[Any]:
@@ -195,8 +214,11 @@ class Run:
 
     def pytest_sessionfinish(self) -> None:
         if self._mint is not None:
-            self.summary.left_behind += list(self._mint.close())
-        if _is_worker(self.config):
+            try:
+                self.summary.left_behind += list(self._mint.close())
+            except Exception as error:  # noqa: BLE001  # whatever it is, the tests' results count for more
+                self.summary.troubles.append(f"could not clean up: {str(error).splitlines()[0]}")
+        if self._is_worker:
             self.config.workeroutput["mintdb"] = self.summary.to_json()  # type: ignore[attr-defined]  # xdist's
 
     @pytest.hookimpl(optionalhook=True)
@@ -209,6 +231,10 @@ class Run:
         self.summary.write(terminalreporter)
 
     def pytest_unconfigure(self) -> None:
+        if self._is_worker:
+            os.environ.pop(WORKER_TAKEN, None)
+        if self._doorman is not None:
+            self._doorman.leave()
         for variable, value in self._saved.items():
             if value is None:
                 os.environ.pop(variable, None)
@@ -248,6 +274,8 @@ class Run:
         return restored.report
 
     def _open(self, alias: str) -> None:
+        if self.mint.is_open(alias):
+            return
         started = time.perf_counter()
         opened = self.mint.open(alias)
         line = (
@@ -258,7 +286,7 @@ class Run:
 
     def _announce(self, line: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None and not _is_worker(self.config):
+        if reporter is not None and not self._is_worker:
             reporter.ensure_newline()
             reporter.write_line(line if line.startswith("mintdb") else f"mintdb: {line}")
 
@@ -268,9 +296,16 @@ def _command_line(config: pytest.Config) -> dict[str, object]:
     return {"url": known.mintdb_url, "isolation": known.mintdb_isolation, "leaks": known.mintdb_leaks}
 
 
-def _is_worker(config: pytest.Config) -> bool:
-    return hasattr(config, "workerinput") or "PYTEST_XDIST_WORKER" in os.environ
+def _worker_name(environ: MutableMapping[str, str]) -> str:
+    """The name that xdist gave this process; "main" for everybody else, a pytest that a worker's test started included.
+
+    xdist tells it by a variable, which that inner pytest inherits, before the configuration knows of it.
+    """
+    if WORKER not in environ or WORKER_TAKEN in environ:
+        return "main"
+    environ[WORKER_TAKEN] = str(os.getpid())
+    return environ[WORKER]
 
 
 def _is_controller(config: pytest.Config) -> bool:
-    return bool(getattr(config.option, "tx", None)) and not _is_worker(config)
+    return bool(getattr(config.option, "tx", None)) and not hasattr(config, "workerinput")

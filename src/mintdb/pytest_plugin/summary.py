@@ -31,6 +31,7 @@ class Summary:
     reasons: dict[str, int] = field(default_factory=dict)  # of swaps
     worst: tuple[float, str] = (0.0, "")
     reports: list[str] = field(default_factory=list)  # of connections left open, a text for each test
+    troubles: list[str] = field(default_factory=list)
     kept: list[tuple[str, str]] = field(default_factory=list)  # test, URL
     left_behind: list[Session] = field(default_factory=list)
 
@@ -57,11 +58,14 @@ class Summary:
         self.seconds += plain["seconds"]
         self.worst = max(self.worst, (plain["worst"][0], plain["worst"][1]))
         self.reports += plain["reports"]
+        self.troubles += plain["troubles"]
         self.kept += [(test, url) for test, url in plain["kept"]]
         self.left_behind += [Session(**session) for session in plain["left_behind"]]
 
     def write(self, reporter: pytest.TerminalReporter) -> None:
         """The summary's lines; none if nothing was leased."""
+        for trouble in self.troubles:
+            reporter.write_line(f"mintdb: {trouble}")
         if not self.seconds:
             return
         counts = ", ".join(f"{self.ways[way]} {WORDS[way]}" for way in Way if way in self.ways)
