@@ -98,7 +98,7 @@ class Clone:
 
     def swap(self) -> None:
         self._leave()
-        self._drop(self.name, self.pristine)
+        self._drop(self.name)
         self.name = self.site.copy(self._floor)
         self._arrive()
 
@@ -107,7 +107,7 @@ class Clone:
         if taken.ddl:
             self._leave()
             self.floors.append(self.site.copy(self.name))
-            self._drop(self.pristine)
+            self._renew_pristine()
             self._arrive()
         else:
             self.floors.append("")
@@ -116,14 +116,19 @@ class Clone:
     def pop_mark(self) -> None:
         self.rewinder.pop_mark()
         gone = self.floors.pop()
-        self._drop(gone)
+        if gone:
+            self._drop(gone)
+            self._renew_pristine()
 
     def _leave(self) -> None:
         self.stack.close()
         self.rewinder.close()
 
-    def _arrive(self) -> None:
+    def _renew_pristine(self) -> None:
+        self._drop(self.pristine)
         self.pristine = self._pristine()
+
+    def _arrive(self) -> None:
         self.rewinder.move_to(self.site.connect(self.name), reference=self.reference)
 
     def _drop(self, *databases: str) -> None:

@@ -133,9 +133,11 @@ def test_cached_sequence_values_in_a_live_session_make_a_swap(clone_of):
         session.execute("select nextval('cached')")
         with pytest.raises(CannotRewind, match=r"a live session may hold cached values of sequence public\.cached"):
             clone.rewinder.put_back()
-    alone = "select count(*) = 2 from pg_stat_activity where datname = current_database()"  # ours and the one that asks
-    while clone.rows(alone) != [(True,)]:
-        pass
+    with clone.site.connect() as outside:
+        others = "select from pg_stat_activity where datname = %s and pid <> %s and backend_type = 'client backend'"
+        ours = clone.rewinder._session.info.backend_pid
+        while outside.execute(others, (clone.name, ours)).rowcount:
+            pass
     clone.rewinder.put_back()
     assert clone.rows("select last_value, is_called from cached") == [(1, False)]
 

@@ -17,7 +17,8 @@ from mintdb.engines.postgresql.rewind.facts import CannotRewind
 from mintdb.engines.postgresql.rewind.relations import Relation, Shape, shape
 from mintdb.engines.postgresql.rewind.session import Session
 
-SMALL_BYTES = 16 * 8192  # a seed whose physical order is kept: rewriting it all costs a few milliseconds
+PAGE = 8192
+SMALL_BYTES = 8 * PAGE  # a seed whose physical order is kept: about 1,000 narrow rows, rewritten in some 15 ms
 FIRST_BORN = 1 << 40  # row numbers below are the floor's rows in physical order
 
 
@@ -41,7 +42,8 @@ class SideCopies:
     reference: Callable[[], Session] | None
     covered: dict[int, Blocks] = field(default_factory=dict)
     shapes: dict[int, Shape] = field(default_factory=dict)
-    small: dict[int, bool] = field(default_factory=dict)
+    small: dict[int, bool] = field(default_factory=dict)  # its physical order is kept
+    single: dict[int, bool] = field(default_factory=dict)  # one page: what is put back finds its place by itself
     next_born: int = FIRST_BORN
     next_floor: dict[int, int] = field(default_factory=dict)
     temporary_xids: set[str] = field(default_factory=set)  # of transactions that made temporary tables
@@ -63,24 +65,29 @@ class SideCopies:
 
     def _create(self, relation: Relation) -> None:
         form = self.shapes[relation.oid] = shape(self.session, relation)
+        size = self._size(relation)
+        self.small[relation.oid], self.single[relation.oid] = size <= SMALL_BYTES, size <= PAGE
         with self.session.transaction():
             self.session.execute(
                 sql.SQL(
                     "create temp table {side} as select 0::int8 as mint_n, 0 as mint_born, null::int4 as mint_hidden,"
                     " null::tid as mint_at, null::xid as mint_x, null::tid as mint_home {columns} from only {table}"
                     " with no data"
-                ).format(side=self._side(relation), columns=_more(form.columns), table=relation.identifier)
+                ).format(side=self.side(relation), columns=_more(form.columns), table=relation.identifier)
             )
-            for column in ("mint_at", "mint_n"):
+            # A small table is read whole; without an index its rows move at a third of the cost.
+            for column in () if self.small[relation.oid] else ("mint_at", "mint_n"):
                 self.session.execute(
-                    sql.SQL("create index on {} ({})").format(self._side(relation), sql.Identifier(column))
+                    sql.SQL("create index on {} ({})").format(self.side(relation), sql.Identifier(column))
                 )
             self.temporary_xids.add(own_xid(self.session))
-        source = self.reference() if self.reference and not relation.empty else self.session
-        size = source.execute("select pg_relation_size(%s::oid)", (relation.oid,)).fetchone()
-        self.small[relation.oid] = size is not None and size[0] <= SMALL_BYTES
         self.covered[relation.oid] = None if relation.empty else frozenset()
         self.next_floor[relation.oid] = 0
+
+    def _size(self, relation: Relation) -> int:
+        source = self.reference() if self.reference and not relation.empty else self.session
+        row = source.execute("select pg_relation_size(%s::oid)", (relation.oid,)).fetchone()
+        return int(row[0]) if row else 0
 
     def _fetch(self, relation: Relation, blocks: Blocks, *, had: frozenset[int]) -> None:
         columns = _names(self.shapes[relation.oid].columns, "t")
@@ -95,7 +102,7 @@ class SideCopies:
             known=known,
         )
         if self.reference is None:
-            count = self.session.execute(sql.SQL("insert into {} ").format(self._side(relation)) + rows).rowcount
+            count = self.session.execute(sql.SQL("insert into {} ").format(self.side(relation)) + rows).rowcount
         else:
             count = self._ship(relation, rows, self.reference())
         self.next_floor[relation.oid] += count
@@ -108,7 +115,7 @@ class SideCopies:
 
     def _ship_as(self, relation: Relation, rows: sql.Composed, reference: Session, form: sql.SQL) -> int:
         outward = sql.SQL("copy ({}) to stdout (format {})").format(rows, form)
-        inward = sql.SQL("copy {} from stdin (format {})").format(self._side(relation), form)
+        inward = sql.SQL("copy {} from stdin (format {})").format(self.side(relation), form)
         with self.session.cursor() as into:
             with reference.cursor() as source, source.copy(outward) as chunks, into.copy(inward) as sink:
                 for chunk in chunks:
@@ -148,7 +155,7 @@ class SideCopies:
                 table=relation.identifier,
                 names=_names(form.written),
                 values=_names(form.written, "s"),
-                side=self._side(relation),
+                side=self.side(relation),
             ),
             (list(numbers), list(numbers)),
         )
@@ -161,7 +168,7 @@ class SideCopies:
                 sql.SQL(
                     "select from {table} t join {side} s on t.ctid = s.mint_at where s.mint_n = any (%s)"
                     " and t.{name}::text is distinct from s.{name}::text limit 1"
-                ).format(table=relation.identifier, side=self._side(relation), name=sql.Identifier(name)),
+                ).format(table=relation.identifier, side=self.side(relation), name=sql.Identifier(name)),
                 (list(numbers),),
             )
             if differs.rowcount:
@@ -176,12 +183,12 @@ class SideCopies:
         return len(self._numbers(relation, sql.SQL("where mint_hidden is null")))
 
     def _numbers(self, relation: Relation, rest: sql.Composable) -> list[int]:
-        found = self.session.execute(sql.SQL("select mint_n from {} ").format(self._side(relation)) + rest)
+        found = self.session.execute(sql.SQL("select mint_n from {} ").format(self.side(relation)) + rest)
         return [row[0] for row in found]
 
     def take(self, relation: Relation, blocks: Blocks, level: int) -> Delta | None:
         """Make what lies in `blocks` the state of mark `level`; None where it is the state of the mark below."""
-        side, columns = self._side(relation), self.shapes[relation.oid].columns
+        side, columns = self.side(relation), self.shapes[relation.oid].columns
         hidden = self.session.execute(
             self._filled(
                 sql.SQL(
@@ -218,7 +225,7 @@ class SideCopies:
         )
         form = self.shapes[relation.oid]
         with self.session.cursor() as cursor:
-            query = rows.format(_more(form.columns), self._side(relation), sql.Literal(level))
+            query = rows.format(_more(form.columns), self.side(relation), sql.Literal(level))
             with cursor.copy(query) as chunks:
                 data = b"".join(bytes(chunk) for chunk in chunks)
         between = tuple(number for number, home in hidden if home is None)
@@ -226,7 +233,7 @@ class SideCopies:
 
     def forget(self, relation: Relation, level: int) -> Blocks:
         """Drop mark `level`; returns the blocks in which the mark below differs from what may lie there."""
-        side = self._side(relation)
+        side = self.side(relation)
         rows = self.session.execute(
             sql.SQL(
                 "with gone as (delete from {side} where mint_born = %s returning mint_at),"
@@ -241,7 +248,7 @@ class SideCopies:
 
     def replay(self, relation: Relation, level: int, delta: Delta) -> None:
         """Learn, on a fresh clone, what mark `level` changed; the rows themselves are still to be put there."""
-        side = self._side(relation)
+        side = self.side(relation)
         self.session.execute(
             sql.SQL(
                 "update {} set mint_hidden = %s where mint_home = any (%s::tid[]) or mint_n = any (%s::int8[])"
@@ -256,12 +263,13 @@ class SideCopies:
     def _filled(self, statement: sql.SQL, relation: Relation, blocks: Blocks) -> sql.Composed:
         return statement.format(
             table=relation.identifier,
-            side=self._side(relation),
+            side=self.side(relation),
             live=live(relation, blocks),
             located=located("mint_at", blocks),
         )
 
-    def _side(self, relation: Relation) -> sql.Identifier:
+    def side(self, relation: Relation) -> sql.Identifier:
+        """The side table of `relation`."""
         return sql.Identifier("pg_temp", f"{self.prefix}_{relation.oid}")
 
 

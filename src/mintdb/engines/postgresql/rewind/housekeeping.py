@@ -24,22 +24,22 @@ class Housekeeper:
     times: dict[int, int] = field(default_factory=dict)
     patience: dict[int, int] = field(default_factory=dict)
 
-    def count(self, tables: Iterable[Relation]) -> None:
-        """Count one rewind of each, and vacuum those that are due."""
+    def count(self, tables: Iterable[Relation]) -> list[Relation]:
+        """Count one rewind of each; returns those that are due to be vacuumed."""
         due = []
         for relation in tables:
-            times = self.times[relation.oid] = self.times.get(relation.oid, 0) + 1
-            if times >= VACUUM_EVERY:
+            self.times[relation.oid] = self.times.get(relation.oid, 0) + 1
+            if self.times[relation.oid] >= VACUUM_EVERY:
                 due.append(relation)
-        if due:
-            self.vacuum(due)
+                self.times[relation.oid] = 0
+        return due
 
     def shorten(self, emptied: Iterable[Relation]) -> int | None:
         """Vacuum emptied tables, so that new rows start on their first page; returns who prevents it, if any."""
         tables = [relation for relation in emptied if not self._waits(relation)]
         if not tables:
             return None
-        self.vacuum(tables)
+        self.vacuum([relation.identifier for relation in tables])
         return self._holder(tables)
 
     def grown(self, emptied: Sequence[Relation]) -> list[Relation]:
@@ -64,11 +64,9 @@ class Housekeeper:
         )
         return {row[0] for row in rows}
 
-    def vacuum(self, tables: Sequence[Relation]) -> None:
+    def vacuum(self, tables: Sequence[sql.Identifier]) -> None:
         """Free the dead rows of `tables`."""
-        for relation in tables:
-            self.times[relation.oid] = 0
-        names = sql.SQL(", ").join(relation.identifier for relation in tables)
+        names = sql.SQL(", ").join(tables)
         # Its last step reads pg_class whole, for a number that nobody needs here.
         quick = sql.SQL("(skip_database_stats) " if self.powers.version >= 160000 else "")
         self.session.execute(sql.SQL("vacuum {}{}").format(quick, names))

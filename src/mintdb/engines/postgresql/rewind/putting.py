@@ -47,12 +47,13 @@ class Putter:
             deleted = {relation: self._delete(relation, blocks) for relation, blocks in held.items()}
             absent = {relation: self._absent(relation, blocks) for relation, blocks in held.items()}
             self._refuse_wholesale(absent)
+            self.rows = sum(deleted.values()) + sum(map(len, absent.values()))
+            absent |= self._emptied(absent)
             self._insert({r: n for r, n in absent.items() if n and not self._copies.small[r.oid]})
             for relation in sequences:
                 set_sequence(self.session, relation, self.marks.value(relation))
         self._refill({r: n for r, n in absent.items() if n and self._copies.small[r.oid]})
         self.tables = [relation for relation in held if deleted[relation] or absent[relation]]
-        self.rows = sum(deleted.values()) + sum(map(len, absent.values()))
 
     def _refuse(self, tables: Mapping[Relation, Blocks], sequences: list[Relation]) -> None:
         for obstacle in filter(None, map(obstacle_of, tables)):
@@ -91,6 +92,14 @@ class Putter:
             most = max(absent, key=lambda relation: len(absent[relation]))
             raise CannotRewind(f"{len(absent[most])} rows of {most.label} were changed, more than a swap costs")
 
+    def _emptied(self, absent: Mapping[Relation, list[int]]) -> dict[Relation, list[int]]:
+        """Small tables of several pages are written anew: nothing else keeps their order. Their rows, in order."""
+        copies = self._copies
+        anew = [r for r, numbers in absent.items() if numbers and copies.small[r.oid] and not copies.single[r.oid]]
+        for relation in anew:
+            self._empty(relation)
+        return {relation: self.marks.ranked(relation, sorted(copies.in_place(relation))) for relation in anew}
+
     def _insert(self, absent: Mapping[Relation, list[int]]) -> None:
         for relation, numbers in absent.items():
             self._copies.insert(relation, numbers)
@@ -99,7 +108,7 @@ class Putter:
         """Put rows of small tables back where they lay: queries without ORDER BY show it. VACUUM frees the places."""
         if not absent:
             return
-        self.housekeeper.vacuum(list(absent))
+        self.housekeeper.vacuum([relation.identifier for relation in absent])
         with self._transaction():
             self._insert(absent)
         astray = self._astray(absent)
@@ -116,7 +125,7 @@ class Putter:
         with self._transaction():
             for relation in tables:
                 self._empty(relation)
-        self.housekeeper.vacuum(list(tables))
+        self.housekeeper.vacuum([relation.identifier for relation in tables])
         with self._transaction():
             self._insert(tables)
 

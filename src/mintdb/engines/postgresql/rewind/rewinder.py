@@ -238,9 +238,12 @@ class Rewinder:
 
     def _told(self, look: wal.Look, changes: Changes, putter: Putter) -> PutBack:
         relations = self._marks.floor.relations
-        touched = [relations[oid] for oid in changes.tables]
-        self._housekeeper.count(touched)
-        emptied = [r for r in putter.tables if r.empty and not self._marks.floor.copies.has(r)]
+        copies = self._marks.floor.copies
+        due = self._housekeeper.count(relations[oid] for oid in changes.tables)
+        if due:  # the side tables gather dead rows too
+            sides = [copies.side(relation) for relation in due if copies.has(relation)]
+            self._housekeeper.vacuum([*(relation.identifier for relation in due), *sides])
+        emptied = [r for r in putter.tables if r.empty and not copies.has(r)]
         holder = self._housekeeper.shorten(self._housekeeper.grown(emptied))
         names = _labels([*putter.tables, *(relations[oid] for oid in sorted(changes.sequences))])
         trail = Trail.SWEEP if look.swept else Trail.WAL
