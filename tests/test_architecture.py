@@ -33,7 +33,8 @@ FLOOR = {
     "engines.postgresql": {*FACTS, "core"},
     "schemas": {*FACTS, "engines.postgresql"},
     "mint": {*FACTS, "core", "connections", "engines", "schemas"},
-    "pytest_plugin": {*FACTS, "core", "connections", "mint"},
+    "doorman": {"connections"},
+    "pytest_plugin": {*FACTS, "core", "connections", "doorman", "mint"},
     "cli": {*FACTS, "core", "connections", "mint", "engines.postgresql"},
 }
 # Doors in those walls. docs/why/architecture.md has the reason for each.
