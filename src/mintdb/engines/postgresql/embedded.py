@@ -17,7 +17,7 @@ from mintdb.address import Address
 from mintdb.engines.postgresql import errors
 from mintdb.engines.postgresql.binaries import find_binaries
 from mintdb.engines.postgresql.cluster import SUPERUSER, ClusterSettings, clean_environment
-from mintdb.engines.postgresql.keeper import KEEPER_LOCK, Errand, State
+from mintdb.engines.postgresql.keeper import KEEPER_LOCK, Errand, State, is_keeper
 from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.places import Places, data_parent, find_places, read_password
 from mintdb.engines.postgresql.server import PostgresServer
@@ -53,7 +53,12 @@ class EmbeddedReservation:
         maintenance = join(self, owner=owner, linger=linger)
         identity = [self.settings.locale, self.settings.timezone, repr(sorted(self.settings.server_settings.items()))]
         return PostgresServer(
-            maintenance, address=self.address, settings_identity=identity, let_go=let_go, pin=self.pin
+            maintenance,
+            address=self.address,
+            settings_identity=identity,
+            let_go=let_go,
+            pin=self.pin,
+            before_leaving=lambda: ensure_keeper(self, maintenance, linger=linger),
         )
 
     def pin(self) -> None:
@@ -88,9 +93,16 @@ def join(reservation: EmbeddedReservation, *, owner: str, linger: float) -> Main
         if state is None:
             state = _send_keeper(reservation, linger)
         maintenance = Maintenance(reservation.own_address(state), owner=owner)
-        if maintenance.holder_of(KEEPER_LOCK) is None and state.keeper != os.getpid() and not _is_coming(state):
-            _send_keeper(reservation, linger)
+        _replace_keeper(reservation, maintenance, linger)
         return maintenance
+
+
+def ensure_keeper(reservation: EmbeddedReservation, maintenance: Maintenance, *, linger: float) -> None:
+    """Whoever leaves sees to it that somebody will stop the server: its keeper may have been killed meanwhile."""
+    if maintenance.connection.closed or maintenance.holder_of(KEEPER_LOCK) is not None:
+        return
+    with _locked(reservation.live):
+        _replace_keeper(reservation, maintenance, linger)
 
 
 def settings_for(
@@ -112,11 +124,11 @@ def settings_for(
     )
 
 
-def _is_coming(state: State) -> bool:
-    """A keeper that has just started the server may not have taken its lock yet."""
-    from mintdb.engines.postgresql.postmaster import is_alive
-
-    return is_alive(state.keeper)
+def _replace_keeper(reservation: EmbeddedReservation, maintenance: Maintenance, linger: float) -> None:
+    """Send a keeper if there is none. One that has just started the server may not have taken its lock yet."""
+    state = State.find(reservation.live)
+    if state and not is_keeper(state.keeper) and maintenance.holder_of(KEEPER_LOCK) is None:
+        _send_keeper(reservation, linger)
 
 
 def _send_keeper(reservation: EmbeddedReservation, linger: float) -> State:

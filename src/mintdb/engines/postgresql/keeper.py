@@ -12,9 +12,10 @@ import json
 import os
 import sys
 import time
+import traceback
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from mintdb.engines.postgresql import postmaster
 from mintdb.engines.postgresql.account import find_account
@@ -83,21 +84,33 @@ def main() -> None:
     try:
         state = start_or_adopt(errand)
     except MintdbError as error:
-        report.write(json.dumps({"error": type(error).__name__, "facts": {k: str(v) for k, v in error.facts.items()}}))
-        report.close()
+        _tell(report, {"error": type(error).__name__, "facts": {k: str(v) for k, v in error.facts.items()}})
         return
-    report.write(json.dumps({"state": asdict(state)}))
-    report.close()
+    _tell(report, {"state": asdict(state)})
     keep(errand, state)
 
 
 def start_or_adopt(errand: Errand) -> State:
     """A running server on the errand's data folder: one that lost its keeper, or a new one."""
+    from filelock import FileLock
+
     live, data = Path(errand.live), Path(errand.data)
-    running = State.find(live)
-    state = replace(running, keeper=os.getpid()) if running else _start(errand, live, data)
-    state.write(live)
+    # Who sent us may be killed, and its lock be free: the next process then sends another keeper at once.
+    with FileLock(live / "starting"):
+        running = State.find(live)
+        state = replace(running, keeper=os.getpid()) if running else _start(errand, live, data)
+        state.write(live)
     return state
+
+
+def is_keeper(pid: int) -> bool:
+    """Whether the process `pid` is a keeper: after its death another process may have its number."""
+    if not postmaster.is_alive(pid):
+        return False
+    try:
+        return b"mintdb.engines.postgresql.keeper" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True
 
 
 def keep(errand: Errand, state: State) -> None:
@@ -165,14 +178,26 @@ def _serve_until_unused(maintenance: Maintenance, linger: float, live: Path) -> 
     try:
         maintenance.run(f"listen {CHANNEL}")
         while True:
-            _work(maintenance)
+            _work_in_peace(maintenance)
             if _users(maintenance) or (live / "pinned").exists():
                 unused_since = time.monotonic()
             elif time.monotonic() - unused_since >= linger:
                 return
             next(iter(maintenance.connection.notifies(timeout=TICK, stop_after=1)), None)
-    except psycopg.Error:
+    except (psycopg.Error, MintdbError):
         maintenance.close()
+
+
+def _work_in_peace(maintenance: Maintenance) -> None:
+    """Work; what fails is tried again at the next tick, for the server must not lose its keeper over it."""
+    import psycopg
+
+    try:
+        _work(maintenance)
+    except (psycopg.Error, MintdbError):
+        if maintenance.connection.closed:
+            raise
+        traceback.print_exc()  # into keeper.log
 
 
 def _work(maintenance: Maintenance) -> None:
@@ -210,6 +235,12 @@ def _address(errand: Errand, state: State) -> Any:  # Any: Address, without impo
     from mintdb.address import Address
 
     return Address("postgresql", "postgres", state.sockets, state.port, SUPERUSER, errand.password)
+
+
+def _tell(report: IO[str], message: dict[str, Any]) -> None:  # Any: as JSON takes it
+    """Report to whoever sent us; it may have been killed meanwhile, and the server needs its keeper all the same."""
+    with contextlib.suppress(OSError), report:
+        report.write(json.dumps(message))
 
 
 def _detach(log: Path) -> None:

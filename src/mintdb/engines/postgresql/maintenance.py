@@ -209,8 +209,8 @@ def _create_database(address: Address) -> None:
 
 def _fill(session: psycopg.Connection[Any]) -> None:
     """Make the registry if it is not there: whoever created the database may have died before it came to that."""
-    (there,) = session.execute("select to_regclass('databases') is not null").fetchone() or (False,)
-    if not there:
+    found = session.execute("select 1 from pg_class where oid = to_regclass('databases')").fetchone()
+    if not found:
         with session.transaction():
             session.execute("select pg_advisory_xact_lock(%s)", [lock_key("registry")])
             session.execute(REGISTRY)

@@ -78,7 +78,7 @@ def find_postmaster(data: Path) -> int | None:
     if not lines or not lines[0].strip().isdigit():
         return None
     pid = int(lines[0])
-    return pid if is_alive(pid) else None
+    return pid if is_alive(pid) and _is_server(pid) else None
 
 
 def is_ready(data: Path, pid: int) -> bool:
@@ -111,6 +111,14 @@ def wait_until_gone(pid: int, timeout: float) -> bool:
             return False
         time.sleep(POLL)
     return True
+
+
+def _is_server(pid: int) -> bool:
+    """After a crash another program may have the number that the pid file names."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "postgres"
+    except OSError:
+        return True
 
 
 def _pid_file(data: Path) -> list[str]:

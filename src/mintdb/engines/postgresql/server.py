@@ -26,8 +26,10 @@ class PostgresServer:
         settings_identity: Iterable[str] = (),
         let_go: Callable[[str], object] = lambda database: None,
         pin: Callable[[], None] = lambda: None,
+        before_leaving: Callable[[], None] = lambda: None,
     ) -> None:
         self._maintenance = maintenance
+        self._before_leaving = before_leaving
         self._settings_identity = tuple(settings_identity)
         self._stay = Stay(
             maintenance=maintenance,
@@ -117,7 +119,10 @@ class PostgresServer:
 
     def close(self) -> None:
         """See contract.Server."""
-        self._maintenance.close()
+        try:
+            self._before_leaving()
+        finally:
+            self._maintenance.close()
 
     def _finish(self, building: str) -> None:
         """Statistics and hint bits now, so that no clone writes them later; then nobody connects any more."""
