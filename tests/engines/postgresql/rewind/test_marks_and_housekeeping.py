@@ -59,7 +59,11 @@ def test_a_swap_brings_the_rows_of_the_marks_along(clone_of):
     clone = clone_of(*SEED)
     clone.run("insert into item (v) values ('outer')", "delete from seed where id = 1")
     clone.push_mark()
-    clone.run("insert into item (v) values ('inner')", "update seed set v = 'inner' where id = 2")
+    clone.run(
+        "insert into item (v) values ('inner')",
+        "update seed set v = 'inner' where id = 2",
+        "update item set v = 'changed' where id = 1",
+    )
     clone.push_mark()
     state = clone.rows("select * from seed order by id"), clone.rows(ITEMS)
     for statement in (DDL, "insert into item (v) values ('test')", DDL):
@@ -100,6 +104,13 @@ def test_a_table_that_was_emptied_is_kept_short(clone_of):
     for _ in range(30):
         clone.run("insert into item (v) select repeat('x', 100) from generate_series(1, 100)")
         clone.put_back()
+    assert clone.rows("select pg_relation_size('item')")[0][0] <= 8192
+
+
+def test_a_table_that_was_emptied_beside_a_changed_seed_is_kept_short(clone_of):
+    clone = clone_of(*SEED)
+    clone.run("delete from seed", "insert into item (v) select repeat('x', 100) from generate_series(1, 500)")
+    clone.rewinder.put_back()
     assert clone.rows("select pg_relation_size('item')")[0][0] <= 8192
 
 
