@@ -11,9 +11,10 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
 from itertools import takewhile
-from threading import current_thread
-from typing import TYPE_CHECKING
+from threading import Thread, current_thread
+from typing import TYPE_CHECKING, NamedTuple
 
 from mintdb.connections import clock
 from mintdb.connections.facts import Driver, Ending, Entry, Opening, Owner, Taking
@@ -32,6 +33,7 @@ class Ledger:
         self._open: dict[int, Entry] = {}  # by id() of the connection, which is unique while it is open
         self._ended: deque[Entry] = deque(maxlen=ENDED_KEPT)
         self._opening: Opening | None = None
+        self._expected: ContextVar[_Opener | None] = ContextVar("mintdb_expected", default=None)
         self._listeners: tuple[Callable[[Entry], None], ...] = ()
         self.total = 0  # connections ever opened
         self.peak = 0  # most connections open at once
@@ -59,6 +61,13 @@ class Ledger:
 
     # What the hooks say
 
+    def expect(self, *, skip: int = 1) -> None:
+        """This thread or task is about to connect: note who it is now.
+
+        Doing that afterwards costs three times as much: a processor that waited for the server has forgotten the stack.
+        """
+        self._expected.set(_opener(skip + 1))
+
     def opened(
         self,
         connection: object,
@@ -72,8 +81,8 @@ class Ledger:
         stack: Frames | None = None,
     ) -> Entry:
         """A connection is open. `skip` frames of hooks are left out of its stack."""
-        thread = current_thread()
-        loop, task = _running()
+        opener = self._expected.get() or _opener(skip + 1)
+        self._expected.set(None)
         entry = Entry(
             driver,
             host,
@@ -82,13 +91,13 @@ class Ledger:
             backend_pid,
             clock.monotonic(),
             clock.wall(),
-            thread.name,
-            thread.ident,
-            weakref.ref(thread),
-            task,
-            loop,
+            opener.thread,
+            opener.thread_ident,
+            opener.thread_ref,
+            opener.task,
+            opener.loop_ref,
             self._opening,
-            take(skip=skip + 1) if stack is None else stack,
+            opener.stack if stack is None else stack,
             weakref.ref(connection),
         )
         # An entry of the same id is of an object that is gone, and whose finalizer was not seen.
@@ -180,6 +189,23 @@ class Ledger:
 
 def _leads_to(entry: Entry, database: str | None, port: int | None) -> bool:
     return (database is None or entry.database == database) and (port is None or entry.port == port)
+
+
+class _Opener(NamedTuple):
+    """Who opens a connection."""
+
+    thread: str
+    thread_ident: int | None
+    thread_ref: weakref.ref[Thread]
+    task: str | None
+    loop_ref: weakref.ref[AbstractEventLoop] | None
+    stack: Frames
+
+
+def _opener(skip: int) -> _Opener:
+    thread = current_thread()
+    loop, task = _running()
+    return _Opener(thread.name, thread.ident, weakref.ref(thread), task, loop, take(skip=skip + 1))
 
 
 def _running() -> tuple[weakref.ref[AbstractEventLoop] | None, str | None]:

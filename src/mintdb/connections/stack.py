@@ -15,7 +15,7 @@ from types import CodeType, FrameType
 from typing import cast
 
 DEPTH = 64  # under an ORM the application's own frame was number 18 to 19; a web framework adds about as many
-CALLERS = 8  # frames kept beyond the application's innermost one: beyond those is mostly the test framework
+CALLERS = 5  # frames kept beyond the application's innermost one: beyond those is mostly the test framework
 
 Frames = tuple[CodeType | int, ...]
 """Innermost first: code, instruction offset, code, instruction offset, …

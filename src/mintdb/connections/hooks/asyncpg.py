@@ -62,6 +62,7 @@ def _finish_on_a_dead_loop(connection: Any) -> None:  # Any: see above
         transport._sock = None
 
 
+_expect = never_raises("asyncpg")(ledger.expect)
 DRIVER = Asyncpg()
 
 
@@ -176,6 +177,7 @@ def _connect(original: Function) -> Function:
     async def _connect(*args: Any, **kwargs: Any) -> Any:  # Any: see Function
         if gate.keeper is not None:
             await gate.keeper.wait_async(lambda: str(kwargs.get("database") or kwargs.get("dsn") or ""))
+        _expect()
         return await original(*args, **kwargs)
 
     return _connect

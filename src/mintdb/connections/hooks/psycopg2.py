@@ -54,6 +54,7 @@ class Psycopg2:
         ledger.closed(connection)
 
 
+_expect = never_raises("psycopg2")(ledger.expect)
 DRIVER = Psycopg2()
 
 
@@ -68,6 +69,7 @@ def install(psycopg2: ModuleType) -> Callable[[], None]:
         def _connect(dsn: str, connection_factory: Function | None = None, **kwargs: Any) -> Any:  # Any: see Function
             if gate.keeper is not None:
                 gate.keeper.wait(lambda: _database(parse(dsn)))
+            _expect()
             connection = original(dsn, connection_factory=_watched(connection_factory or plain), **kwargs)
             _opened(connection)
             return connection

@@ -62,6 +62,7 @@ def _first_row(result: Any) -> list[str | None]:  # Any: see above
     return [None if value is None else value.decode() for value in values]
 
 
+_expect = never_raises("psycopg")(ledger.expect)
 DRIVER = Psycopg3()
 
 
@@ -137,6 +138,7 @@ def _attempts(original: Function) -> Function:
     def conninfo_attempts(params: Any) -> Any:  # Any: see Function
         if gate.keeper is not None:
             gate.keeper.wait(lambda: _database(params))
+        _expect()
         return original(params)
 
     return conninfo_attempts
@@ -147,6 +149,7 @@ def _attempts_async(original: Function) -> Function:
     async def conninfo_attempts_async(params: Any) -> Any:  # Any: see Function
         if gate.keeper is not None:
             await gate.keeper.wait_async(lambda: _database(params))
+        _expect()
         return await original(params)
 
     return conninfo_attempts_async
