@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
@@ -19,6 +20,7 @@ class OldServer:
         self.version, self.row = version, (str(number), version, "t", "t", "me")
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
+        self._client: socket.socket | None = None
         self._thread = threading.Thread(target=self._serve)
 
     def __enter__(self) -> Self:
@@ -29,8 +31,11 @@ class OldServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+        if self._client is not None:  # one that stayed would be waited for
+            with contextlib.suppress(OSError):
+                self._client.shutdown(socket.SHUT_RDWR)
         self._thread.join()
+        self._socket.close()
 
     def _serve(self) -> None:
         while True:
@@ -38,7 +43,8 @@ class OldServer:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            with connection, connection.makefile("rwb") as stream:
+            self._client = connection
+            with contextlib.suppress(OSError, struct.error), connection, connection.makefile("rwb") as stream:
                 self._greet(stream)
                 self._answer(stream)
 
