@@ -151,6 +151,8 @@ class Run:
         """Make the configured databases ready. Collecting alone never comes here, nor does xdist's controller."""
         if session.config.option.collectonly or _is_controller(session.config):
             return
+        if self._doorman is not None:
+            self._doorman.leave()  # mintdb's own connections must not come to its door
         try:
             for alias in self.settings.databases:
                 self._open(alias)
@@ -158,8 +160,6 @@ class Run:
                 self.mint.open(alias).pool.marks.keep_what_is_there()
         except MintdbError as error:
             raise pytest.UsageError(str(error)) from None
-        if self._doorman is not None:
-            self._doorman.leave()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[Any]:

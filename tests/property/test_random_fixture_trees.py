@@ -1,0 +1,104 @@
+"""Random trees of fixtures that write at every level, dynamic and parametrised ones too, against a model."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from tests.frameworks.suites import new_suite
+
+SEEDS = 60 if os.environ.get("MINTDB_SOAK") else 6
+SCOPES = ("session", "module", "class", "function")
+
+# The model: who is alive now, and so whose rows must be there. A test adds rows of its own, which nobody else may see.
+CONFTEST = """
+import itertools
+import os
+import psycopg
+import pytest
+
+alive = []
+numbers = itertools.count()
+
+def run(sql, values=None):
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+        cursor = connection.execute(sql, values)
+        return [row[0] for row in cursor] if cursor.description else None
+
+def rows():
+    return set(run("select owner from account"))
+
+def live(name):
+    label = f"{name} {next(numbers)}"
+    run("insert into account (owner) values (%s)", [label])
+    alive.append(label)
+    yield label
+    alive.remove(label)
+
+"""
+DAMAGE = (
+    'run("delete from account")',
+    'run("truncate account restart identity cascade")',
+    'run("update account set balance = 7")',
+    "run(\"insert into account (owner) select 'junk ' || n from generate_series(1, 50) n\")",
+    'run("alter table account add column junk int")',
+    'run("drop table entry")',
+    'run("create table junk (id int)")',
+    "pass",
+)
+
+
+def fixture(random: random.Random, number: int, known: list[tuple[str, str]]) -> tuple[str, str, str]:
+    """Source, name and scope of one fixture; it may stand on earlier ones of its own scope or wider."""
+    scope = random.choice(SCOPES)
+    name = f"{scope}_{number}"
+    wider = [other for other, of in known if SCOPES.index(of) <= SCOPES.index(scope)]
+    needs = random.sample(wider, min(len(wider), random.randint(0, 2)))
+    params = ", params=[1, 2]" if random.random() < 0.2 and scope != "session" else ""
+    autouse = ", autouse=True" if random.random() < 0.2 else ""
+    arguments = ", ".join(["request", *needs])
+    late = random.choice(wider) if wider and random.random() < 0.2 else None
+    body = f"    request.getfixturevalue({late!r})\n" if late else ""
+    source = (
+        f"@pytest.fixture(scope={scope!r}{params}{autouse})\n"
+        f"def {name}({arguments}):\n{body}    yield from live({name!r})\n\n"
+    )
+    return source, name, scope
+
+
+def module(random: random.Random, known: list[tuple[str, str]]) -> str:
+    """A test module with classes and functions that ask for random fixtures, some in their midst."""
+    names = [name for name, _ in known]
+    source = "import pytest\nfrom conftest import alive, rows, run\n\n"
+    for number in range(random.randint(3, 6)):
+        indent = ""
+        if random.random() < 0.4:
+            source += f"class TestClass{number}:\n"
+            indent = "    "
+        for inner in range(random.randint(1, 3)):
+            needs = random.sample(names, random.randint(0, 2))
+            arguments = ", ".join([*(["self"] if indent else []), "request", *needs])
+            lines = ["assert rows() == set(alive)", random.choice(DAMAGE)]
+            if random.random() < 0.4:
+                lines += ["run(\"insert into account (owner) values ('mine')\")"]
+                lines += [f"request.getfixturevalue({random.choice(names)!r})"]
+            source += f"{indent}def test_{number}_{inner}({arguments}):\n"
+            source += "".join(f"{indent}    {line}\n" for line in lines) + "\n"
+    return source
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_rows_live_as_long_as_the_fixture_that_wrote_them(seed: int, tmp_path: Path, server_home: Path) -> None:
+    rng = random.Random(seed)  # not for secrets
+    known: list[tuple[str, str]] = []
+    conftest = CONFTEST
+    for number in range(rng.randint(4, 9)):
+        source, name, scope = fixture(rng, number, known)
+        conftest += source
+        known.append((name, scope))
+    modules = {f"test_{letter}": module(rng, known) for letter in "abc"}
+    suite = new_suite(tmp_path / "project").write(conftest=conftest, **modules)
+    ran = suite.run("-q", "-x", "--tb=short")
+    assert set(ran.outcomes) == {"passed"}, f"seed {seed} in {suite.folder}\n{ran.output}"
