@@ -65,7 +65,7 @@ class House:
     def put_back(self) -> bool:
         """Put the clone back; tells whether the physical order of small tables is promised."""
         if self.way == "sweep":
-            self.clone.rewinder._near = -1  # any WAL at all is too much to read
+            self.clone.rewinder._bearings.near = -1  # any WAL at all is too much to read
         put = self.clone.put_back()
         note(f"{put} {self.clone.reasons[-1:]}")
         self.swaps += put is None

@@ -76,9 +76,9 @@ def test_a_sweep_during_a_transaction_in_progress_is_followed_by_a_sweep(clone_o
     clone = clone_of(TABLE)
     with clone.session() as late, late.transaction():
         late.execute("insert into item (v) values ('late')")
-        clone.rewinder._near = -1
+        clone.rewinder._bearings.near = -1
         clone.rewinder.put_back()
-        clone.rewinder._near = 1_000_000
+        clone.rewinder._bearings.near = 1_000_000
     clone.rewinder.put_back()
     assert clone.rows("select v from item") == []
 

@@ -71,7 +71,7 @@ def test_what_leaves_nothing_behind_is_no_reason_to_swap(clone_of, statements):
 
 def test_the_sweep_names_the_same_changes(clone_of):
     clone = clone_of(TABLE)
-    clone.rewinder._near = -1
+    clone.rewinder._bearings.near = -1
     clone.run("insert into item values (1, 'x')")
     assert clone.rewinder.put_back().trail is Trail.SWEEP
     clone.run("create index made on item (v)", "drop index made")
@@ -199,7 +199,7 @@ def test_a_mark_whose_wal_is_gone_is_reached_by_a_sweep():
         clone.run("delete from item")
         for _ in range(4):
             clone.run("select pg_switch_wal()", "checkpoint")
-        clone.rewinder._near = 1 << 40
+        clone.rewinder._bearings.near = 1 << 40
         assert clone.rewinder.put_back().trail is Trail.SWEEP
         assert clone.rows("select v from item") == [("kept",)]
         clone.close()

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mintdb.engines.postgresql.rewind.blocks import Blocks, joined
-from mintdb.engines.postgresql.rewind.catalogs import Surroundings
-from mintdb.engines.postgresql.rewind.relations import CATALOG, MATVIEW, SEQUENCE, TABLE, Relation
-from mintdb.engines.postgresql.rewind.wal import Touch
+from mintdb.engines.postgresql.rewind.catalogs import PG_CLASS, Surroundings, reason, surroundings
+from mintdb.engines.postgresql.rewind.floor import Floor
+from mintdb.engines.postgresql.rewind.relations import (
+    CATALOG,
+    MATVIEW,
+    SEQUENCE,
+    TABLE,
+    Relation,
+    accept_files,
+    refiled,
+)
+from mintdb.engines.postgresql.rewind.session import Session
+from mintdb.engines.postgresql.rewind.wal import Look
 
 
 @dataclass
@@ -43,12 +52,49 @@ class Changes:
         self.obstacle = self.obstacle or reason
 
 
-def gathered(relations: Mapping[int, Relation], touches: tuple[Touch, ...]) -> Changes:
-    """Sort what was touched by kind."""
+def found(session: Session, floor: Floor, look: Look, own: set[str]) -> Changes:
+    """What `look` named, sorted by kind and judged. `own` are our transactions that wrote to the catalogs.
+
+    Nothing is taken note of: a second try has to find the same.
+    """
     changes = Changes()
-    for touch in touches:
-        changes.add(relations[touch.oid], None if touch.odd else touch.blocks)
+    for touch in look.touches:
+        changes.add(floor.relations[touch.oid], None if touch.odd else touch.blocks)
+    if look.shared:
+        _look_around(session, floor, changes)
+    _look_for_ddl(session, floor, changes, own)
     return changes
+
+
+def _look_around(session: Session, floor: Floor, changes: Changes) -> None:
+    changes.around = surroundings(session)
+    if changes.around.database != floor.around.database:
+        changes.hinder("settings, rights or the comment of the database itself were changed")
+    changes.outside = changes.around.differences(floor.around)
+
+
+def _look_for_ddl(session: Session, floor: Floor, changes: Changes, own: set[str]) -> None:
+    for oid, blocks in changes.catalogs.items():
+        if floor.catalogs.changed(floor.relations[oid], blocks, own):
+            changes.hinder(reason(floor.relations[oid]))
+    if PG_CLASS in changes.catalogs and not changes.obstacle:
+        _look_for_new_files(session, floor, changes)
+
+
+def _look_for_new_files(session: Session, floor: Floor, changes: Changes) -> None:
+    for relation in map(floor.relations.__getitem__, refiled(session)):
+        changes.refiled = True
+        changes.add(relation, None)
+        if relation.kind == CATALOG:
+            changes.hinder(f"catalog {relation.name} was rewritten")
+
+
+def accept(session: Session, floor: Floor, changes: Changes) -> None:
+    """Take note of what has been put back, or told."""
+    if changes.refiled:
+        accept_files(session)
+    if changes.around:  # told once: nobody can put it back
+        floor.around = changes.around
 
 
 def obstacle_of(relation: Relation) -> str | None:

@@ -7,14 +7,14 @@ no longer has them (`hidden`), so that marks share what they have in common and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 from psycopg import errors, sql
 
 from mintdb.engines.postgresql.rewind.blocks import Blocks, joined, live, located
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
-from mintdb.engines.postgresql.rewind.relations import Relation, Shape, shape
+from mintdb.engines.postgresql.rewind.relations import Relation, Shape, shape, unique_keys
 from mintdb.engines.postgresql.rewind.session import Session
 
 PAGE = 8192
@@ -27,10 +27,29 @@ class Delta:
     """What one mark changed in one table, kept outside of the clone: a swap brings it along."""
 
     table: str  # the relation's label: oids may be others in another clone
-    born: bytes  # COPY BINARY of row number, level and columns
+    born: bytes  # COPY BINARY of row number, mark and columns
     born_count: int
     hidden_born: tuple[int, ...]  # rows of marks between the floor and this one
     hidden_home: tuple[str, ...]  # rows of the floor, by where they lie in a fresh clone
+
+    def without(self, gone: Collection[int]) -> Delta:
+        """The same, where the rows of a dropped mark need no hiding any more."""
+        return replace(self, hidden_born=tuple(number for number in self.hidden_born if number not in gone))
+
+    def hiding(self, number: int, home: str | None) -> Delta:
+        """The same, with one more row hidden."""
+        if home is None:
+            return replace(self, hidden_born=(*self.hidden_born, number))
+        return replace(self, hidden_home=(*self.hidden_home, home))
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What dropping a mark did to one side table."""
+
+    blocks: Blocks  # where the table may differ now from the newest mark
+    gone: frozenset[int]  # the rows that only that mark had
+    back: tuple[int, ...]  # rows that it had hidden
 
 
 @dataclass
@@ -186,8 +205,8 @@ class SideCopies:
         found = self.session.execute(sql.SQL("select mint_n from {} ").format(self.side(relation)) + rest)
         return [row[0] for row in found]
 
-    def take(self, relation: Relation, blocks: Blocks, level: int) -> Delta | None:
-        """Make what lies in `blocks` the state of mark `level`; None where it is the state of the mark below."""
+    def take(self, relation: Relation, blocks: Blocks, mark: int) -> Delta | None:
+        """Make what lies in `blocks` the state of a new mark; None where it is the state of the mark below."""
         side, columns = self.side(relation), self.shapes[relation.oid].columns
         hidden = self.session.execute(
             self._filled(
@@ -199,7 +218,7 @@ class SideCopies:
                 relation,
                 blocks,
             ),
-            (level,),
+            (mark,),
         ).fetchall()
         born = self.session.execute(
             sql.SQL(
@@ -212,48 +231,68 @@ class SideCopies:
                 columns=_more(columns),
                 live=live(relation, blocks, _names(columns, "t") if columns else None),
             ),
-            (self.next_born, level),
+            (self.next_born, mark),
         ).rowcount
         self.next_born += born
         if not born and not hidden:
             return None
-        return self._delta(relation, level, born, hidden)
+        return self._delta(relation, mark, born, hidden)
 
-    def _delta(self, relation: Relation, level: int, born: int, hidden: list[tuple[int, str | None]]) -> Delta:
+    def _delta(self, relation: Relation, mark: int, born: int, hidden: list[tuple[int, str | None]]) -> Delta:
         rows = sql.SQL(
             "copy (select mint_n, mint_born {} from {} where mint_born = {} order by mint_n) to stdout (format binary)"
         )
         form = self.shapes[relation.oid]
         with self.session.cursor() as cursor:
-            query = rows.format(_more(form.columns), self.side(relation), sql.Literal(level))
+            query = rows.format(_more(form.columns), self.side(relation), sql.Literal(mark))
             with cursor.copy(query) as chunks:
                 data = b"".join(bytes(chunk) for chunk in chunks)
         between = tuple(number for number, home in hidden if home is None)
         return Delta(relation.label, data, born, between, tuple(home for _, home in hidden if home is not None))
 
-    def forget(self, relation: Relation, level: int) -> Blocks:
-        """Drop mark `level`; returns the blocks in which the mark below differs from what may lie there."""
-        side = self.side(relation)
+    def forget(self, relation: Relation, mark: int) -> Forgotten:
+        """Drop a mark's changes of one table."""
         rows = self.session.execute(
             sql.SQL(
-                "with gone as (delete from {side} where mint_born = %s returning mint_at),"
+                "with gone as (delete from {side} where mint_born = %s returning mint_n, mint_at, true as bool),"
                 " back as (update {side} set mint_hidden = null where mint_hidden = %s and mint_born <> %s"
-                " returning mint_at)"
-                " select distinct (mint_at::text::point)[0]::int8 from (table gone union all table back) r"
-                " where mint_at is not null"
-            ).format(side=side),
-            (level, level, level),
+                " returning mint_n, mint_at, false)"
+                " select mint_n, (mint_at::text::point)[0]::int8, bool from (table gone union all table back) r"
+            ).format(side=self.side(relation)),
+            (mark, mark, mark),
+        ).fetchall()
+        return Forgotten(
+            blocks=frozenset(block for _, block, _ in rows if block is not None),
+            gone=frozenset(number for number, _, is_gone in rows if is_gone),
+            back=tuple(number for number, _, is_gone in rows if not is_gone),
         )
-        return frozenset(row[0] for row in rows)
 
-    def replay(self, relation: Relation, level: int, delta: Delta) -> None:
-        """Learn, on a fresh clone, what mark `level` changed; the rows themselves are still to be put there."""
+    def give_way(self, relation: Relation, back: Sequence[int]) -> list[tuple[int, str | None, int]]:
+        """Hide those of `back` that a row of a later mark has replaced: two rows of one key cannot both be there.
+
+        Returns number, home and the later mark of each.
+        """
+        same = [_same_key(columns) for columns in unique_keys(self.session, relation)]
+        if not back or not same:
+            return []
+        found = self.session.execute(
+            sql.SQL(
+                "update {side} s set mint_hidden = v.mint_born from {side} v where s.mint_n = any (%s)"
+                " and v.mint_hidden is null and v.mint_n <> all (%s) and ({same})"
+                " returning s.mint_n, s.mint_home::text, v.mint_born"
+            ).format(side=self.side(relation), same=sql.SQL(" or ").join(same)),
+            (list(back), list(back)),
+        )
+        return [(number, home, mark) for number, home, mark in found]
+
+    def replay(self, relation: Relation, mark: int, delta: Delta) -> None:
+        """Learn, on a fresh clone, what a mark changed; the rows themselves are still to be put there."""
         side = self.side(relation)
         self.session.execute(
             sql.SQL(
                 "update {} set mint_hidden = %s where mint_home = any (%s::tid[]) or mint_n = any (%s::int8[])"
             ).format(side),
-            (level, list(delta.hidden_home), list(delta.hidden_born)),
+            (mark, list(delta.hidden_home), list(delta.hidden_born)),
         )
         columns = sql.SQL("mint_n, mint_born") + _more(self.shapes[relation.oid].columns)
         rows = sql.SQL("copy {} ({}) from stdin (format binary)").format(side, columns)
@@ -278,6 +317,11 @@ def own_xid(session: Session) -> str:
     row = session.execute("select pg_current_xact_id()::xid::text").fetchone()
     assert row is not None
     return str(row[0])
+
+
+def _same_key(columns: Sequence[str]) -> sql.Composable:
+    pairs = (sql.SQL("{} = {}").format(sql.Identifier("v", name), sql.Identifier("s", name)) for name in columns)
+    return sql.SQL("({})").format(sql.SQL(" and ").join(pairs))
 
 
 def _names(columns: Sequence[str], table: str | None = None) -> sql.Composed:

@@ -15,6 +15,7 @@ class Mark:
     """What one mark holds above the mark below it, by the names of its relations."""
 
     floor: Floor
+    number: int = 0  # no other mark's, ever: rows in the side tables carry it
     deltas: dict[str, Delta] = field(default_factory=dict)
     sequences: dict[str, SequenceValue] = field(default_factory=dict)
     orders: dict[str, list[int]] = field(default_factory=dict)  # physical order of small tables
@@ -26,6 +27,7 @@ class Marks:
     """The stack. The lowest mark is the base; a floor is the base or a mark with DDL."""
 
     stack: list[Mark]
+    drawn: int = 0  # numbers given to marks so far
 
     def __len__(self) -> int:
         return len(self.stack)
@@ -45,10 +47,18 @@ class Marks:
         """Whether the newest mark is a floor itself, so that a swap needs no rows."""
         return len(self.stack) - 1 == self.floor.level
 
-    def above_the_floor(self) -> Sequence[tuple[int, Mark]]:
-        """The marks that a fresh clone of the floor's template lacks, with their levels."""
-        first = self.floor.level + 1
-        return list(enumerate(self.stack[first:], first))
+    def draw(self) -> int:
+        """A number for a new mark."""
+        self.drawn += 1
+        return self.drawn
+
+    def above_the_floor(self) -> Sequence[Mark]:
+        """The marks that a fresh clone of the floor's template lacks."""
+        return self.stack[self.floor.level + 1 :]
+
+    def above(self, index: int, label: str) -> Sequence[Mark]:
+        """The marks from `index` on that changed a table."""
+        return [mark for mark in self.stack[index:] if label in mark.deltas]
 
     def value(self, relation: Relation) -> SequenceValue:
         """Where a sequence stands at the newest mark."""

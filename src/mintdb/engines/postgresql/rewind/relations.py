@@ -169,3 +169,15 @@ def read_sequence(session: Session, relation: Relation) -> tuple[SequenceValue, 
 def set_sequence(session: Session, relation: Relation, value: SequenceValue) -> None:
     """Put a sequence where it stood; setval also makes its next use visible in the WAL."""
     session.execute("select setval(%s::oid::regclass, %s, %s)", (relation.oid, value.last, value.called))
+
+
+def unique_keys(session: Session, relation: Relation) -> list[list[str]]:
+    """The columns of each key that the table enforces at once; those on expressions or on parts are left out."""
+    rows = session.execute(
+        "select array_agg(a.attname order by k.n) from pg_index i, unnest(i.indkey) with ordinality k (attnum, n),"
+        " pg_attribute a where i.indrelid = %s and i.indisunique and i.indimmediate and i.indpred is null"
+        " and i.indexprs is null and k.n <= i.indnkeyatts and a.attrelid = i.indrelid and a.attnum = k.attnum"
+        " group by i.indexrelid",
+        (relation.oid,),
+    )
+    return [row[0] for row in rows]

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from psycopg import Error, errors
 
 from mintdb.engines.postgresql.rewind import sweep, wal
+from mintdb.engines.postgresql.rewind.bearings import Bearings
 from mintdb.engines.postgresql.rewind.blocks import Blocks, joined
-from mintdb.engines.postgresql.rewind.catalogs import PG_CLASS, reason, surroundings
-from mintdb.engines.postgresql.rewind.changes import Changes, gathered
+from mintdb.engines.postgresql.rewind.changes import Changes, accept, found
 from mintdb.engines.postgresql.rewind.copies import own_xid
 from mintdb.engines.postgresql.rewind.facts import CannotRewind, MarkTaken, PutBack, Trail
-from mintdb.engines.postgresql.rewind.floor import Floor, lay
+from mintdb.engines.postgresql.rewind.floor import Floor
 from mintdb.engines.postgresql.rewind.housekeeping import Housekeeper
 from mintdb.engines.postgresql.rewind.marks import Mark, Marks
 from mintdb.engines.postgresql.rewind.putting import Putter
 from mintdb.engines.postgresql.rewind.relations import (
-    CATALOG,
     Relation,
-    accept_files,
     read_sequence,
-    refiled,
     set_sequence,
 )
 from mintdb.engines.postgresql.rewind.session import Powers, Session, is_transient, prepare
+from mintdb.engines.postgresql.rewind.wal import Look
 
 
 class Rewinder:
@@ -50,7 +48,7 @@ class Rewinder:
             return True
         with _hindrances_told():
             look = self._look(act=False)
-            if look.verdict == "slow" and self._changes(look).any():
+            if look.verdict == "slow" and self._found(look).any():
                 return True
             return self._unlogged_written()
 
@@ -72,14 +70,23 @@ class Rewinder:
 
     def pop_mark(self) -> None:
         """Drop the newest mark; the next put_back goes to the one below. After a mark with DDL it asks for a swap."""
-        if len(self._marks) == 1:
-            raise ValueError("the base mark cannot be dropped")
-        mark = self._marks.stack.pop()
+        self.drop_mark(len(self._marks) - 1)
+
+    def drop_mark(self, index: int) -> None:
+        """Drop any mark but the base (0): what was written for it is gone after the next put_back, or swap.
+
+        What later marks hold stays; where they replaced a row of it, theirs is what remains. Raises ValueError for the
+        base, and for a mark that a floor stands on, or that is a floor with marks on it.
+        """
+        last = len(self._marks) - 1
+        if not 1 <= index <= last or index < self._marks.floor.level or (index == self._marks.floor.level < last):
+            raise ValueError(f"mark {index} of {last} cannot be dropped")
+        mark = self._marks.stack.pop(index)
         if mark.ddl:
             self._swap_needed = "the mark that was dropped had changed the schema"
         elif not self._swap_needed:
             with _hindrances_told():
-                self._forget(mark)
+                self._forget(mark, index)
 
     def move_to(self, connection: Session, *, reference: Callable[[], Session] | None = None) -> None:
         """Go on with a fresh clone of the newest floor's template, and re-create there what later marks hold.
@@ -93,29 +100,28 @@ class Rewinder:
             mark.floor = floor
         if self._marks.on_a_floor:
             return
-        before = set(self._temporary)
-        putter = self._putter()
-        putter.put(self._replayed())
-        self._own += putter.own + sorted(self._temporary - before)
+        with self._bearings.remembering():
+            putter = self._putter()
+            putter.put(self._replayed())
+            self._bearings.own += putter.own
 
     def close(self) -> None:
         """End both sessions."""
         self._session.close()
         self._close_reference()
 
-    # the session
+    # the sessions
 
     def _take_bearings(self, connection: Session, reference: Callable[[], Session] | None) -> None:
         self._session = connection
         self._open_reference = reference
         self._reference_session: Session | None = None
-        self._temporary: set[str] = set()  # transactions of ours that made temporary things
-        self._floors_laid = 0
         self._pending: dict[int, Blocks] = {}  # what marks that were dropped had changed
         self._swap_needed = None
-        self._powers = _ready(connection, self._temporary)
-        self._housekeeper = Housekeeper(connection, self._powers)
-        self._sweep_next = not self._powers.wal
+        temporary: set[str] = set()
+        powers = _ready(connection, temporary)
+        self._bearings = Bearings(connection, powers, temporary)
+        self._housekeeper = Housekeeper(connection, powers)
 
     def _reference(self) -> Session:
         if self._reference_session is None:
@@ -130,45 +136,20 @@ class Rewinder:
             self._reference_session.close()
             self._reference_session = None
 
-    def _lay_floor(self, level: int, *, local: bool = False) -> Floor:
-        reference = None if local or not self._open_reference else self._reference
-        # Before anything is read, so that a late writer cannot hide between the two.
-        self._since, self._horizon = wal.position(self._session, self._powers)
-        self._floors_laid += 1
-        floor = lay(self._session, reference, level, self._temporary, f"mint_{self._floors_laid}")
-        self._sweeper = sweep.Sweeper(self._session, self._powers, reference)
-        if reference is None:
-            self._sweeper.hold(floor.relations.values(), self._temporary)
-        self._near = wal.NEAR_BYTES + wal.NEAR_BYTES_A_TABLE * len(floor.relations)
-        self._own = sorted(self._temporary)
-        return floor
+    def _lay_floor(self, level: int) -> Floor:
+        return self._bearings.lay_floor(level, self._reference if self._open_reference else None)
 
     # what was changed
 
-    def _look(self, *, act: bool) -> wal.Look:
-        if not self._sweep_next:
-            with self._or_sweep():
-                look = wal.look(self._session, self._powers, self._since, self._own, act=act, near=self._near)
-                if look.verdict != "far":
-                    return look
-        return self._sweep()
+    def _look(self, *, act: bool) -> Look:
+        return self._bearings.look(self._marks, act=act)
 
-    @contextmanager
-    def _or_sweep(self) -> Iterator[None]:
-        """An error such as `requested WAL segment has already been removed` is no reason to swap yet."""
-        try:
-            yield
-        except Error as error:
-            if self._session.closed or is_transient(error):
-                raise
+    def _found(self, look: Look) -> Changes:
+        return found(self._session, self._marks.floor, look, self._bearings.temporary)
 
-    def _sweep(self) -> wal.Look:
-        own = {*self._own, *self._temporary}
-        return self._sweeper.look(self._marks.floor.relations, self._horizon, own, self._marks.surplus)
-
-    def _all_changes(self, look: wal.Look) -> Changes:
+    def _all_changes(self, look: Look) -> Changes:
         """With what leaves no trail: unlogged relations, and marks that were dropped."""
-        relations, changes = self._marks.floor.relations, self._changes(look)
+        relations, changes = self._marks.floor.relations, self._found(look)
         for relation in self._unlogged():
             changes.add(relation, None)
         for oid, blocks in self._pending.items():
@@ -180,63 +161,31 @@ class Rewinder:
 
     def _unlogged_written(self) -> bool:
         unlogged = {relation.oid for relation in self._unlogged()}
-        return bool(unlogged) and not unlogged.isdisjoint(touch.oid for touch in self._sweep().touches)
-
-    def _changes(self, look: wal.Look) -> Changes:
-        changes = gathered(self._marks.floor.relations, look.touches)
-        if look.shared:
-            self._look_around(changes)
-        self._look_for_ddl(changes)
-        return changes
-
-    def _look_around(self, changes: Changes) -> None:
-        changes.around, then = surroundings(self._session), self._marks.floor.around
-        if changes.around.database != then.database:
-            changes.hinder("settings, rights or the comment of the database itself were changed")
-        changes.outside = changes.around.differences(then)
-
-    def _look_for_ddl(self, changes: Changes) -> None:
-        floor = self._marks.floor
-        for oid, blocks in changes.catalogs.items():
-            if floor.catalogs.changed(floor.relations[oid], blocks, self._temporary):
-                changes.hinder(reason(floor.relations[oid]))
-        if PG_CLASS in changes.catalogs and not changes.obstacle:
-            self._look_for_new_files(changes)
-
-    def _look_for_new_files(self, changes: Changes) -> None:
-        for relation in map(self._marks.floor.relations.__getitem__, refiled(self._session)):
-            changes.refiled = True
-            changes.add(relation, None)
-            if relation.kind == CATALOG:
-                changes.hinder(f"catalog {relation.name} was rewritten")
+        touches = self._bearings.sweep(self._marks).touches if unlogged else ()
+        return not unlogged.isdisjoint(touch.oid for touch in touches)
 
     # putting back
 
-    def _quick(self, look: wal.Look) -> PutBack:
+    def _quick(self, look: Look) -> PutBack:
         """The trip has put everything back already."""
-        self._arrive(look, [look.own_xid] if look.own_xid else [])
+        self._arrive(look, Changes(), [look.own_xid] if look.own_xid else [])
         if look.verdict == "untouched":
             return PutBack(Trail.UNTOUCHED)
         relations = self._marks.floor.relations
         holder = self._housekeeper.shorten(relations[oid] for oid in look.grown)
         return PutBack(Trail.WAL, _labels(relations[oid] for oid in look.done), look.rows, horizon_held_by=holder)
 
-    def _thorough(self, look: wal.Look) -> PutBack:
-        before = set(self._temporary)
-        changes = self._all_changes(look)
-        if changes.obstacle:
-            raise CannotRewind(changes.obstacle)
-        putter = self._putter()
-        try:
+    def _thorough(self, look: Look) -> PutBack:
+        with self._bearings.remembering() as own:
+            changes = self._all_changes(look)
+            if changes.obstacle:
+                raise CannotRewind(changes.obstacle)
+            putter = self._putter()
             putter.put(changes)
-        finally:  # a temporary table that was made is there to stay, whatever comes of the rest
-            made = sorted(self._temporary - before)
-            self._own += made
-        self._accept(changes)
-        self._arrive(look, putter.own + made)
+        self._arrive(look, changes, own + putter.own)
         return self._told(look, changes, putter)
 
-    def _told(self, look: wal.Look, changes: Changes, putter: Putter) -> PutBack:
+    def _told(self, look: Look, changes: Changes, putter: Putter) -> PutBack:
         relations = self._marks.floor.relations
         copies = self._marks.floor.copies
         due = self._housekeeper.count(relations[oid] for oid in changes.tables)
@@ -259,43 +208,35 @@ class Rewinder:
     def _putter(self) -> Putter:
         return Putter(self._session, self._marks, self._housekeeper)
 
-    def _arrive(self, look: wal.Look, own: list[str]) -> None:
-        """Take the mark of `look` for the newest. A writer still in progress keeps our earlier transactions known."""
-        self._own = (self._own if look.carried else []) + own
-        self._since, self._horizon = look.next_mark, look.horizon
-        self._sweep_next = look.again or not self._powers.wal
+    def _arrive(self, look: Look, changes: Changes, own: list[str]) -> None:
+        accept(self._session, self._marks.floor, changes)
+        self._bearings.arrive(look, own)
         self._pending.clear()
-
-    def _accept(self, changes: Changes) -> None:
-        if changes.refiled:
-            accept_files(self._session)
-        if changes.around:  # told once: nobody can put it back
-            self._marks.floor.around = changes.around
 
     # marks
 
     def _push_floor(self) -> MarkTaken:
-        floor = self._lay_floor(len(self._marks), local=True)
+        floor = self._bearings.lay_floor(len(self._marks), None)
         self._pending.clear()
         self._swap_needed = None
         self._marks.stack.append(Mark(floor, ddl=True))
         return MarkTaken(ddl=True)
 
-    def _push_rows(self, look: wal.Look, changes: Changes) -> MarkTaken:
-        before = set(self._temporary)
-        floor, level = self._marks.floor, len(self._marks)
+    def _push_rows(self, look: Look, changes: Changes) -> MarkTaken:
+        floor, mark = self._marks.floor, Mark(self._marks.floor, self._marks.draw())
         tables = {floor.relations[oid]: blocks for oid, blocks in changes.tables.items()}
-        held = {relation: floor.copies.cover(relation, blocks) for relation, blocks in tables.items()}
-        mark = Mark(floor)
-        with self._session.transaction():
-            deltas = {relation: floor.copies.take(relation, blocks, level) for relation, blocks in held.items()}
-            mark.deltas = {relation.label: delta for relation, delta in deltas.items() if delta}
-            self._take_sequences(mark, [floor.relations[oid] for oid in changes.sequences])
-            own = own_xid(self._session)
+        with self._bearings.remembering() as own:
+            held = {relation: floor.copies.cover(relation, blocks) for relation, blocks in tables.items()}
+            with self._session.transaction():
+                deltas = {
+                    relation: floor.copies.take(relation, blocks, mark.number) for relation, blocks in held.items()
+                }
+                mark.deltas = {relation.label: delta for relation, delta in deltas.items() if delta}
+                self._take_sequences(mark, [floor.relations[oid] for oid in changes.sequences])
+                own.append(own_xid(self._session))
         self._marks.stack.append(mark)
         self._note(mark)
-        self._accept(changes)
-        self._arrive(look, [own, *sorted(self._temporary - before)])
+        self._arrive(look, changes, own)
         return MarkTaken((*mark.deltas, *mark.sequences))
 
     def _take_sequences(self, mark: Mark, sequences: Iterable[Relation]) -> None:
@@ -326,22 +267,32 @@ class Rewinder:
                 (value.last, value.called, relation.oid),
             )
 
-    def _forget(self, mark: Mark) -> None:
-        floor, level = self._marks.floor, len(self._marks)
+    def _forget(self, mark: Mark, index: int) -> None:
+        floor = self._marks.floor
         for relation in map(floor.named, mark.deltas):
-            blocks = floor.copies.forget(relation, level)
-            self._pending[relation.oid] = joined(self._pending.get(relation.oid, frozenset()), blocks)
+            forgotten = floor.copies.forget(relation, mark.number)
+            for later in self._marks.above(index, relation.label):
+                later.deltas[relation.label] = later.deltas[relation.label].without(forgotten.gone)
+            self._give_way(relation, forgotten.back, index)
+            self._pending[relation.oid] = joined(self._pending.get(relation.oid, frozenset()), forgotten.blocks)
         for relation in map(floor.named, mark.sequences):
             self._pending[relation.oid] = None
         self._map(mark)
 
+    def _give_way(self, relation: Relation, back: Sequence[int], index: int) -> None:
+        later = {mark.number: mark for mark in self._marks.above(index, relation.label)}
+        if later:
+            for number, home, heir in self._marks.floor.copies.give_way(relation, back):
+                deltas = later[heir].deltas
+                deltas[relation.label] = deltas[relation.label].hiding(number, home)
+
     def _replayed(self) -> Changes:
         """Learn again, on a fresh clone, what the marks above the floor hold; all of it is still to be put there."""
         floor, changes = self._marks.floor, Changes()
-        for level, mark in self._marks.above_the_floor():
+        for mark in self._marks.above_the_floor():
             for relation, delta in ((floor.named(label), delta) for label, delta in mark.deltas.items()):
                 floor.copies.cover(relation, None)
-                floor.copies.replay(relation, level, delta)
+                floor.copies.replay(relation, mark.number, delta)
                 changes.add(relation, None)
             for relation in map(floor.named, mark.sequences):
                 changes.add(relation, None)
