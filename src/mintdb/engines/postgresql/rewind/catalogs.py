@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import LiteralString, TypeAlias
 
 from psycopg import sql
 
-from mintdb.engines.postgresql.rewind.blocks import Blocks, live
+from mintdb.engines.postgresql.rewind.blocks import Blocks, live, located
 from mintdb.engines.postgresql.rewind.relations import CATALOG, Relation
 from mintdb.engines.postgresql.rewind.session import Session
 
 Identity: TypeAlias = tuple[str, str]  # ctid, xmin
-Rows: TypeAlias = Mapping[Identity, int]  # and a hash of what the row says
+Rows: TypeAlias = Mapping[Identity, int | None]  # and a hash of what the row says, where it is known
 
 PG_CLASS, PG_NAMESPACE, PG_LARGEOBJECT, PG_LARGEOBJECT_METADATA = 1259, 2615, 2613, 2995
 
@@ -58,16 +58,27 @@ def reason(relation: Relation) -> str:
 
 @dataclass
 class CatalogMark:
-    """What the catalogs said at the floor: read on demand from the reference, or at once where there is none."""
+    """What the catalogs said at the floor: read on demand from the reference, or at once where there is none.
+
+    Hashing them all would take half a second, so without a reference only pg_class is: what TRUNCATE leaves still
+    counts as nothing, a rename and back makes a swap.
+    """
 
     session: Session
     reference: Callable[[], Session] | None
-    held: dict[int, Rows] = field(default_factory=dict)
+    side: sql.Identifier
 
     def hold(self, catalogs: Iterable[Relation]) -> None:
-        """Without a reference everything has to be read now."""
-        for relation in catalogs:
-            self.held[relation.oid] = read(self.session, relation, None)
+        """Keep every row's identity in a side table."""
+        arms = (
+            sql.SQL("select {}::oid as rel, mint_at, mint_x, {} as said from ({}) r").format(
+                relation.oid,
+                sql.SQL("hashtextextended(said, 0)" if relation.oid == PG_CLASS else "null::int8"),
+                live(relation, None, _said(self.session, relation) if relation.oid == PG_CLASS else None),
+            )
+            for relation in catalogs
+        )
+        self.session.execute(sql.SQL("create temp table {} as {}").format(self.side, sql.SQL(" union all ").join(arms)))
 
     def changed(self, relation: Relation, blocks: Blocks, own: set[str]) -> bool:
         """Whether `blocks` of a catalog really differ, what the rewind's own session made there left out."""
@@ -77,16 +88,16 @@ class CatalogMark:
     def _then(self, relation: Relation, blocks: Blocks) -> Rows:
         if self.reference is not None:
             return read(self.reference(), relation, blocks)
-        rows = self.held[relation.oid]
-        return rows if blocks is None else {key: said for key, said in rows.items() if _block(key[0]) in blocks}
+        rows = self.session.execute(
+            sql.SQL("select mint_at::text, mint_x::text, said from {} where rel = {} and {}").format(
+                self.side, relation.oid, located("mint_at", blocks)
+            )
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
 
 
 def _without(rows: Rows, xids: set[str]) -> Rows:
     return {identity: said for identity, said in rows.items() if identity[1] not in xids}
-
-
-def _block(at: str) -> int:
-    return int(at[1 : at.index(",")])
 
 
 def read(session: Session, relation: Relation, blocks: Blocks) -> dict[Identity, int]:

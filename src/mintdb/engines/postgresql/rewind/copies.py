@@ -298,6 +298,8 @@ class SideCopies:
         rows = sql.SQL("copy {} ({}) from stdin (format binary)").format(side, columns)
         with self.session.cursor() as cursor, cursor.copy(rows) as sink:
             sink.write(delta.born)
+        # Rows that are born from now on must not be given the numbers of these.
+        self.next_born = max([self.next_born, *self._numbers(relation, sql.SQL("order by mint_n desc limit 1"))])
 
     def _filled(self, statement: sql.SQL, relation: Relation, blocks: Blocks) -> sql.Composed:
         return statement.format(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from psycopg import sql
+
 from mintdb.engines.postgresql.rewind.catalogs import CatalogMark, Surroundings, catalogs, surroundings
 from mintdb.engines.postgresql.rewind.copies import SideCopies, own_xid
 from mintdb.engines.postgresql.rewind.relations import TABLE, Relation, survey
@@ -37,10 +39,12 @@ def lay(
         relations = survey(session)
         temporary.add(own_xid(session))
     copies = SideCopies(session, prefix, reference, temporary_xids=temporary)
-    mark = CatalogMark(session, reference)
+    mark = CatalogMark(session, reference, sql.Identifier("pg_temp", f"{prefix}_catalogs"))
     if reference is None:  # nothing to fetch from later: hold everything now
         for relation in relations.values():
             if relation.kind == TABLE and not relation.empty:
                 copies.cover(relation, None)
-        mark.hold(catalogs(relations.values()))
+        with session.transaction():
+            mark.hold(catalogs(relations.values()))
+            temporary.add(own_xid(session))
     return Floor(level, relations, copies, mark, surroundings(session))

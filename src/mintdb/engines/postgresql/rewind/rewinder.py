@@ -46,11 +46,13 @@ class Rewinder:
         """Whether anything was written since the newest mark was taken or returned to."""
         if self._pending or self._swap_needed:
             return True
-        with _hindrances_told():
+        try:
             look = self._look(act=False)
-            if look.verdict == "slow" and self._found(look).any():
-                return True
-            return self._unlogged_written()
+            return (look.verdict == "slow" and self._found(look).any()) or self._unlogged_written()
+        except Error:  # a table that the look wanted to visit is gone: then something was written
+            if self._session.closed:
+                raise
+            return True
 
     def put_back(self) -> PutBack:
         """Put the clone back to its newest mark. Raises CannotRewind where only a swap is exact."""
@@ -63,8 +65,13 @@ class Rewinder:
     def push_mark(self) -> MarkTaken:
         """Make the present state the newest mark, and tell what it holds that the mark below does not."""
         with _hindrances_told():
-            look = self._look(act=False)
-            changes = self._all_changes(look)
+            try:
+                look = self._look(act=False)
+                changes = self._all_changes(look)
+            except (Error, CannotRewind):  # what cannot be told apart from the mark below stands on its own
+                if self._session.closed:
+                    raise
+                return self._push_floor()
             alone = changes.obstacle or self._swap_needed
             return self._push_floor() if alone else self._push_rows(look, changes)
 
