@@ -105,7 +105,7 @@ class Clone(Protocol):
         """End sessions of this database by backend pid, and wait until they are gone."""
 
     def push_mark(self) -> None:
-        """Make the present state the one that `restore` returns to, until `pop_mark`."""
+        """Make the present state the one that `restore` returns to, until `drop_mark`."""
 
     @property
     def marks(self) -> int:

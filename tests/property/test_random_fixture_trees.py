@@ -80,8 +80,11 @@ def module(random: random.Random, known: list[tuple[str, str]]) -> str:
         for inner in range(random.randint(1, 3)):
             needs = random.sample(names, random.randint(0, 2))
             arguments = ", ".join([*(["self"] if indent else []), "request", *needs])
-            lines = ["assert rows() == set(alive)", random.choice(DAMAGE)]
-            if random.random() < 0.4:
+            damage, late = random.choice(DAMAGE), random.random() < 0.4
+            if late and "restart identity" in damage:
+                damage = "pass"  # a fixture that is set up now would be given keys that are in use
+            lines = ["assert rows() == set(alive)", damage]
+            if late:
                 lines += ["run(\"insert into account (owner) values ('mine')\")"]
                 lines += [f"request.getfixturevalue({random.choice(names)!r})"]
             source += f"{indent}def test_{number}_{inner}({arguments}):\n"

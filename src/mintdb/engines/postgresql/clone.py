@@ -104,11 +104,14 @@ class PostgresClone:
 
     def drop_mark(self, number: int) -> None:
         """See contract.Clone."""
-        if number != self._floors.height:
-            raise MarkHeld(number=number)
-        if self._rewinder is not None:
-            self._rewinder.pop_mark()
-        self._floors.pop()
+        try:
+            if self._rewinder is not None:
+                self._rewinder.drop_mark(number)
+            elif number != self.marks:
+                raise ValueError(f"mark {number} is a floor with marks on it")
+        except ValueError:
+            raise MarkHeld(number=number) from None
+        self._floors.drop(number)
 
     def wrote(self) -> bool:
         """See contract.Clone. Where only swaps are possible nobody can tell, so it may have been."""

@@ -64,14 +64,17 @@ class Floors:
         dumping.copy(own_address(self._clone), own_address(name))
         self._seal(name)
 
-    def pop(self) -> None:
-        """The newest mark is gone, and its template with it."""
-        self._drop(self._stack.pop())
+    def drop(self, number: int) -> None:
+        """A mark is gone, and its template with it; 0 is the clone's own."""
+        floor = self._stack.pop(number)
+        for name in (floor.template, floor.reference):
+            if name and name != self._borrowed:
+                databases.drop(self._maintenance, name)
 
     def drop_all(self) -> None:
         """The clone is gone: so are its floors, but for the template, which belongs to everybody."""
         while self._stack:
-            self.pop()
+            self.drop(len(self._stack) - 1)
 
     def _newest(self) -> Floor:
         return next(floor for floor in reversed(self._stack) if floor.template)
@@ -83,8 +86,3 @@ class Floors:
     def _seal(self, name: str) -> None:
         databases.seal(self._maintenance, name)
         self._stack.append(Floor(name))
-
-    def _drop(self, floor: Floor) -> None:
-        for name in (floor.template, floor.reference):
-            if name and name != self._borrowed:
-                databases.drop(self._maintenance, name)
