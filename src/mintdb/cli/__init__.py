@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 
@@ -35,8 +36,17 @@ class Commands(click.Group):
         except MintdbError as error:
             say(str(error))
             ctx.exit(MINTDB_FAILED)
-        except KeyboardInterrupt:
-            ctx.exit(130)  # 128 + SIGINT, as shells report it
+        except KeyboardInterrupt as interrupt:
+            number = interrupt.number if isinstance(interrupt, Ended) else signal.SIGINT
+            ctx.exit(128 + number)  # as shells report it
+
+
+class Ended(KeyboardInterrupt):
+    """Another signal that asks us to end. psycopg cancels what it is waiting for when it sees a KeyboardInterrupt."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

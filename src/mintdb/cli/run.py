@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mintdb.cli import child, ready, say
+from mintdb.cli import Ended, child, ready, say
 from mintdb.cli.progress import Progress
 from mintdb.cli.words import describe
 from mintdb.variables import variables_for, without_misleading
@@ -96,7 +96,7 @@ def _end_cleanly_when_told_to() -> None:
     """Until the command runs, a signal ends us by way of an exception, so that nothing is left behind."""
 
     def leave(number: int, frame: object) -> None:
-        sys.exit(128 + number)
+        raise Ended(number)
 
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:

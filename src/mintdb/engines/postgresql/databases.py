@@ -52,7 +52,8 @@ def create(maintenance: Maintenance, name: str, *, template: str, strategy: str 
     except psycopg.errors.DuplicateDatabase:
         _withdraw(maintenance, name)
         raise DatabaseNotOurs(name=name, url=maintenance.address.redacted) from None
-    except BaseException:
+    except psycopg.Error:
+        # Only what the server says is a refusal: when a signal interrupts us, it may have created the database already.
         _withdraw(maintenance, name)
         raise
     maintenance.run(
@@ -62,10 +63,12 @@ def create(maintenance: Maintenance, name: str, *, template: str, strategy: str 
 
 def rename(maintenance: Maintenance, old: str, new: str, *, owner: str = "") -> None:
     """Give a database another name and owner. It must have no sessions: PostgreSQL would wait 5 s, then refuse."""
+    import psycopg
+
     maintenance.run("insert into databases (name, owner) values (%s, %s) on conflict (name) do nothing", new, owner)
     try:
         _execute(maintenance, "alter database {} rename to {}", old, new)
-    except BaseException:
+    except psycopg.Error:  # see create
         _withdraw(maintenance, new)
         raise
     maintenance.run(

@@ -1,0 +1,45 @@
+"""A signal that comes while a database is created leaves no database that nobody knows of."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mintdb.address import Address
+from mintdb.core.names import DatabaseName, Role, new_token
+from mintdb.engines.postgresql import databases
+from mintdb.engines.postgresql.maintenance import Maintenance
+
+STEP = 0.0015  # seconds between one signal's moment and the next; creating a database takes some 20 ms
+
+
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """SIGALRM is a Ctrl-C."""
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def create_interrupted(address: Address, after: float) -> str:
+    """Begin to create a database, be interrupted `after` seconds, and give up as a run does."""
+    owner = new_token()
+    name = str(DatabaseName(Role.CLONE, "interrupted", owner=owner, worker="main"))
+    with contextlib.closing(Maintenance(address, owner=owner)) as maintenance, contextlib.suppress(KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, after)
+        databases.create(maintenance, name, template="template0", owner=owner)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return name
+
+
+def test_an_interrupted_creation_is_always_reaped(server: Address, project: Path, interrupts: None) -> None:
+    names = {create_interrupted(server, STEP * (1 + step)) for step in range(40)}
+    with contextlib.closing(Maintenance(server, owner=new_token())) as maintenance:
+        databases.reap(maintenance)
+        left = {name for (name,) in maintenance.rows("select datname from pg_database")}
+    assert names & left == set()
