@@ -312,6 +312,9 @@ def test_another_database_made_meanwhile_is_no_reason_to_swap(site, clone_of):
 
 def test_without_a_reference_the_rows_held_are_the_same(clone_of):
     clone = clone_of(*SEED, TABLE, with_reference=False)
+    for session in (clone.connect(), clone.connect()):  # each has a temporary schema of its own
+        session.execute("create temp table t (x int); drop table t")
+        clone.rewinder.put_back()
     clone.run("delete from seed where id > 3", "insert into item (v) values ('x')", "create temp table t (x int)")
     assert clone.rewinder.put_back()
     assert clone.rows(SEEDED) == WHOLE

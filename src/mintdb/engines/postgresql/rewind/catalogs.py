@@ -60,8 +60,8 @@ def reason(relation: Relation) -> str:
 class CatalogMark:
     """What the catalogs said at the floor: read on demand from the reference, or at once where there is none.
 
-    Hashing them all would take half a second, so without a reference only pg_class is: what TRUNCATE leaves still
-    counts as nothing, a rename and back makes a swap.
+    Hashing them all would take half a second, so without a reference little more than pg_class is: what TRUNCATE leaves
+    still counts as nothing, a rename and back makes a swap.
     """
 
     session: Session
@@ -70,15 +70,15 @@ class CatalogMark:
 
     def hold(self, catalogs: Iterable[Relation]) -> None:
         """Keep every row's identity in a side table."""
-        arms = (
-            sql.SQL("select {}::oid as rel, mint_at, mint_x, {} as said from ({}) r").format(
-                relation.oid,
-                sql.SQL("hashtextextended(said, 0)" if relation.oid == PG_CLASS else "null::int8"),
-                live(relation, None, _said(self.session, relation) if relation.oid == PG_CLASS else None),
-            )
-            for relation in catalogs
-        )
+        arms = [self._arm(relation) for relation in catalogs]
         self.session.execute(sql.SQL("create temp table {} as {}").format(self.side, sql.SQL(" union all ").join(arms)))
+
+    def _arm(self, relation: Relation) -> sql.Composed:
+        head = sql.SQL("select {}::oid as rel, mint_at, mint_x, ").format(relation.oid)
+        if relation.oid not in (PG_CLASS, PG_NAMESPACE):
+            return head + sql.SQL("null::int8 as said from ({}) r").format(live(relation, None))
+        rows = live(relation, None, _said(self.session, relation))
+        return head + sql.SQL("hashtextextended(said, 0) as said from ({}) r where said is not null").format(rows)
 
     def changed(self, relation: Relation, blocks: Blocks, own: set[str]) -> bool:
         """Whether `blocks` of a catalog really differ, what the rewind's own session made there left out."""
