@@ -43,3 +43,14 @@ def test_an_interrupted_creation_is_always_reaped(server: Address, project: Path
         databases.reap(maintenance)
         left = {name for (name,) in maintenance.rows("select datname from pg_database")}
     assert names & left == set()
+
+
+def test_a_database_whose_drop_was_cut_off_is_reaped(server: Address, project: Path) -> None:
+    owner = new_token()
+    name = str(DatabaseName(Role.CLONE, "interrupted", owner=owner, worker="main"))
+    with contextlib.closing(Maintenance(server, owner=owner)) as maintenance:
+        databases.create(maintenance, name, template="template0", owner=owner)
+        # As a drop leaves it that was cut off: https://www.postgresql.org/docs/18/catalog-pg-database.html
+        maintenance.run("update pg_database set datconnlimit = -2 where datname = %s", name)
+        databases.drop(maintenance, name)
+        assert not databases.exists(maintenance, name)

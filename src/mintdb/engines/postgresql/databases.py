@@ -25,6 +25,7 @@ on conflict (name) do update set owner = excluded.owner, oid = null, made_at = n
 where not exists (select from pg_database d where d.datname = databases.name and d.oid = databases.oid)
 returning name
 """
+HALF_DROPPED = -2  # DATCONNLIMIT_INVALID_DB: such a database can only be dropped
 DROP_TRIES = 5  # a client that reconnects at once can slip in between FORCE's kill and the drop
 
 
@@ -91,7 +92,7 @@ def drop(maintenance: Maintenance, name: str) -> None:
 
     for attempt in range(1, DROP_TRIES + 1):
         try:
-            _execute(maintenance, "alter database {} is_template false", name)
+            _unseal(maintenance, name)
             _execute(maintenance, "drop database if exists {} with (force)", name)
             break
         except psycopg.errors.InvalidCatalogName:
@@ -101,6 +102,17 @@ def drop(maintenance: Maintenance, name: str) -> None:
                 raise
             roll_back_prepared(maintenance, name)
     _forget(maintenance, name)
+
+
+def _unseal(maintenance: Maintenance, name: str) -> None:
+    """A template cannot be dropped until it is none. What is none is left alone.
+
+    To alter what another process has begun to drop, or a drop that was cut off, is FATAL: our session would end.
+    """
+    if maintenance.rows(
+        "select 1 from pg_database where datname = %s and datistemplate and datconnlimit <> %s", name, HALF_DROPPED
+    ):
+        _execute(maintenance, "alter database {} is_template false", name)
 
 
 def is_ours(maintenance: Maintenance, name: str) -> bool:
