@@ -52,6 +52,7 @@ class Mint:
         self.fresh = fresh
         self.announce = announce
         self._handover = handover
+        self._process = os.getpid()
         self._opened: dict[str, OpenDatabase] = {}
         self._reserved: dict[str, Reservation] = {}
 
@@ -93,6 +94,8 @@ class Mint:
     def close(self) -> Sequence[Session]:
         """Drop this process's clones and leave the servers; returns the sessions of other processes that it ended."""
         left: list[Session] = []
+        if os.getpid() != self._process:  # a forked child, whose parent goes on
+            self._opened.clear()
         for opened in self._opened.values():
             try:
                 left += opened.pool.drop()

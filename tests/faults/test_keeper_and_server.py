@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import LINGER
 from tests.faults import watching
 from tests.faults.conftest import Start
-from tests.frameworks.suites import Suite
+from tests.frameworks.suites import QUIET, Suite
 
 WAITS = """
     import app
@@ -108,7 +108,7 @@ def test_ctrl_c_in_a_terminal_does_not_reach_the_server(project: Suite) -> None:
         os.chdir(project.folder)
         os.execve(
             sys.executable,
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly"],
+            [sys.executable, "-m", "pytest", *QUIET],
             os.environ | project.environment,
         )
     watching.wait_for((project.folder / "here").exists, "the test")
@@ -137,7 +137,7 @@ def read_all(terminal: int) -> str:
 def test_a_pipe_ends_when_pytest_ends(project: Suite) -> None:
     project.write(test_it="import app\n\ndef test_it(): app.add()\n")
     project.environment["MINTDB_LINGER"] = "60"
-    command = f"{sys.executable} -m pytest -p no:cacheprovider -p no:randomly | cat; date +%s > ended"
+    command = f"{sys.executable} -m pytest {' '.join(QUIET)} | cat"
     started = time.monotonic()
     subprocess.run(
         ["sh", "-c", command],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mintdb.address import Address
-from mintdb.contract import Clone, Restored
+from mintdb.contract import Clone, Restored, Way
 from mintdb.errors import LeaseError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Lease:
     """
 
     def __init__(self, clone: Clone, release: Callable[[], Restored]) -> None:
+        self._process = os.getpid()
         self._clone: Clone | None = clone
         self._address = clone.address
         self._release = release
@@ -73,7 +75,9 @@ class Lease:
         return self._clone.keep()
 
     def release(self) -> Restored:
-        """End the lease and put the clone back; again is harmless."""
+        """End the lease and put the clone back; again is harmless, and so it is in a forked child of the holder."""
+        if os.getpid() != self._process:
+            return Restored(Way.KEPT, 0.0)
         if self.restored is None:
             self._check()
             for connection in self._connections:

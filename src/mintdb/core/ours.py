@@ -14,6 +14,8 @@ class HasDescriptor(Protocol):
 
     def fileno(self) -> int: ...
 
+    def close(self) -> None: ...
+
 
 _ours: weakref.WeakSet[HasDescriptor] = weakref.WeakSet()
 _listeners: list[Callable[[object], None]] = []
@@ -39,9 +41,10 @@ def on_claim(listener: Callable[[object], None]) -> None:
 def _disown_all() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for connection in list(_ours):
-        # The number must stay taken: libpq will close it once more, and must not hit somebody else's file.
+        # Closing says goodbye to the server, which must not hear it: the session is the parent's.
         with contextlib.suppress(Exception):
             os.dup2(null, connection.fileno())
+            connection.close()
     os.close(null)
 
 
