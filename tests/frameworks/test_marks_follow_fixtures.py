@@ -373,3 +373,25 @@ def test_what_an_application_writes_at_its_import_is_there_for_every_test(suite:
     )
     check(suite, 3)
     check(suite, 3, "-n", "2")
+
+
+def test_a_wide_fixture_on_top_of_a_tests_own_ddl_is_told(project: Suite) -> None:
+    project.write(
+        test_late="""
+            import app
+            import pytest
+
+            @pytest.fixture(scope="module")
+            def late():
+                app.add("late")
+
+            def test_asks_too_late(request):
+                app.run("create table mine (id int)")
+                request.getfixturevalue("late")
+
+            def test_after(late):
+                assert app.owners() == ["late"]
+        """,
+    )
+    output = check(project, 2)
+    assert "test_late.py::test_asks_too_late changed the schema before a wider fixture was set up" in output

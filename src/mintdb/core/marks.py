@@ -63,6 +63,11 @@ class MarkStack:
         self._drop(TEST)
         self._stale = False
 
+    @property
+    def held_test(self) -> bool:
+        """Whether a test's own writes stay, because a wide fixture was set up after the test had changed the schema."""
+        return TEST in self._waiting
+
     def _push(self, owner: Hashable) -> None:
         self._clone.push_mark()
         self._owners.append(owner)

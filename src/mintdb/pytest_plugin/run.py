@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 FAILED = pytest.StashKey[bool]()  # whether any phase of the test failed
 WORKER, WORKER_TAKEN = "PYTEST_XDIST_WORKER", "MINTDB_XDIST_WORKER_TAKEN"
+HELD = (
+    "{test} changed the schema before a wider fixture was set up in its midst: what it wrote stays as long as that"
+    " fixture. Ask for the fixture by argument, so that it is set up first"
+)
 KEY = pytest.StashKey["Run"]()
 
 
@@ -268,6 +272,8 @@ class Run:
             self.summary.kept.append((item.nodeid, lease.keep().url))
         restored = lease.release()
         self.summary.count(restored, item.nodeid)
+        if self.mint.open(alias).pool.marks.held_test:
+            self.summary.troubles.append(HELD.format(test=item.nodeid))
         policy = marker.read(item, self.settings).leaks or self.settings.leaks
         if restored.report and policy == "warn":
             self.summary.reports.append(restored.report)
