@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-import re
 from pathlib import Path
 
 import pytest
 from tests.frameworks.suites import new_suite
 
 SEEDS = 60 if os.environ.get("MINTDB_SOAK") else 6
+PARAMETRISED = "_with_parameters"
 SCOPES = ("session", "module", "class", "function")
 
 # The model: who is alive now, and so whose rows must be there. A test adds rows of its own, which nobody else may see.
@@ -55,15 +55,20 @@ TOO_MUCH = ("restart identity", "table")
 
 
 def fixture(random: random.Random, number: int, known: list[tuple[str, str]]) -> tuple[str, str, str]:
-    """Source, name and scope of one fixture; it may stand on earlier ones of its own scope or wider."""
+    """Source, name and scope of one fixture; it may stand on earlier ones of its own scope or wider.
+
+    One that has parameters, or stands on one that has, is named so: nobody can ask for it but by argument.
+    """
     scope = random.choice(SCOPES)
-    name = f"{scope}_{number}"
     wider = [other for other, of in known if SCOPES.index(of) <= SCOPES.index(scope)]
     needs = random.sample(wider, min(len(wider), random.randint(0, 2)))
-    params = ", params=[1, 2]" if random.random() < 0.2 and scope != "session" else ""
+    has_params = random.random() < 0.2 and scope != "session"
+    name = f"{scope}_{number}" + PARAMETRISED * (has_params or any(map(is_parametrised, needs)))
+    params = ", params=[1, 2]" if has_params else ""
     autouse = ", autouse=True" if random.random() < 0.2 else ""
     arguments = ", ".join(["request", *needs])
-    late = random.choice(wider) if wider and random.random() < 0.2 else None
+    plain = [other for other in wider if not is_parametrised(other)]
+    late = random.choice(plain) if plain and random.random() < 0.2 else None
     body = f"    request.getfixturevalue({late!r})\n" if late else ""
     source = (
         f"@pytest.fixture(scope={scope!r}{params}{autouse})\n"
@@ -72,10 +77,14 @@ def fixture(random: random.Random, number: int, known: list[tuple[str, str]]) ->
     return source, name, scope
 
 
-def module(random: random.Random, known: list[tuple[str, str]], parametrised: set[str]) -> str:
+def is_parametrised(name: str) -> bool:
+    return name.endswith(PARAMETRISED)
+
+
+def module(random: random.Random, known: list[tuple[str, str]]) -> str:
     """A test module with classes and functions that ask for random fixtures, some in their midst."""
     names = [name for name, _ in known]
-    plain = [name for name in names if name not in parametrised]  # those cannot be asked for in the midst of a test
+    plain = [name for name in names if not is_parametrised(name)]
     source = "import pytest\nfrom conftest import alive, rows, run\n\n"
     for number in range(random.randint(3, 6)):
         indent = ""
@@ -89,22 +98,12 @@ def module(random: random.Random, known: list[tuple[str, str]], parametrised: se
             if late and any(word in damage for word in TOO_MUCH):
                 damage = "pass"
             lines = ["assert rows() == set(alive)", damage]
-            if late:
+            if late and plain:
                 lines += ["run(\"insert into account (owner) values ('mine')\")"]
                 lines += [f"request.getfixturevalue({random.choice(plain)!r})"]
             source += f"{indent}def test_{number}_{inner}({arguments}):\n"
             source += "".join(f"{indent}    {line}\n" for line in lines) + "\n"
     return source
-
-
-def with_parameters(conftest: str, names: list[str]) -> set[str]:
-    """Fixtures that have parameters, or stand on one that has."""
-    found = {name for name in names if re.search(rf"params=.*\ndef {name}\(", conftest)}
-    for name in names:  # a fixture only stands on earlier ones
-        body = re.search(rf"def {name}\((.*\n.*)", conftest)
-        if body and any(re.search(rf"\b{other}\b", body[1]) for other in found):
-            found.add(name)
-    return found
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -116,8 +115,7 @@ def test_rows_live_as_long_as_the_fixture_that_wrote_them(seed: int, tmp_path: P
         source, name, scope = fixture(rng, number, known)
         conftest += source
         known.append((name, scope))
-    parametrised = with_parameters(conftest, [name for name, _ in known])
-    modules = {f"test_{letter}": module(rng, known, parametrised) for letter in "abc"}
+    modules = {f"test_{letter}": module(rng, known) for letter in "abc"}
     suite = new_suite(tmp_path / "project").write(conftest=conftest, **modules)
     ran = suite.run("-q", "-x", "--tb=short")
     assert set(ran.outcomes) == {"passed"}, f"seed {seed} in {suite.folder}\n{ran.output}"
