@@ -7,11 +7,11 @@ READY := $(VENV)/.ready
 .PHONY: demo test check bench soak clean
 
 demo: $(READY)  ## run a real application's suite on an embedded PostgreSQL
-	cd examples/shop && $(CURDIR)/$(BIN)/python -m pytest
+	$(BIN)/mintdb demo
 
 test: check  ## lint, types and every test
 	$(BIN)/python -m pytest
-	cd examples/shop && $(CURDIR)/$(BIN)/python -m pytest -q
+	$(BIN)/mintdb demo -q
 
 check: $(READY)  ## lint and types
 	$(BIN)/ruff check .

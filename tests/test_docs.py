@@ -72,10 +72,6 @@ def blocks_of(page: Path) -> list[Block]:
     ]
 
 
-# What a page rightly says, and the code does not do yet: taken out here as soon as it does.
-NOT_YET = {
-    "docs/how-to/configure.md": "a second database on one server waits for ever for the lock that the first one holds",
-}
 ALL_BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
@@ -95,13 +91,7 @@ def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     return {**kept, "PATH": path, **plain}
 
 
-def page_to_run(page: Path) -> object:
-    reason = NOT_YET.get(name_of(page))
-    marks = [pytest.mark.xfail(reason=reason, run=False)] if reason else []
-    return pytest.param(page, marks=marks, id=name_of(page))
-
-
-@pytest.mark.parametrize("page", [page_to_run(page) for page in PAGES])
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_blocks_of_a_page_do_what_the_page_says(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     project = ROOT / "examples" / "shop" if page.parent.parent.name == "examples" else tmp_path
     for block in blocks_of(page):

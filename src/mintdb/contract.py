@@ -119,6 +119,9 @@ class Clone(Protocol):
     def wrote(self) -> bool:
         """Whether anything was written since the newest mark was taken or returned to."""
 
+    def step_aside(self) -> None:
+        """Close mintdb's own session on it: a child process takes it over. Only `drop` may follow."""
+
     def keep(self) -> Address:
         """Set the database aside under another name, to stay until somebody drops it; this one starts from the mark."""
 
@@ -145,6 +148,10 @@ class Server(Protocol):
     @property
     def identity(self) -> Iterable[bytes]:
         """What of the server decides a template's content: major version, locale, time zone, settings."""
+
+    @property
+    def connections_allowed(self) -> int | None:
+        """How many connections tests may have at once before the server refuses some; None: more than they need."""
 
     def lock(self, name: str, *, timeout: float) -> AbstractContextManager[None]:
         """Hold `name` among all processes that use this server. The lock of a process that died is free."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from mintdb.address import Address
+from mintdb.connections.budget import Budget, limited
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.settling import CloneAccounts
@@ -55,6 +57,8 @@ class Mint:
         self._process = os.getpid()
         self._opened: dict[str, OpenDatabase] = {}
         self._reserved: dict[str, Reservation] = {}
+        self._limits = ExitStack()
+        pools.keep_idle = settings.keep_idle
 
     def reserve(self, alias: str = DEFAULT) -> Address:
         """Where the home clone of a database will answer. Nothing is started. Raises SettingsError, ServerError."""
@@ -70,8 +74,9 @@ class Mint:
         return exports
 
     def hand_over(self, alias: str = DEFAULT) -> Handover:
-        """What a child process needs to lease this process's home clone, while this one leaves it alone."""
+        """What a child process needs to lease this process's home clone; this one only drops it in the end."""
         opened, address = self.open(alias), self.reserve(alias)
+        opened.pool.home.step_aside()
         database = self.settings.get_database(alias)
         given = {"schema": database.schema, "url": database.url, "name": database.name}
         settings = {key: value for key, value in given.items() if value}
@@ -81,6 +86,7 @@ class Mint:
         """Make a database ready: server, template and home clone. Again is free. Raises MintdbError."""
         if alias not in self._opened:
             self._opened[alias] = self._open(alias)
+            self._limit(self._opened[alias])
         return self._opened[alias]
 
     def is_open(self, alias: str = DEFAULT) -> bool:
@@ -122,6 +128,14 @@ class Mint:
         except BaseException:
             server.close()
             raise
+
+    def _limit(self, opened: OpenDatabase) -> None:
+        """Hold openers to a budget, so that one waits or is told who holds what, and no server refuses a random one."""
+        limit = self.settings.max_connections or opened.server.connections_allowed
+        if limit is not None:
+            name = opened.pool.home.address.database
+            budget = Budget(limit, self.settings.connection_timeout, counts=lambda database: name in database)
+            self._limits.enter_context(limited(budget))
 
     def _build(self, alias: str, server: Server) -> OpenDatabase:
         database: DatabaseSettings = self.settings.get_database(alias)

@@ -82,6 +82,11 @@ class Settings:
     linger: float = 30.0  # seconds that an unused embedded server stays
     name_timeout: float = 300.0  # seconds to wait for another run that holds the same fixed name
     binaries: str | None = None
+    keep_idle: bool = True  # False: an application's pools close a connection when it is given back
+    max_connections: int | None = (
+        None  # at once, to one clone; None: no limit of ours, or what an external server allows
+    )
+    connection_timeout: float = 30.0  # seconds that an opener waits at the limit
     databases: Mapping[str, DatabaseSettings] = field(default_factory=lambda: MappingProxyType({}))
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -104,7 +109,8 @@ class Settings:
         raise UnknownDatabase(name=alias, nearest=_nearest(alias, self.databases), known=known)
 
 
-RUN_KEYS = ("isolation", "leaks", "settle", "linger", "name_timeout", "binaries", "project")
+SECONDS = ("settle", "linger", "name_timeout", "connection_timeout")
+RUN_KEYS = ("isolation", "leaks", *SECONDS, "keep_idle", "max_connections", "binaries", "project")
 DATABASE_KEYS = ("engine", "url", "schema", "name", "export", "locale", "timezone", "server_settings")
 
 
@@ -205,8 +211,12 @@ def _databases(
 
 
 def _check_run(key: str, value: object, where: str) -> Any:  # Any: the type depends on the key
-    if key in ("settle", "linger", "name_timeout"):
+    if key in SECONDS:
         return _seconds(key, value, where)
+    if key == "keep_idle":
+        return _truth(key, value, where)
+    if key == "max_connections":
+        return _positive(key, value, where)
     choices = {"isolation": ISOLATIONS, "leaks": POLICIES}.get(key)
     return _choice(key, value, where, choices) if choices else _text(key, value, where)
 
@@ -242,6 +252,19 @@ def _seconds(key: str, value: object, where: str) -> float:
     if isinstance(value, bool) or seconds < 0:
         raise BadSetting(setting=key, where=where, value=value, expected="a number of seconds, 0 or more")
     return seconds
+
+
+def _truth(key: str, value: object, where: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if str(value).lower() not in words:
+        raise BadSetting(setting=key, where=where, value=value, expected="true or false")
+    return words[str(value).lower()]
+
+
+def _positive(key: str, value: object, where: str) -> int:
+    if isinstance(value, bool) or not str(value).isdigit() or int(str(value)) < 1:
+        raise BadSetting(setting=key, where=where, value=value, expected="a whole number, 1 or more")
+    return int(str(value))
 
 
 def _choice(key: str, value: object, where: str, choices: tuple[str, ...]) -> str:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from mintdb.errors import LeaseError, MintdbError
-
-
-class LeakedConnections(LeaseError):
-    """The guilty test's own failure where `leaks = "error"`; `report` is the text of `explain`."""
-
-    text = "{report}"
+from mintdb.errors import MintdbError
 
 
 class ConnectionBudgetExceeded(MintdbError):

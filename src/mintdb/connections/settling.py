@@ -44,6 +44,10 @@ class CloneAccounts:
             self._end(clone, verdicts)
         return explain([find(v, database=self.database) for v in told], test=self._account.test or OUTSIDE)
 
+    def remember(self) -> None:
+        """See core.clones.Accounts. Pools' connections need no remembering: they are reset, or opened anew."""
+        state.remember(entry for entry in self._account.open_entries() if entry.owner is None)
+
     def last_look(self, clone: Clone) -> Sequence[Session]:
         """See core.clones.Accounts."""
         own = {entry.backend_pid for entry in self._account.open_entries()}

@@ -22,6 +22,9 @@ class Accounts(Protocol):
     def close(self, clone: Clone, present: Present) -> str:
         """It ends: end the leaks, and return the report; empty if there is nothing to say."""
 
+    def remember(self) -> None:
+        """The state that connections' sessions have now is the one to return to."""
+
     def last_look(self, clone: Clone) -> Sequence[Session]:
         """The clone is about to be dropped: who of other processes is still connected."""
 
@@ -79,6 +82,10 @@ class ClonePool:
             place.accounts.begin(test)
             keep = isolation == "none"
             return Lease(place.clone, lambda: self._drop(place) if own else self._put_back(place, keep=keep))
+
+    def remember_sessions(self) -> None:
+        """A wide fixture was set up: what it did to its connections' sessions stays."""
+        self._home.accounts.remember()
 
     def drop(self) -> Sequence[Session]:
         """Drop all clones that are not leased; returns the sessions of other processes that this ended."""

@@ -6,6 +6,7 @@ framework, and of mintdb only what is used. Without configuration it does nothin
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +35,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Export the URLs, and wake the connection hooks, before any conftest or application module is imported."""
-    from mintdb.pytest_plugin.run import prepare
+    from mintdb.pytest_plugin.asleep import is_wanted
 
-    prepare(early_config)
+    if is_wanted(early_config.rootpath, vars(early_config.known_args_namespace), os.environ):
+        from mintdb.pytest_plugin.run import prepare
+
+        prepare(early_config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # Any: xdist's WorkerController
+    """Workers of a run that configured nothing may have leased databases; the controller learns of it here."""
+    if "mintdb" in getattr(node, "workeroutput", {}):
+        from mintdb.pytest_plugin.run import KEY, get_run, prepare
+
+        if KEY not in node.config.stash:
+            prepare(node.config)
+            get_run(node.config).pytest_testnodedown(node)
 
 
 @pytest.fixture
@@ -56,6 +71,8 @@ def mintdb_lease(request: pytest.FixtureRequest) -> Iterator[Callable[..., Lease
 
 
 def _run(request: Any) -> Run:  # Any: FixtureRequest is generic in later versions of pytest
-    from mintdb.pytest_plugin.run import get_run
+    from mintdb.pytest_plugin.run import KEY, get_run, prepare
 
+    if KEY not in request.config.stash:  # nothing was configured, and a test asks for a database all the same
+        prepare(request.config)
     return get_run(request.config)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mintdb.connections.explain import explain_sprawl
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
+from mintdb.connections.pools import pools
 from mintdb.errors import MintdbError
 from mintdb.handover import Handover, find_handover
 from mintdb.pytest_plugin import marker
@@ -106,7 +108,7 @@ class Run:
         from mintdb.doorman import Doorman
 
         names = {self.mint.reserve(alias).database: alias for alias in self.settings.databases}
-        self._doorman = Doorman(names, self._open)
+        self._doorman = Doorman(names, lambda alias: self._open_all())
 
     def _fresh_run(self) -> str:
         """The name under which all workers of this run know which templates are new; empty without --mintdb-fresh."""
@@ -158,8 +160,8 @@ class Run:
         if self._doorman is not None:
             self._doorman.leave()  # mintdb's own connections must not come to its door
         try:
+            self._open_all()
             for alias in self.settings.databases:
-                self._open(alias)
                 # What an application wrote at its import is there for every test.
                 self.mint.open(alias).pool.marks.keep_what_is_there()
         except MintdbError as error:
@@ -218,6 +220,11 @@ class Run:
 
     def pytest_sessionfinish(self) -> None:
         if self._mint is not None:
+            self.summary.reports += [
+                explain_sprawl(found.url, [(owner.kind, owner.site) for owner in found.owners])
+                for found in pools.sprawl()
+                if self.settings.leaks != "ignore"
+            ]
             try:
                 self.summary.left_behind += list(self._mint.close())
             except Exception as error:  # noqa: BLE001  # whatever it is, the tests' results count for more
@@ -255,16 +262,17 @@ class Run:
 
     @contextmanager
     def _marked(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
-        stacks = [self.mint.open(alias).pool.marks for alias in self._leases]
-        for stack in stacks:
-            stack.before_setup(fixturedef, settle=self.settings.settle)
+        clones = [self.mint.open(alias).pool for alias in self._leases]
+        for pool in clones:
+            pool.marks.before_setup(fixturedef, settle=self.settings.settle)
         failed = True
         try:
             yield
             failed = False
         finally:
-            for stack in stacks:
-                stack.after_setup(fixturedef, failed=failed)
+            for pool in clones:
+                pool.marks.after_setup(fixturedef, failed=failed)
+                pool.remember_sessions()
 
     def _release(self, alias: str, item: pytest.Item) -> str:
         lease = self._leases.pop(alias)
@@ -278,6 +286,10 @@ class Run:
         if restored.report and policy == "warn":
             self.summary.reports.append(restored.report)
         return restored.report
+
+    def _open_all(self) -> None:
+        for alias in self.settings.databases:
+            self._open(alias)
 
     def _open(self, alias: str) -> None:
         if self.mint.is_open(alias):

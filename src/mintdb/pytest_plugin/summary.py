@@ -32,6 +32,7 @@ class Summary:
     worst: tuple[float, str] = (0.0, "")
     reports: list[str] = field(default_factory=list)  # of connections left open, a text for each test
     troubles: list[str] = field(default_factory=list)
+    swapped: list[tuple[str, Session]] = field(default_factory=list)  # test, session that its swap ended
     kept: list[tuple[str, str]] = field(default_factory=list)  # test, URL
     left_behind: list[Session] = field(default_factory=list)
 
@@ -42,6 +43,8 @@ class Summary:
         _count(self.ways, str(restored.way))
         if restored.reason:
             _count(self.reasons, restored.reason)
+        if restored.way is Way.SWAP:
+            self.swapped += [(test, session) for session in restored.ended]
         self.seconds.append(restored.seconds)
         self.worst = max(self.worst, (restored.seconds, test))
 
@@ -59,6 +62,7 @@ class Summary:
         self.worst = max(self.worst, (plain["worst"][0], plain["worst"][1]))
         self.reports += plain["reports"]
         self.troubles += plain["troubles"]
+        self.swapped += [(test, Session(**session)) for test, session in plain["swapped"]]
         self.kept += [(test, url) for test, url in plain["kept"]]
         self.left_behind += [Session(**session) for session in plain["left_behind"]]
 
@@ -74,6 +78,8 @@ class Summary:
         reporter.write_line(f"{line}, worst {worst * 1000:.0f} ms" + (f" ({test})" if test else ""))
         for reason, times in Counter(self.reasons).most_common(REASONS_SHOWN):
             reporter.write_line(f"mintdb: swapped {times} x because {reason}")
+        for test, session in self.swapped[:REASONS_SHOWN]:
+            reporter.write_line(f"mintdb: the swap after {test} had to end {describe(session)}")
         for report in self.reports[:REPORTS_SHOWN]:
             reporter.write(f"\n{report}")
         if len(self.reports) > REPORTS_SHOWN:

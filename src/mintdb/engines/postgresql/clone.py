@@ -117,6 +117,10 @@ class PostgresClone:
         """See contract.Clone. Where only swaps are possible nobody can tell, so it may have been."""
         return self._rewinder is None or self._rewinder.wrote()
 
+    def step_aside(self) -> None:
+        """See contract.Clone."""
+        self._close_work()
+
     def keep(self) -> Address:
         """See contract.Clone. An embedded server is told to stay."""
         kept = str(DatabaseName(Role.KEPT, worker=new_token()))

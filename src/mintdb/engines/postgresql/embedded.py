@@ -58,6 +58,7 @@ class EmbeddedReservation:
             settings_identity=identity,
             let_go=let_go,
             pin=self.pin,
+            is_ours=True,
             before_leaving=lambda: ensure_keeper(self, maintenance, linger=linger),
         )
 

@@ -62,7 +62,8 @@ class Maintenance:
         if not may_create:
             self.close()
             raise PrivilegeMissing(url=address.redacted, role=role)
-        self.run("select pg_advisory_lock(%s)", lock_key(f"run:{owner}"))
+        # Shared: a run has a session for each database that it has configured here, and lives while one of them does.
+        self.run("select pg_advisory_lock_shared(%s)", lock_key(f"run:{owner}"))
 
     def run(self, statement: LiteralString, *values: object) -> None:
         """Run one statement. Raises ServerGone where the server ended the session."""

@@ -12,6 +12,8 @@ from mintdb.engines.postgresql.clone import PostgresClone, Stay
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, LockTimeout, NameBusy
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
 
+OWN_CONNECTIONS = 3  # of each process: maintenance, the clone's own session, its reference
+
 
 class PostgresServer:
     """This process's stay on a server. It fulfils contract.Server."""
@@ -27,10 +29,12 @@ class PostgresServer:
         let_go: Callable[[str], object] = lambda database: None,
         pin: Callable[[], None] = lambda: None,
         before_leaving: Callable[[], None] = lambda: None,
+        is_ours: bool = False,
     ) -> None:
         self._maintenance = maintenance
         self._before_leaving = before_leaving
         self._settings_identity = tuple(settings_identity)
+        self._is_ours = is_ours
         self._stay = Stay(
             maintenance=maintenance,
             owner=maintenance.owner,
@@ -56,6 +60,17 @@ class PostgresServer:
         locale = self._maintenance.row("select datcollate, datctype from pg_database where datname = 'template0'")
         parts = [str(self._maintenance.version_number // 10000), *locale, *self._settings_identity]
         return [part.encode() for part in parts]
+
+    @property
+    def connections_allowed(self) -> int | None:
+        """See contract.Server. An embedded server allows far more than any suite opens."""
+        if self._is_ours:
+            return None
+        (allowed,) = self._maintenance.row(
+            "select sum(case name when 'max_connections' then setting::int else -setting::int end) from pg_settings"
+            " where name in ('max_connections', 'superuser_reserved_connections', 'reserved_connections')"
+        )
+        return max(1, int(allowed) - OWN_CONNECTIONS)
 
     def lock(self, name: str, *, timeout: float) -> AbstractContextManager[None]:
         """See contract.Server."""
