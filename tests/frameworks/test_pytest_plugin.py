@@ -193,7 +193,7 @@ def test_a_pytest_inside_a_test_has_a_clone_of_its_own(suite: Suite) -> None:
 
             def test_outer():
                 app.add("outer")
-                run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "inner.py"]
+                run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "inner.py"]
                 inner = subprocess.run(run, capture_output=True, text=True)
                 assert inner.returncode == 0, inner.stdout
                 assert app.count() == 1
