@@ -187,7 +187,8 @@ def endurance(bench: Bench) -> None:
         "rewind_5000th_p50": statistics.median(times[-100:]),
     }
     print(
-        f"first hundred {statistics.median(times[:100]):.3f} ms, up to the 5,000th {statistics.median(times[-100:]):.3f}"
+        f"first hundred {statistics.median(times[:100]):.3f} ms,"
+        f" up to the 5,000th {statistics.median(times[-100:]):.3f}"
     )
 
 
