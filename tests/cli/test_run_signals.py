@@ -159,3 +159,16 @@ def test_without_siginfo_a_request_to_end_is_passed_on(project: Path) -> None:
     assert running.communicate(timeout=PATIENCE)[0] == "SIGTERM\n"
     assert running.returncode == 5
     assert databases() == set()
+
+
+THREADED = """
+import sys, threading, time
+from mintdb.cli import main
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()  # it takes every signal that we have blocked
+sys.argv = ["mintdb", "run", "--", "sh", "-c", "exit 5"]
+main()
+"""
+
+
+def test_the_end_of_the_command_is_seen_though_another_thread_takes_the_signal(project: Path) -> None:
+    assert subprocess.run([PYTHON, "-c", THREADED], timeout=PATIENCE, check=False).returncode == 5

@@ -18,6 +18,7 @@ from mintdb.cli import say
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 # A terminal's Ctrl-C, and the kernel's hang-up, go to the whole foreground group: the command has them already.
 SI_KERNEL = 0x80  # asm-generic/siginfo.h; kill() gives SI_USER, which is 0
+LOOK_AGAIN = 0.5  # seconds; a SIGCHLD is lost to us where a library's thread, which has not blocked it, gets it
 PYTHON_IGNORES = ("SIGPIPE", "SIGXFSZ", "SIGXFZ")  # a command expects them as they were before Python started
 
 
@@ -89,12 +90,11 @@ def _spawn(program: Program, environ: Mapping[str, str], mask: set[signal.Signal
 
 def _wait(pid: int, watched: set[signal.Signals]) -> int:
     while True:
-        caught = signal.sigwaitinfo(watched)
-        if caught.si_signo == signal.SIGCHLD:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                return _exit_code(os.waitstatus_to_exitcode(status))
-        elif caught.si_code != SI_KERNEL:
+        caught = signal.sigtimedwait(watched, LOOK_AGAIN)
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return _exit_code(os.waitstatus_to_exitcode(status))
+        if caught and caught.si_signo != signal.SIGCHLD and caught.si_code != SI_KERNEL:
             os.kill(pid, caught.si_signo)  # it is not reaped yet, so the pid is still its own
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -51,5 +54,19 @@ def _make_bar() -> Bar | None:
         return None
     columns = TextColumn("mintdb: {task.description}"), BarColumn(), TimeElapsedColumn()
     bar = Bar(*columns, console=Console(stderr=True), transient=True)
-    bar.start()
+    with _signals_blocked():
+        bar.start()
     return bar
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """The thread that draws inherits this: signals are for the main thread, which passes them on or cleans up."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
