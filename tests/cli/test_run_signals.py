@@ -162,9 +162,11 @@ def test_without_siginfo_a_request_to_end_is_passed_on(project: Path) -> None:
 
 
 THREADED = """
-import sys, threading, time
+import os, sys, threading, time
 from mintdb.cli import main
 threading.Thread(target=time.sleep, args=(60,), daemon=True).start()  # it takes every signal that we have blocked
+spawn = os.posix_spawn
+os.posix_spawn = lambda *a, **k: (spawn(*a, **k), time.sleep(0.5))[0]  # the command ends before we wait for it
 sys.argv = ["mintdb", "run", "--", "sh", "-c", "exit 5"]
 main()
 """
