@@ -56,9 +56,11 @@ class PostgresServer:
 
     @property
     def identity(self) -> Iterable[bytes]:
-        """What decides a template's content: major version, locale and the settings that the user may change."""
-        locale = self._maintenance.row("select datcollate, datctype from pg_database where datname = 'template0'")
-        parts = [str(self._maintenance.version_number // 10000), *locale, *self._settings_identity]
+        """What decides a template's content: major version, locale, who owns its tables, the user's settings."""
+        found = self._maintenance.row(
+            "select datcollate, datctype, current_user::text from pg_database where datname = 'template0'"
+        )
+        parts = [str(self._maintenance.version_number // 10000), *found, *self._settings_identity]
         return [part.encode() for part in parts]
 
     @property

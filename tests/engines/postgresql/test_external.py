@@ -1,0 +1,290 @@
+"""Servers that a URL names, as old as Debian's and as new as the wheel's: by superusers and by others, over TLS too."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import psycopg2
+import pytest
+import sqlalchemy
+from external_server import PROGRAMS, ExternalServer, external_server
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import mintdb
+from mintdb.contract import Way
+
+SCHEMA = """
+create table account (id serial primary key, owner text not null);
+create table currency (code text primary key);
+insert into currency values ('EUR'), ('USD');
+"""
+PYPROJECT = """
+[tool.mintdb.databases.default]
+schema = "sql:schema.sql"
+export = "DATABASE_URL"
+[tool.pytest.ini_options]
+filterwarnings = ["error"]
+"""
+PLUGINS = ["-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio"]
+
+
+@pytest.fixture(scope="module", params=[v for v, programs in PROGRAMS.items() if (programs / "postgres").exists()])
+def theirs(request: pytest.FixtureRequest) -> Iterator[ExternalServer]:
+    """A server with a database `precious`, two roles that may create databases, and one that may not."""
+    with external_server(request.param) as server:
+        server.ask("create database precious")
+        server.ask("create table jewel (id int primary key); insert into jewel values (1)", "precious")
+        for role in ("maker", "other_maker"):
+            server.ask(f"create role {role} login createdb password 'p@ss:/w?rd %&#é'")
+        yield server
+
+
+@pytest.fixture
+def schema(project: Path) -> Path:
+    """The project, with a schema and settings but no URL."""
+    (project / "schema.sql").write_text(SCHEMA)
+    (project / "pyproject.toml").write_text(PYPROJECT)
+    return project
+
+
+def open_mint(project: Path, url: str) -> mintdb.Mint:
+    return mintdb.open(project, url=url)
+
+
+def use(mint: mintdb.Mint, statement: str) -> tuple[Way, str | None]:
+    """Check that a lease starts from the template, do something to it, and tell how it was put back."""
+    with mint.lease() as lease, psycopg.connect(lease.url) as connection:
+        assert connection.execute("select count(*) from account").fetchone() == (0,)
+        assert connection.execute("select array_agg(code order by code) from currency").fetchone()[0] == [
+            "EUR",
+            "USD",
+        ]
+        assert connection.execute("insert into account (owner) values ('x') returning id").fetchone() == (1,)
+        connection.execute(statement)
+    assert lease.restored is not None
+    return lease.restored.way, lease.restored.reason
+
+
+WORK = [
+    ("select 1", Way.REWIND),
+    ("delete from currency", Way.REWIND),
+    ("truncate currency", Way.REWIND),
+    ("alter table account add column extra int", Way.SWAP),
+    ("drop table currency", Way.SWAP),
+    ("select 1", Way.REWIND),
+]
+
+
+def test_a_superuser_gets_rewinds_where_they_are_exact(schema: Path, theirs: ExternalServer) -> None:
+    with open_mint(schema, theirs.address().url) as mint:
+        for statement, way in WORK:
+            assert use(mint, statement)[0] == way, statement
+
+
+def test_a_role_that_may_only_create_databases_gets_swaps_and_the_reason(schema: Path, theirs: ExternalServer) -> None:
+    with open_mint(schema, theirs.address("maker").url) as mint:
+        found = {use(mint, statement) for statement, _ in WORK}
+    assert {way for way, _ in found} == {Way.SWAP}
+    (reason,) = {reason for _, reason in found}
+    assert reason is not None
+    assert "superuser" in reason
+
+
+def test_the_urls_own_database_is_only_connected_to(schema: Path, theirs: ExternalServer) -> None:
+    def look() -> list[object]:
+        return [
+            theirs.ask("select oid, datacl from pg_database where datname = 'precious'"),
+            theirs.ask("select oid, relname, relfilenode, xmin::text from pg_class order by oid", "precious"),
+            theirs.ask("select nspname from pg_namespace union select extname from pg_extension", "precious"),
+            theirs.ask("table jewel", "precious"),
+        ]
+
+    before = look()
+    with open_mint(schema, theirs.address(database="precious").url) as mint:
+        for statement, _ in WORK:
+            use(mint, statement)
+        with mint.lease(isolation="clone"):
+            pass
+    assert look() == before
+
+
+def test_a_run_leaves_templates_only(schema: Path, theirs: ExternalServer) -> None:
+    with open_mint(schema, theirs.address().url) as mint:
+        use(mint, "alter table account add column extra int")
+    mintdb_s = [name for (name,) in theirs.ask("select datname from pg_database where datname ~ '^mint_'")]
+    assert [name for name in mintdb_s if not name.endswith(("_template", "_warm", "_trash"))] == []
+
+
+def test_two_roles_at_once_on_one_server(schema: Path, theirs: ExternalServer) -> None:
+    with (
+        open_mint(schema, theirs.address("maker").url) as one,
+        open_mint(schema, theirs.address("other_maker").url) as two,
+        open_mint(schema, theirs.address().url) as three,
+    ):
+        for _ in range(2):
+            for mint in (one, two, three):
+                use(mint, "delete from currency")
+
+
+def test_a_role_without_createdb_is_refused(schema: Path, theirs: ExternalServer) -> None:
+    theirs.ask("drop role if exists nobody_much; create role nobody_much login password 'p@ss:/w?rd %&#é'")
+    with pytest.raises(mintdb.MintdbError, match="may not create databases"):
+        open_mint(schema, theirs.address("nobody_much").url).open()
+
+
+# how it is reached
+
+
+def is_encrypted(connection: object) -> bool:
+    cursor = connection.cursor()
+    cursor.execute("select ssl from pg_stat_ssl where pid = pg_backend_pid()")
+    return cursor.fetchone()[0]
+
+
+async def is_encrypted_by_asyncpg(url: str) -> bool:
+    import asyncpg
+
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval("select ssl from pg_stat_ssl where pid = pg_backend_pid()")
+    finally:
+        await connection.close()
+
+
+async def is_encrypted_by_async_engine(url: str) -> bool:
+    engine = create_async_engine(url)
+    try:
+        async with engine.connect() as connection:
+            result = await connection.execute(
+                sqlalchemy.text("select ssl from pg_stat_ssl where pid = pg_backend_pid()")
+            )
+            return result.scalar_one()
+    finally:
+        await engine.dispose()
+
+
+def is_encrypted_by_engine(url: str) -> bool:
+    engine = sqlalchemy.create_engine(url)
+    try:
+        with engine.connect() as connection:
+            return connection.scalar(sqlalchemy.text("select ssl from pg_stat_ssl where pid = pg_backend_pid()"))
+    finally:
+        engine.dispose()
+
+
+def check_every_form(lease: mintdb.Lease, *, encrypted: bool) -> None:
+    for driver in (psycopg, psycopg2):
+        for connection in (driver.connect(lease.url), driver.connect(**lease.params)):
+            assert is_encrypted(connection) == encrypted
+            connection.close()
+    assert asyncio.run(is_encrypted_by_asyncpg(lease.url)) == encrypted
+    for dialect in ("postgresql+psycopg", "postgresql+psycopg2"):
+        assert is_encrypted_by_engine(lease.url_for(dialect)) == encrypted
+    for dialect in ("postgresql+psycopg", "postgresql+asyncpg"):
+        assert asyncio.run(is_encrypted_by_async_engine(lease.url_for(dialect))) == encrypted
+
+
+def need_tls(server: ExternalServer) -> None:
+    if not server.tls:
+        pytest.skip("the wheel's server is built without TLS")
+
+
+@pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
+def test_a_certificate_survives_into_every_form_and_connects(schema: Path, theirs: ExternalServer, mode: str) -> None:
+    need_tls(theirs)
+    options = {"sslmode": mode, "sslrootcert": str(theirs.certificate)}
+    url = replace(theirs.address(host="localhost"), options=options).url
+    with open_mint(schema, url) as mint, mint.lease() as lease:
+        check_every_form(lease, encrypted=True)
+        jdbc = lease.url_for("jdbc")
+        assert f"sslmode={mode}" in jdbc
+        assert "sslrootcert=" in jdbc
+
+
+def test_a_wrong_certificate_is_refused_before_anything_is_made(schema: Path, theirs: ExternalServer) -> None:
+    need_tls(theirs)
+    wrong = schema / "wrong.crt"
+    subprocess.run(
+        ["openssl", "req", "-new", "-x509", "-nodes", "-subj", "/CN=x", "-keyout", "/dev/null", "-out", wrong],
+        check=True,
+        capture_output=True,
+    )
+    url = replace(theirs.address(), options={"sslmode": "verify-ca", "sslrootcert": str(wrong)}).url
+    with pytest.raises(mintdb.MintdbError, match="certificate verify failed"):
+        open_mint(schema, url).open()
+
+
+def test_without_encryption_in_every_form(schema: Path, theirs: ExternalServer) -> None:
+    url = replace(theirs.address(), options={"sslmode": "disable"}).url
+    with open_mint(schema, url) as mint, mint.lease() as lease:
+        check_every_form(lease, encrypted=False)
+
+
+def test_a_socket_folder_in_every_form(schema: Path, theirs: ExternalServer) -> None:
+    with open_mint(schema, theirs.address(host=str(theirs.folder)).url) as mint, mint.lease() as lease:
+        check_every_form(lease, encrypted=False)
+
+
+def test_an_ipv6_address_in_every_form(schema: Path, theirs: ExternalServer) -> None:
+    try:
+        socket.create_connection(("::1", theirs.port)).close()
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    url = replace(theirs.address(host="::1"), options={"sslmode": "require" if theirs.tls else "disable"}).url
+    with open_mint(schema, url) as mint, mint.lease() as lease:
+        check_every_form(lease, encrypted=theirs.tls)
+
+
+# suites
+
+SUITE = """
+import os
+import psycopg
+import pytest
+
+def run(sql):
+    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+        cursor = connection.execute(sql)
+        return cursor.fetchall() if cursor.description else None
+
+@pytest.fixture(scope="module")
+def seeded():
+    run("insert into account (owner) values ('the seed')")
+
+@pytest.mark.parametrize("n", range(6))
+def test_marks_hold(seeded, n):
+    assert run("select owner from account") == [("the seed",)]
+    run("insert into account (owner) values ('x'); delete from currency")
+    if n == 2:
+        run("drop table currency")
+"""
+AFTER = """
+from test_a import run
+
+def test_the_seed_is_gone():
+    assert run("select owner from account") == []
+"""
+
+
+def run_suite(folder: Path, url: str, *arguments: str) -> str:
+    (folder / "test_a.py").write_text(SUITE)
+    (folder / "test_b.py").write_text(AFTER)
+    command = [sys.executable, "-m", "pytest", *PLUGINS, f"--mintdb-url={url}", *arguments]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert "7 passed" in ran.stdout, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+@pytest.mark.parametrize("role", ["postgres", "maker"])
+@pytest.mark.parametrize("arguments", [[], ["-n", "2", "--dist", "loadfile"]], ids=["one process", "two workers"])
+def test_a_suite_with_a_wide_fixture(schema: Path, theirs: ExternalServer, role: str, arguments: list[str]) -> None:
+    output = run_suite(schema, theirs.address(role).url, *arguments)
+    if role == "maker":
+        assert output.count("superuser") == 1, output
