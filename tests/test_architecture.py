@@ -34,7 +34,10 @@ FLOOR = {
     "schemas": {*FACTS, "engines.postgresql"},
     "mint": {*FACTS, "core", "connections", "engines", "schemas"},
     "doorman": {"connections"},
-    "pytest_plugin": {*FACTS, "core", "connections", "doorman", "mint"},
+    "report": {*FACTS, "connections"},
+    "pytest_plugin": {*FACTS, "core", "connections", "doorman", "mint", "report"},
+    "startup": {"handover", "connections", "unittest_boundaries"},
+    "unittest_boundaries": {*FACTS, "core", "connections", "mint", "report"},
     "cli": {*FACTS, "core", "connections", "mint", "engines.postgresql"},
 }
 # Doors in those walls. docs/why/architecture.md has the reason for each.

@@ -38,13 +38,18 @@ class MarkStack:
 
     def before_setup(self, owner: Hashable, *, settle: float) -> None:
         """`owner`, a wide fixture, is about to be set up: what was written until now is not its doing."""
-        if self._stale:
-            self._clone.settle(seconds=settle)
-            self._clone.restore()
-            self._stale = False
-        elif self._clone.wrote():
+        if not self.go_back(settle=settle) and self._clone.wrote():
             self._push(self._setting_up[-1] if self._setting_up else TEST)
         self._setting_up.append(owner)
+
+    def go_back(self, *, settle: float) -> bool:
+        """Put the clone back if what has ended has left something; whether there was anything to do."""
+        if not self._stale:
+            return False
+        self._clone.settle(seconds=settle)
+        self._clone.restore()
+        self._stale = False
+        return True
 
     def after_setup(self, owner: Hashable, *, failed: bool) -> None:
         """`owner` was set up: what was written since `before_setup` lives until `after_teardown(owner)`."""

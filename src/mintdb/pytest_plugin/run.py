@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mintdb.connections.explain import explain_sprawl
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
-from mintdb.connections.pools import pools
 from mintdb.errors import MintdbError
 from mintdb.handover import Handover, find_handover
 from mintdb.pytest_plugin import marker
-from mintdb.pytest_plugin.summary import Summary
+from mintdb.report import Summary
 from mintdb.settings import DEFAULT, DatabaseSettings, Settings, load
 from mintdb.variables import variables_for
 
@@ -220,11 +218,7 @@ class Run:
 
     def pytest_sessionfinish(self) -> None:
         if self._mint is not None:
-            self.summary.reports += [
-                explain_sprawl(found.url, [(owner.kind, owner.site) for owner in found.owners])
-                for found in pools.sprawl()
-                if self.settings.leaks != "ignore"
-            ]
+            self.summary.tell_sprawl(self.settings.leaks)
             try:
                 self.summary.left_behind += list(self._mint.close())
             except Exception as error:  # noqa: BLE001  # whatever it is, the tests' results count for more
@@ -239,7 +233,8 @@ class Run:
             self.summary.add(counted)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        self.summary.write(terminalreporter)
+        for line in self.summary.lines():
+            terminalreporter.write_line(line)
 
     def pytest_unconfigure(self) -> None:
         if self._is_worker:

@@ -1,0 +1,118 @@
+"""What a run's put-backs came to, in one line, and who was still connected."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from statistics import median
+
+from mintdb.connections.explain import explain_sprawl
+from mintdb.connections.pools import pools
+from mintdb.contract import Restored, Session, Way
+
+REASONS_SHOWN = 5
+REPORTS_SHOWN = 20  # tests; what a person reads before scrolling on
+WORDS = {
+    Way.UNTOUCHED: "wrote nothing",
+    Way.REWIND: "rewound",
+    Way.SWAP: "swapped",
+    Way.DROP: "on a clone of its own",
+    Way.KEPT: "not put back",
+}
+
+
+@dataclass
+class Summary:
+    """Counted while the tests run; a worker sends it to the controller as plain data."""
+
+    ways: dict[str, int] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)  # of swaps
+    worst: tuple[float, str] = (0.0, "")
+    reports: list[str] = field(default_factory=list)  # of connections left open, a text for each test
+    troubles: list[str] = field(default_factory=list)
+    swapped: list[tuple[str, Session]] = field(default_factory=list)  # test, session that its swap ended
+    kept: list[tuple[str, str]] = field(default_factory=list)  # test, URL
+    left_behind: list[Session] = field(default_factory=list)
+
+    def count(self, restored: Restored | None, test: str = "") -> None:
+        """Count one put-back."""
+        if restored is None:
+            return
+        _count(self.ways, str(restored.way))
+        if restored.reason:
+            _count(self.reasons, restored.reason)
+        if restored.way is Way.SWAP:
+            self.swapped += [(test, session) for session in restored.ended]
+        self.seconds.append(restored.seconds)
+        self.worst = max(self.worst, (restored.seconds, test))
+
+    def to_json(self) -> str:
+        """As a worker sends it: execnet knows no types but the simplest."""
+        return json.dumps(asdict(self))
+
+    def add(self, counted: str) -> None:
+        """Add what a worker has sent."""
+        plain = json.loads(counted)
+        for counts, more in ((self.ways, plain["ways"]), (self.reasons, plain["reasons"])):
+            for key, times in more.items():
+                _count(counts, key, times)
+        self.seconds += plain["seconds"]
+        self.worst = max(self.worst, (plain["worst"][0], plain["worst"][1]))
+        self.reports += plain["reports"]
+        self.troubles += plain["troubles"]
+        self.swapped += [(test, Session(**session)) for test, session in plain["swapped"]]
+        self.kept += [(test, url) for test, url in plain["kept"]]
+        self.left_behind += [Session(**session) for session in plain["left_behind"]]
+
+    def tell_sprawl(self, policy: str) -> None:
+        """Add a report for each database that several pools of this process lead to."""
+        if policy != "ignore":
+            for found in pools.sprawl():
+                self.reports.append(explain_sprawl(found.url, [(owner.kind, owner.site) for owner in found.owners]))
+
+    def lines(self) -> Iterator[str]:
+        """What a person reads at the end; nothing if nothing was leased."""
+        yield from (f"mintdb: {trouble}" for trouble in self.troubles)
+        if not self.seconds:
+            return
+        yield self._counts()
+        for reason, times in Counter(self.reasons).most_common(REASONS_SHOWN):
+            yield f"mintdb: swapped {times} x because {reason}"
+        for test, session in self.swapped[:REASONS_SHOWN]:
+            yield f"mintdb: the swap after {test} had to end {describe(session)}"
+        for report in self.reports[:REPORTS_SHOWN]:
+            yield "\n" + report.rstrip("\n")
+        if len(self.reports) > REPORTS_SHOWN:
+            yield f"… and {len(self.reports) - REPORTS_SHOWN} more tests left connections open"
+        for test, url in self.kept:
+            yield f"mintdb: kept the database of {test}:  psql '{url}'"
+        for session in self.left_behind:
+            yield f"mintdb: still connected at the end: {describe(session)}"
+
+    def _counts(self) -> str:
+        counts = ", ".join(f"{self.ways[way]} {WORDS[way]}" for way in Way if way in self.ways)
+        worst, test = self.worst
+        return (
+            f"mintdb: {len(self.seconds)} put back: {counts}; median {median(self.seconds) * 1000:.1f} ms,"
+            f" worst {worst * 1000:.0f} ms" + (f" ({test})" if test else "")
+        )
+
+
+def describe(session: Session) -> str:
+    """One session in one line; what is not known is left out."""
+    parts = [f"backend {session.backend_pid}"]
+    if session.process:
+        parts.append(f"process {session.process}" + (f" ({session.command_line})" if session.command_line else ""))
+    if session.state:
+        age = f" for {session.seconds_in_state:.1f} s" if session.seconds_in_state is not None else ""
+        parts.append(session.state + age)
+    if session.query:
+        parts.append("last ran " + " ".join(session.query.split())[:120])
+    return ", ".join(parts)
+
+
+def _count(counts: dict[str, int], key: str, times: int = 1) -> None:
+    counts[key] = counts.get(key, 0) + times

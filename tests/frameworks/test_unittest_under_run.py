@@ -1,0 +1,129 @@
+"""`mintdb run -- python -m unittest`: each test is put back and each leak named, with no line added."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.frameworks.suites import TIMEOUT, Suite
+
+APP = """
+import os
+import psycopg
+
+def run(sql):
+    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+        cursor = connection.execute(sql)
+        return [row[0] for row in cursor] if cursor.description else None
+
+def add(owner):
+    return run(f"insert into account (owner) values ('{owner}') returning id")[0]
+
+def owners():
+    return run("select owner from account order by id")
+"""
+
+
+def run_unittest(suite: Suite, *arguments: str) -> tuple[int, str]:
+    run = subprocess.run(
+        [sys.executable, "-m", "mintdb.cli", "run", "--", sys.executable, "-m", "unittest", *arguments],
+        cwd=suite.folder,
+        env=os.environ | suite.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    return run.returncode, run.stdout
+
+
+def test_each_test_is_put_back_and_wide_set_ups_live_as_long_as_their_class_or_module(suite: Suite) -> None:
+    suite.write(
+        app=APP,
+        test_unit="""
+            import unittest
+            import app
+
+            def setUpModule():
+                app.add("module")
+
+            class First(unittest.TestCase):
+                @classmethod
+                def setUpClass(cls):
+                    app.add("class")
+
+                def setUp(self):
+                    app.add("test")
+
+                def test_a(self):
+                    self.assertEqual(app.owners(), ["module", "class", "test"])
+
+                def test_b(self):
+                    self.assertEqual(app.owners(), ["module", "class", "test"])
+                    app.run("drop table entry")
+
+            class Second(unittest.TestCase):
+                def test_c(self):
+                    self.assertEqual(app.owners(), ["module"])
+                    self.assertEqual(app.run("select count(*) from entry"), [0])
+        """,
+        test_zero="""
+            import unittest
+            import app
+
+            class Last(unittest.TestCase):
+                def test_the_other_module_is_gone(self):
+                    self.assertEqual(app.owners(), [])
+        """,
+    )
+    code, output = run_unittest(suite, "test_unit", "test_zero")
+    assert code == 0, output
+    assert "Ran 4 tests" in output
+    assert "mintdb: 4 put back" in output
+
+
+def test_a_leak_is_named_and_the_exit_code_stays(suite: Suite) -> None:
+    suite.write(
+        app=APP,
+        test_leak="""
+            import os
+            import unittest
+            import psycopg
+
+            kept = []
+
+            class Leaks(unittest.TestCase):
+                def test_leaks(self):
+                    kept.append(psycopg.connect(os.environ["DATABASE_URL"]))
+        """,
+    )
+    code, output = run_unittest(suite, "test_leak")
+    assert code == 0, output
+    assert "LEAK  test_leak.Leaks.test_leaks left 1 connection open" in output
+    assert "test_leak.py:10 in test_leaks" in output
+
+
+def test_leaks_error_fails_the_guilty_test(suite: Suite) -> None:
+    suite.environment["MINTDB_LEAKS"] = "error"
+    suite.write(
+        test_leak="""
+            import os
+            import unittest
+            import psycopg
+
+            kept = []
+
+            class Leaks(unittest.TestCase):
+                def test_clean(self):
+                    psycopg.connect(os.environ["DATABASE_URL"]).close()
+
+                def test_leaks(self):
+                    kept.append(psycopg.connect(os.environ["DATABASE_URL"]))
+        """,
+    )
+    code, output = run_unittest(suite, "test_leak")
+    assert code == 1, output
+    assert "FAIL: test_leaks (test_leak.Leaks.test_leaks)" in output
+    assert "FAILED (failures=1)" in output
