@@ -179,15 +179,19 @@ no database 'shopp' is configured; did you mean 'shop'?
 
 # the marker
 
+MISLEADING = ("MINTDB_", "PYTEST", "DATABASE_URL")
+KEPT = ("MINTDB_CACHE_DIR", "MINTDB_LINGER")
+
 
 def refused(project: Path, marker: str) -> list[str]:
     """What pytest says of a suite with such a marker, and that it runs no test of it."""
+    (project / "mintdb.toml").write_text("[databases.default]\n")
     (project / "test_it.py").write_text(f"import pytest\n\n\n{marker}\ndef test_it():\n    raise AssertionError\n")
     quiet = ["-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:randomly", "-p", "no:xdist"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *quiet],
         cwd=project,
-        env={name: value for name, value in os.environ.items() if not name.startswith(("MINTDB_", "PYTEST"))},
+        env={name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(MISLEADING)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -198,27 +202,27 @@ def refused(project: Path, marker: str) -> list[str]:
     return [line for line in done.stderr.splitlines() if line]
 
 
-def test_an_unknown_marker_argument(project: Path) -> None:
+def test_an_unknown_marker_argument(project: Path, server_home: Path) -> None:
     assert refused(project, '@pytest.mark.mintdb(isolate="clone")')[0] == (
         "ERROR: test_it.py::test_it: @pytest.mark.mintdb has no argument 'isolate'; did you mean 'isolation'?"
     )
 
 
-def test_a_marker_with_too_many_arguments(project: Path) -> None:
+def test_a_marker_with_too_many_arguments(project: Path, server_home: Path) -> None:
     arguments = ", ".join(["'default'", *["None"] * 5, "'more'"])
     said = refused(project, f"@pytest.mark.mintdb({arguments})")
     assert said[0].startswith("ERROR: test_it.py::test_it: @pytest.mark.mintdb has no argument ")
 
 
-def test_a_marker_with_an_unknown_database(project: Path) -> None:
+def test_a_marker_with_an_unknown_database(project: Path, server_home: Path) -> None:
     assert refused(project, '@pytest.mark.mintdb("defautl")') == [
-        "ERROR: no database 'defautl' is configured",
+        "ERROR: no database 'defautl' is configured; did you mean 'default'?",
         "  1. the configured databases: default",
         "  2. or add it:  [tool.mintdb.databases.defautl]",
     ]
 
 
-def test_a_marker_with_a_wrong_isolation(project: Path) -> None:
+def test_a_marker_with_a_wrong_isolation(project: Path, server_home: Path) -> None:
     assert refused(project, '@pytest.mark.mintdb(isolation="truncate")') == [
         "ERROR: setting 'isolation' in the marker of test_it.py::test_it is 'truncate', which cannot be used",
         "  1. give it one of rewind, clone, none",
