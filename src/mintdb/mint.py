@@ -19,7 +19,7 @@ from mintdb.contract import Reservation, SchemaSource, Server, Session
 from mintdb.core import ours
 from mintdb.core.clones import ClonePool
 from mintdb.core.lease import Lease
-from mintdb.core.names import DatabaseName, Role, new_token, slug
+from mintdb.core.names import DatabaseName, Role, find_role, new_token, slug
 from mintdb.core.templates import Template, get_template
 from mintdb.engines import get_engine
 from mintdb.handover import Handover
@@ -92,6 +92,13 @@ class Mint:
     def is_open(self, alias: str = DEFAULT) -> bool:
         """Whether a database has been made ready."""
         return alias in self._opened
+
+    def has_made(self, database: str) -> bool:
+        """Whether a database of this name is one of this process's clones."""
+        parsed = find_role(database)
+        if parsed is not None and parsed.owner == self.owner:
+            return True
+        return database in {self._home_name(alias) for alias in self._reserved}
 
     def lease(self, alias: str = DEFAULT, *, isolation: str | None = None, test: str | None = None) -> Lease:
         """Lease a database in mint condition, for `test` if a report should name one. Raises MintdbError."""

@@ -103,8 +103,8 @@ def test_nothing_is_left_in_the_server(suite: Suite) -> None:
     name = (suite.folder / "name").read_text().rpartition("/")[2]
     with mintdb.open(suite.folder) as mint, mint.lease() as db, db.connect() as connection:
         databases = {row[0] for row in connection.execute("select datname from pg_database")}
-    assert name not in databases
-    assert db.address.database in databases
+        assert name not in databases
+        assert db.address.database in databases
 
 
 def test_a_kept_database_of_a_failed_test_can_be_opened(suite: Suite) -> None:
@@ -126,3 +126,24 @@ def test_a_kept_database_of_a_failed_test_can_be_opened(suite: Suite) -> None:
     assert kept, ran.output
     with psycopg.connect(kept[1]) as connection:
         assert connection.execute("select owner from account").fetchall() == [("evidence",)]
+
+
+def test_a_database_that_mintdb_did_not_make_is_told(suite: Suite) -> None:
+    suite.write(
+        conftest="""
+            import os
+            # as load_dotenv(override=True) does it, after the export
+            os.environ["DATABASE_URL"] = os.environ["DATABASE_URL"].rpartition("/")[0] + "/postgres"
+        """,
+        test_elsewhere="""
+            import os
+            import psycopg
+
+            def test_elsewhere():
+                with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+                    connection.execute("select 1")
+        """,
+    )
+    ran = suite.run()
+    assert ran.outcomes == {"passed": 1}, ran.output
+    assert "the tests also connected to database 'postgres' on 127.0.0.1:" in ran.output

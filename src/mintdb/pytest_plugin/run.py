@@ -69,6 +69,7 @@ class Run:
         self._mint: Mint | None = None
         self._doorman: Doorman | None = None
         self._saved: dict[str, str | None] = {}
+        self._began = 0.0  # when the test that runs now did, monotonic
         self._leases: dict[str, Lease] = {}  # of the test that runs now, by database
 
     @property
@@ -170,6 +171,7 @@ class Run:
         """Lease every configured database before the first fixture is set up."""
         for alias in self.settings.databases:
             self._leases[alias] = self.mint.lease(alias, test=item.nodeid)
+        self._began = time.monotonic()
         with self._in_phase(item, "setup"):
             return (yield)
 
@@ -185,6 +187,7 @@ class Run:
             with self._in_phase(item, "teardown"):
                 result = yield
         finally:
+            self._look_elsewhere()
             reports = [self._release(alias, item) for alias in list(self._leases)]
         policy = marker.read(item, self.settings).leaks or self.settings.leaks
         if policy == "error" and any(reports):
@@ -268,6 +271,13 @@ class Run:
             for pool in clones:
                 pool.marks.after_setup(fixturedef, failed=failed)
                 pool.remember_sessions()
+
+    def _look_elsewhere(self) -> None:
+        """Note databases that the test connected to and that mintdb did not make: a `.env` file may have won."""
+        if self._leases:
+            for entry in (*ledger.ended_since(self._began), *ledger.open_entries()):
+                if not self.mint.has_made(entry.database):
+                    self.summary.note_elsewhere(entry.database, entry.host, entry.port)
 
     def _release(self, alias: str, item: pytest.Item) -> str:
         lease = self._leases.pop(alias)

@@ -34,6 +34,7 @@ class Summary:
     reports: list[str] = field(default_factory=list)  # of connections left open, a text for each test
     troubles: list[str] = field(default_factory=list)
     swapped: list[tuple[str, Session]] = field(default_factory=list)  # test, session that its swap ended
+    elsewhere: list[str] = field(default_factory=list)  # databases that tests used and mintdb did not make
     kept: list[tuple[str, str]] = field(default_factory=list)  # test, URL
     left_behind: list[Session] = field(default_factory=list)
 
@@ -64,8 +65,15 @@ class Summary:
         self.reports += plain["reports"]
         self.troubles += plain["troubles"]
         self.swapped += [(test, Session(**session)) for test, session in plain["swapped"]]
+        self.elsewhere += [place for place in plain["elsewhere"] if place not in self.elsewhere]
         self.kept += [(test, url) for test, url in plain["kept"]]
         self.left_behind += [Session(**session) for session in plain["left_behind"]]
+
+    def note_elsewhere(self, database: str, host: str, port: int) -> None:
+        """A test connected to a database that mintdb did not make."""
+        place = f"{database!r} on {host or 'localhost'}" + (f":{port}" if port else "")
+        if place not in self.elsewhere:
+            self.elsewhere.append(place)
 
     def tell_sprawl(self, policy: str) -> None:
         """Add a report for each database that several pools of this process lead to."""
@@ -87,6 +95,8 @@ class Summary:
             yield "\n" + report.rstrip("\n")
         if len(self.reports) > REPORTS_SHOWN:
             yield f"… and {len(self.reports) - REPORTS_SHOWN} more tests left connections open"
+        for place in self.elsewhere[:REASONS_SHOWN]:
+            yield f"mintdb: the tests also connected to database {place}, which mintdb did not make"
         for test, url in self.kept:
             yield f"mintdb: kept the database of {test}:  psql '{url}'"
         for session in self.left_behind:
