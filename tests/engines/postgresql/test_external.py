@@ -6,7 +6,8 @@ import asyncio
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,11 +116,61 @@ def test_the_urls_own_database_is_only_connected_to(schema: Path, theirs: Extern
     assert look() == before
 
 
-def test_a_run_leaves_templates_only(schema: Path, theirs: ExternalServer) -> None:
+def made(theirs: ExternalServer) -> list[str]:
+    """Databases of mintdb's, templates left out."""
+    rows = theirs.ask("select datname from pg_database where datname ~ '^mint_' and datname !~ '_template$'")
+    return [name for (name,) in rows]
+
+
+def keepers(theirs: ExternalServer) -> list[int]:
+    rows = theirs.ask("select pid from pg_stat_activity where application_name ~ '^mintdb run keeper'")
+    return [pid for (pid,) in rows]
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("role", ["postgres", "maker"])
+def test_a_run_leaves_templates_only_and_its_keeper_ends(schema: Path, theirs: ExternalServer, role: str) -> None:
+    wait_until(lambda: not keepers(theirs), "an end of the keepers before")
+    with open_mint(schema, theirs.address(role).url) as mint:
+        for _ in range(3):
+            use(mint, "alter table account add column extra int")
+        assert len(keepers(theirs)) == 1
+        wait_until(lambda: any(name.endswith("_warm") for name in made(theirs)), "a warm clone")
+        wait_until(lambda: not any(name.endswith("_trash") for name in made(theirs)), "an end of what was swapped away")
+    wait_until(lambda: not keepers(theirs), "the keeper's end")
+    assert made(theirs) == []
+
+
+@pytest.mark.parametrize("role", ["postgres", "maker"])
+def test_what_a_killed_run_leaves_is_cleared_up(schema: Path, theirs: ExternalServer, role: str) -> None:
+    (schema / "test_a.py").write_text(
+        "import time, pathlib\n\ndef test(mintdb):\n    pathlib.Path('here').touch()\n    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "pytest", *PLUGINS, f"--mintdb-url={theirs.address(role).url}"]
+    run = subprocess.Popen(command, cwd=schema, stdout=subprocess.DEVNULL)
+    wait_until((schema / "here").exists, "the test")
+    assert any("_main" in name for name in made(theirs))
+    run.kill()
+    run.wait()
+    wait_until(lambda: not made(theirs), "an end of the killed run's databases")
+
+
+def test_a_keeper_that_was_killed_is_replaced(schema: Path, theirs: ExternalServer) -> None:
     with open_mint(schema, theirs.address().url) as mint:
-        use(mint, "alter table account add column extra int")
-    mintdb_s = [name for (name,) in theirs.ask("select datname from pg_database where datname ~ '^mint_'")]
-    assert [name for name in mintdb_s if not name.endswith(("_template", "_warm", "_trash"))] == []
+        use(mint, "select 1")
+        theirs.ask(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ '^mintdb run keeper'"
+        )
+        wait_until(lambda: not keepers(theirs), "the keeper's end")
+        use(mint, "drop table currency")
+    assert len(keepers(theirs)) == 1
+    wait_until(lambda: not made(theirs), "an end of what was swapped away")
 
 
 def test_two_roles_at_once_on_one_server(schema: Path, theirs: ExternalServer) -> None:

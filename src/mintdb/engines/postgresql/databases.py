@@ -26,6 +26,7 @@ where not exists (select from pg_database d where d.datname = databases.name and
 returning name
 """
 HALF_DROPPED = -2  # DATCONNLIMIT_INVALID_DB: such a database can only be dropped
+DROPPABLE: LiteralString = "select datname from pg_database where pg_has_role(datdba, 'member')"
 DROP_TRIES = 5  # a client that reconnects at once can slip in between FORCE's kill and the drop
 
 
@@ -159,7 +160,10 @@ def reap(maintenance: Maintenance, *, only: Iterable[Role] = (Role.CLONE, Role.B
     import psycopg
 
     roles, alive, dropped = set(only), {}, []
+    droppable = {name for (name,) in maintenance.rows(DROPPABLE)}
     for made in list_made(maintenance):
+        if made.name not in droppable:
+            continue
         if made.owner not in alive:
             alive[made.owner] = bool(made.owner) and maintenance.is_alive(made.owner)
         if made.role not in roles or alive[made.owner]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mintdb.address import Address, parse_url
+from mintdb.engines.postgresql import housekeeper
 from mintdb.engines.postgresql.errors import FixedNameOnSharedServer, NotPostgres
 from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.server import PostgresServer
@@ -17,15 +18,26 @@ class ExternalReservation:
 
     url: Address
     own: Address
+    needs_keeper: bool  # False where another process of ours has seen to it
 
     def address(self, database: str) -> Address:
         """See contract.Reservation."""
         return self.url.with_database(database)
 
     def open(self, *, owner: str, linger: float, let_go: Callable[[str], object]) -> PostgresServer:
-        """See contract.Reservation. `linger` means nothing here: the server is not ours to stop."""
+        """See contract.Reservation. The server is not ours to stop: its keeper only clears up after the `linger`."""
         maintenance = Maintenance(self.own, owner=owner)
-        return PostgresServer(maintenance, address=self.address, let_go=let_go)
+        self._see_to_keeper(maintenance, linger)
+        return PostgresServer(
+            maintenance,
+            address=self.address,
+            let_go=let_go,
+            before_leaving=lambda: self._see_to_keeper(maintenance, linger),
+        )
+
+    def _see_to_keeper(self, maintenance: Maintenance, linger: float) -> None:
+        if self.needs_keeper and not maintenance.connection.closed:
+            housekeeper.ensure(maintenance, self.own, linger=linger)
 
 
 def reserve_external(url: str, *, own_url: str | None = None, slot: str = "") -> ExternalReservation:
@@ -35,4 +47,4 @@ def reserve_external(url: str, *, own_url: str | None = None, slot: str = "") ->
         raise NotPostgres(url=address.redacted, engine=address.engine)
     if slot:
         raise FixedNameOnSharedServer(url=address.redacted, worker=slot)
-    return ExternalReservation(address, parse_url(own_url) if own_url else address)
+    return ExternalReservation(address, parse_url(own_url) if own_url else address, needs_keeper=own_url is None)

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ def main() -> None:
     if os.fork():  # the caller waits for this process only, and never has a child that it did not start itself
         os._exit(0)
     report = os.fdopen(os.dup(1), "w")
-    _detach(Path(errand.live) / "keeper.log")
+    detach(Path(errand.live) / "keeper.log")
     try:
         state = start_or_adopt(errand)
     except MintdbError as error:
@@ -130,7 +131,9 @@ def keep(errand: Errand, state: State) -> None:
     except MintdbError:
         return  # the server went away between its start and now
     while True:
-        _serve_until_unused(maintenance, errand.linger, live)
+        serve_until_unused(
+            maintenance, linger=errand.linger, is_used=lambda: bool(_users(maintenance) or (live / "pinned").exists())
+        )
         lock = FileLock(live / "lock")
         try:
             lock.acquire(timeout=0)
@@ -170,8 +173,8 @@ def _start(errand: Errand, live: Path, data: Path) -> State:
     return State(errand.port, str(sockets), str(data), pid, os.getpid(), (data / "PG_VERSION").read_text().strip())
 
 
-def _serve_until_unused(maintenance: Maintenance, linger: float, live: Path) -> None:
-    """Do what users ask for; return when nobody has been connected for `linger` s, or the server is gone."""
+def serve_until_unused(maintenance: Maintenance, *, linger: float, is_used: Callable[[], bool]) -> None:
+    """Do what users ask for; return when it has not been used for `linger` s, or the server is gone."""
     import psycopg
 
     unused_since = time.monotonic()
@@ -179,7 +182,7 @@ def _serve_until_unused(maintenance: Maintenance, linger: float, live: Path) -> 
         maintenance.run(f"listen {CHANNEL}")
         while True:
             _work_in_peace(maintenance)
-            if _users(maintenance) or (live / "pinned").exists():
+            if is_used():
                 unused_since = time.monotonic()
             elif time.monotonic() - unused_since >= linger:
                 return
@@ -243,7 +246,7 @@ def _tell(report: IO[str], message: dict[str, Any]) -> None:  # Any: as JSON tak
         report.write(json.dumps(message))
 
 
-def _detach(log: Path) -> None:
+def detach(log: Path) -> None:
     """Hold nothing of the caller's: no terminal, no pipe, no folder."""
     with contextlib.suppress(OSError):
         os.setsid()

@@ -12,7 +12,9 @@ CLAIM_TRIES = 3  # two processes may reach for the same warm clone; the slower t
 
 def stock(maintenance: Maintenance) -> None:
     """Make the warm clones that users have asked for (`want`), and drop those whose template is gone."""
-    made = databases.list_made(maintenance)
+    # Other roles' templates have keepers of their own: a clone belongs to whoever makes it.
+    own = {name for (name,) in maintenance.rows("select datname from pg_database where datdba = current_user::regrole")}
+    made = [m for m in databases.list_made(maintenance) if m.name in own]
     templates = {m.name for m in made if m.role is Role.TEMPLATE}
     for name in [m.name for m in made if m.role is Role.WARM and _template_of(m.name) not in templates]:
         databases.drop(maintenance, name)

@@ -1,0 +1,97 @@
+"""The keeper of a server that is not ours: it makes warm clones and drops old ones, and leaves the server itself alone.
+
+One runs for each server and role, in a session of its own, from the first run until nobody has used the server for the
+linger. What a killed run has left there is cleared up by it, or by the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from mintdb.address import Address, parse_url
+from mintdb.core.names import Role
+from mintdb.engines.postgresql import databases
+from mintdb.engines.postgresql.cluster import clean_environment
+from mintdb.engines.postgresql.keeper import TICK, detach, serve_until_unused
+from mintdb.engines.postgresql.maintenance import APPLICATION, Maintenance
+from mintdb.errors import MintdbError
+
+START_CODE = "import sys; sys.path[:0] = {path!r}; from mintdb.engines.postgresql.housekeeper import main; main()"
+SEND_TIMEOUT = 30.0  # seconds to wait for another process that sends one; an interpreter starts in 0.1
+FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile", "servicefile")
+USERS = (
+    "select count(*) from pg_stat_activity where usename = current_user and pid <> pg_backend_pid()"
+    " and starts_with(application_name, %s)"
+)
+
+
+def ensure(maintenance: Maintenance, address: Address, *, linger: float) -> None:
+    """See to it that a keeper for this server and role is there."""
+    lock = _lock_of(maintenance)
+    if maintenance.holder_of(lock) is not None:
+        return
+    with maintenance.lock(f"sending the {lock}", timeout=SEND_TIMEOUT):
+        if maintenance.holder_of(lock) is None:
+            _send(address, linger)
+
+
+def main() -> None:
+    """Read the errand, and keep the server as long as it is used."""
+    errand = json.loads(sys.stdin.buffer.read())
+    reader, writer = os.pipe()
+    if os.fork():  # the caller waits until the keeper has its lock, or has given up
+        os.close(writer)
+        os.read(reader, 1)
+        os._exit(0)
+    os.close(reader)
+    detach(Path(os.devnull))
+    try:
+        maintenance = Maintenance(parse_url(errand["url"]), owner=f"keeper {os.getpid()}")
+        maintenance.acquire(_lock_of(maintenance), timeout=TICK)
+    except MintdbError:
+        return  # another one was quicker, or the server is gone
+    os.close(writer)
+    serve_until_unused(maintenance, linger=errand["linger"], is_used=lambda: _is_used(maintenance))
+    if not maintenance.connection.closed:
+        databases.reap(maintenance, only=(Role.CLONE, Role.BUILDING, Role.TRASH, Role.WARM))
+        maintenance.close()
+
+
+def _send(address: Address, linger: float) -> None:
+    code = START_CODE.format(path=[p for p in sys.path if p])
+    subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        input=json.dumps({"url": _absolute(address).url, "linger": linger}).encode(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**clean_environment(), **_libpq_variables(os.environ)},
+        start_new_session=True,
+        check=False,
+    )
+
+
+def _absolute(address: Address) -> Address:
+    """The keeper works in another folder, where relative paths of certificates lead nowhere."""
+    options = {k: os.path.abspath(v) if k in FILES and v != "system" else v for k, v in address.options.items()}
+    return replace(address, options=options)
+
+
+def _libpq_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """A login may be completed by PGPASSWORD and its like."""
+    return {name: value for name, value in environ.items() if name.startswith("PG")}
+
+
+def _lock_of(maintenance: Maintenance) -> str:
+    (role,) = maintenance.row("select current_user::text")
+    return f"keeper of {role}"
+
+
+def _is_used(maintenance: Maintenance) -> bool:
+    (count,) = maintenance.row(USERS, f"{APPLICATION} run ")
+    return bool(count)
