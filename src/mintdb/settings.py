@@ -106,7 +106,7 @@ class Settings:
         if alias == DEFAULT and not self.databases:
             return DatabaseSettings()
         known = ", ".join(self.databases) or DEFAULT
-        raise UnknownDatabase(name=alias, nearest=_nearest(alias, self.databases), known=known)
+        raise UnknownDatabase(name=alias, nearest=_nearest(alias, self.databases or [DEFAULT]), known=known)
 
 
 SECONDS = ("settle", "linger", "name_timeout", "connection_timeout")

@@ -13,7 +13,7 @@ import click
 
 from mintdb.cli import Ended, child, ready, say
 from mintdb.cli.progress import Progress
-from mintdb.cli.words import describe
+from mintdb.report.words import describe
 from mintdb.variables import variables_for, without_misleading
 
 if TYPE_CHECKING:

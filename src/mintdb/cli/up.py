@@ -10,9 +10,9 @@ import click
 
 from mintdb.cli import ready, say
 from mintdb.cli.progress import Progress
-from mintdb.cli.words import describe
 from mintdb.core.names import slug
 from mintdb.engines.postgresql.errors import NothingToKeepHere
+from mintdb.report.words import describe
 
 if TYPE_CHECKING:
     from mintdb.contract import Session

@@ -1,26 +1,6 @@
-"""How the command line says facts: one line each, and what is not known is left out."""
+"""How the command line says figures."""
 
 from __future__ import annotations
-
-from mintdb.address import redact
-from mintdb.contract import Session
-
-QUERY_LENGTH = 120  # characters of a query: one line of a wide terminal
-
-
-def describe(session: Session) -> str:
-    """A session: who, what it is doing, what it last ran."""
-    parts = [f"backend {session.backend_pid}"]
-    if session.process:
-        parts.append(f"process {session.process}" + (f" ({session.command_line})" if session.command_line else ""))
-    if session.application:
-        parts.append(session.application)
-    if session.state:
-        age = f" for {session.seconds_in_state:.1f} s" if session.seconds_in_state is not None else ""
-        parts.append(session.state + age)
-    if session.query:
-        parts.append("last ran " + " ".join(session.query.split())[:QUERY_LENGTH])
-    return redact(", ".join(parts))  # a command line may hold a URL
 
 
 def size(count: float) -> str:

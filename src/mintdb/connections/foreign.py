@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
+from mintdb.address import redact
 from mintdb.contract import Session
 
 PROC = Path("/proc")
@@ -35,12 +36,12 @@ def find_process(port: int) -> int | None:
 
 
 def find_command_line(process: int) -> str | None:
-    """A process's command line, as one types it."""
+    """A process's command line, as one types it, with the passwords of URLs hidden."""
     try:
         words = (PROC / str(process) / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return None
-    return " ".join(word.decode(errors="replace") for word in words if word) or None
+    return redact(" ".join(word.decode(errors="replace") for word in words if word)) or None
 
 
 def _find_inode(port: int) -> str | None:

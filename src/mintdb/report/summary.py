@@ -11,6 +11,7 @@ from statistics import median
 from mintdb.connections.explain import explain_sprawl
 from mintdb.connections.pools import pools
 from mintdb.contract import Restored, Session, Way
+from mintdb.report.words import describe
 
 REASONS_SHOWN = 5
 REPORTS_SHOWN = 20  # tests; what a person reads before scrolling on
@@ -109,19 +110,6 @@ class Summary:
             f"mintdb: {len(self.seconds)} put back: {counts}; median {median(self.seconds) * 1000:.1f} ms,"
             f" worst {worst * 1000:.0f} ms" + (f" ({test})" if test else "")
         )
-
-
-def describe(session: Session) -> str:
-    """One session in one line; what is not known is left out."""
-    parts = [f"backend {session.backend_pid}"]
-    if session.process:
-        parts.append(f"process {session.process}" + (f" ({session.command_line})" if session.command_line else ""))
-    if session.state:
-        age = f" for {session.seconds_in_state:.1f} s" if session.seconds_in_state is not None else ""
-        parts.append(session.state + age)
-    if session.query:
-        parts.append("last ran " + " ".join(session.query.split())[:120])
-    return ", ".join(parts)
 
 
 def _count(counts: dict[str, int], key: str, times: int = 1) -> None:
