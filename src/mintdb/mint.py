@@ -19,7 +19,7 @@ from mintdb.contract import Reservation, SchemaSource, Server, Session
 from mintdb.core import ours
 from mintdb.core.clones import ClonePool
 from mintdb.core.lease import Lease
-from mintdb.core.names import DatabaseName, Role, find_role, new_token, slug
+from mintdb.core.names import DatabaseName, Role, distinct, find_role, new_token, slug
 from mintdb.core.templates import Template, get_template
 from mintdb.engines import get_engine
 from mintdb.handover import Handover
@@ -187,7 +187,7 @@ class Mint:
         return self.settings.get_database(alias).name or self._clone_name(alias, 1)
 
     def _clone_name(self, alias: str, number: int) -> str:
-        suffix = ("" if alias == DEFAULT else slug(alias)) + ("" if number == 1 else str(number))
+        suffix = ("" if alias == DEFAULT else distinct(alias)) + ("" if number == 1 else f"_{number}")
         worker = slug(self.worker) + suffix
         return str(DatabaseName(Role.CLONE, slug(self.settings.project), owner=self.owner, worker=worker))
 

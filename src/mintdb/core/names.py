@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -52,7 +53,7 @@ PATTERNS = {
     Role.WARM: r"mint_(?P<project>[a-z0-9]+)_(?P<fingerprint>[0-9a-f]{12})_(?P<worker>[0-9a-z]+)_warm",
     Role.KEPT: r"mint_(?P<worker>[0-9a-z]+)_kept",
     Role.TRASH: r"mint_(?P<worker>[0-9a-z]+)_trash",
-    Role.CLONE: r"mint_(?P<project>[a-z0-9]+)_(?P<owner>[0-9a-z]{7})_(?P<worker>[a-z0-9]+)",
+    Role.CLONE: r"mint_(?P<project>[a-z0-9]+)_(?P<owner>[0-9a-z]{7})_(?P<worker>[a-z0-9]+(?:_[0-9]+)?)",
 }
 
 
@@ -69,6 +70,12 @@ def find_role(name: str) -> DatabaseName | None:
 def slug(text: str, *, limit: int = PROJECT_LIMIT) -> str:
     """A project's or worker's name as it stands in a database's name: lower-case letters and digits only."""
     return re.sub(r"[^a-z0-9]+", "", text.lower())[:limit] or "x"
+
+
+def distinct(alias: str) -> str:
+    """A configured database's name as it stands in a clone's name: two that look alike as slugs stay apart."""
+    plain = slug(alias)
+    return plain if plain == alias else f"{plain[:12]}{zlib.crc32(alias.encode()):08x}"
 
 
 def new_token(length: int = RUN_LENGTH) -> str:

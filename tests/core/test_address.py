@@ -1,0 +1,95 @@
+"""Where a database answers, in every URL form: what goes in comes out, and no password is shown."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+import pytest
+import sqlalchemy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mintdb.address import Address, BadUrl, UnknownUrlForm, parse_url, redact
+
+words = st.text(st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs", "Cc"]), min_size=1)
+hosts = st.sampled_from(["localhost", "127.0.0.1", "::1", "fe80::1", "/var/run/a folder", "db.example.com"])
+options = st.dictionaries(st.sampled_from(["sslmode", "sslrootcert", "application_name"]), words, max_size=3)
+addresses = st.builds(
+    Address,
+    engine=st.just("postgresql"),
+    database=words,
+    host=hosts,
+    port=st.integers(1, 65535),
+    user=words,
+    password=words,
+    options=options,
+)
+
+
+def plain(address: Address) -> tuple[object, ...]:
+    a = address
+    return a.engine, a.database, a.host, a.port, a.user, a.password, dict(a.options)
+
+
+@given(addresses)
+def test_a_url_is_read_back_as_it_was_written(address: Address) -> None:
+    assert plain(parse_url(address.url)) == plain(address)
+    assert plain(parse_url(address.url_for("postgresql+psycopg"))) == plain(address)
+
+
+@given(addresses)
+def test_libpq_itself_reads_what_we_mean(address: Address) -> None:
+    read = psycopg.conninfo.conninfo_to_dict(address.url)
+    expected = {k: str(v) for k, v in address.params.items()}
+    assert read == expected
+
+
+@given(addresses)
+def test_sqlalchemy_reads_what_we_mean(address: Address) -> None:
+    url = sqlalchemy.make_url(address.url_for("postgresql+psycopg2"))
+    assert (url.username, url.password, url.database) == (address.user, address.password, address.database)
+    if not address.host.startswith("/"):
+        assert (url.host, url.port) == (address.host, address.port)
+
+
+@given(addresses)
+def test_jdbc_gets_login_and_options_as_parameters(address: Address) -> None:
+    if address.host.startswith("/"):
+        return  # JDBC has no socket folders
+    parts = urlsplit(address.url_for("jdbc").removeprefix("jdbc:"))
+    query = {k: v[0] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
+    assert query == {"user": address.user, "password": address.password, **address.options}
+
+
+secrets = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=12, max_size=30)
+
+
+@given(secrets, hosts, st.sampled_from(["libpq", "jdbc", "postgresql+psycopg"]))
+def test_no_password_is_ever_shown(password: str, host: str, form: str) -> None:
+    address = Address("postgresql", "shop", host, 5432, "me", password)
+    shown = redact(address.url_for(form))
+    assert "***" in shown
+    assert password not in shown
+    assert psycopg.conninfo.conninfo_to_dict(address.url)["password"] == password
+    assert password not in repr(address)
+    assert password not in address.redacted
+
+
+def test_forms_of_another_engine_are_refused() -> None:
+    address = Address("postgresql", "shop", "localhost", 5432, "me", "pw")
+    for form in ("mysql+pymysql", "path", "sqlite", "postgresql+"):
+        with pytest.raises(UnknownUrlForm):
+            address.url_for(form)
+
+
+@pytest.mark.parametrize("url", ["", "shop", "http://x/y", "postgresql://h:x/y", "postgresql://a:b@h1:1,h2:2/y"])
+def test_what_is_no_url_of_one_server_is_refused(url: str) -> None:
+    with pytest.raises(BadUrl) as caught:
+        parse_url(url)
+    assert ":b@" not in str(caught.value)
+
+
+def test_another_database_on_the_same_server() -> None:
+    address = parse_url("postgres://me:pw@h:1/a?sslmode=require")
+    assert address.with_database("b").url == "postgresql://me:pw@h:1/b?sslmode=require"
