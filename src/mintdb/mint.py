@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from types import TracebackType
 from typing import Any, Self
 
@@ -55,6 +56,7 @@ class Mint:
         self.announce = announce
         self._handover = handover
         self._process = os.getpid()
+        self._opening = RLock()
         self._opened: dict[str, OpenDatabase] = {}
         self._reserved: dict[str, Reservation] = {}
         self._limits = ExitStack()
@@ -84,10 +86,11 @@ class Mint:
 
     def open(self, alias: str = DEFAULT) -> OpenDatabase:
         """Make a database ready: server, template and home clone. Again is free. Raises MintdbError."""
-        if alias not in self._opened:
-            self._opened[alias] = self._open(alias)
-            self._limit(self._opened[alias])
-        return self._opened[alias]
+        with self._opening:  # several threads may ask for their first lease at once
+            if alias not in self._opened:
+                self._opened[alias] = self._open(alias)
+                self._limit(self._opened[alias])
+            return self._opened[alias]
 
     def is_open(self, alias: str = DEFAULT) -> bool:
         """Whether a database has been made ready."""

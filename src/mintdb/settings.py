@@ -249,7 +249,7 @@ def _seconds(key: str, value: object, where: str) -> float:
         seconds = float(str(value))
     except ValueError:
         seconds = -1
-    if isinstance(value, bool) or seconds < 0:
+    if isinstance(value, bool) or not 0 <= seconds < float("inf"):
         raise BadSetting(setting=key, where=where, value=value, expected="a number of seconds, 0 or more")
     return seconds
 

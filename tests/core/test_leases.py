@@ -1,0 +1,122 @@
+"""A lease gives a database for one test, from acquire to release, whoever asks and however many at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import mintdb
+from mintdb.contract import Way
+from mintdb.core.lease import LeaseEnded
+
+
+@pytest.fixture
+def mint(server_home: Path, tmp_path: Path) -> Iterator[mintdb.Mint]:
+    (tmp_path / "schema.sql").write_text("create table t (id serial primary key, n int);")
+    with mintdb.open(tmp_path, schema="sql:schema.sql", project="leases") as mint:
+        yield mint
+
+
+def rows(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        return connection.execute("select count(*) from t").fetchone()[0]
+
+
+def insert(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        return connection.execute("insert into t (n) values (1) returning id").fetchone()[0]
+
+
+def test_one_at_a_time_they_share_one_url(mint: mintdb.Mint) -> None:
+    urls = set()
+    for _ in range(3):
+        with mint.lease() as lease:
+            urls.add(lease.url)
+            assert insert(lease.url) == 1
+    assert urls == {mint.reserve().url}
+
+
+def test_after_its_release_a_lease_says_what_to_do(mint: mintdb.Mint) -> None:
+    with mint.lease() as lease:
+        pass
+    for use in (
+        lambda: lease.url,
+        lambda: lease.address,
+        lambda: lease.params,
+        lambda: lease.url_for("jdbc"),
+        lease.keep,
+    ):
+        with pytest.raises(LeaseEnded, match="has ended"):
+            use()
+    with pytest.raises(LeaseEnded):
+        lease.connect()
+    assert lease.release() is lease.restored
+
+
+def test_its_own_connections_are_closed_with_it(mint: mintdb.Mint) -> None:
+    with mint.lease() as lease:
+        connection = lease.connect()
+        connection.execute("insert into t (n) values (1)")
+    assert connection.closed
+    with mint.lease() as lease:
+        assert rows(lease.url) == 0
+
+
+def test_two_at_once_are_two_databases(mint: mintdb.Mint) -> None:
+    with mint.lease() as one, mint.lease() as two:
+        assert one.url != two.url
+        assert insert(one.url) == insert(two.url) == 1
+        assert rows(one.url) == rows(two.url) == 1
+
+
+def test_twelve_threads_leasing_at_once_never_meet(mint: mintdb.Mint) -> None:
+    held: set[str] = set()
+    guard = threading.Lock()
+
+    def use(_: int) -> None:
+        with mint.lease() as lease:
+            with guard:
+                assert lease.url not in held
+                held.add(lease.url)
+            assert insert(lease.url) == 1
+            assert rows(lease.url) == 1
+            with guard:
+                held.remove(lease.url)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(use, range(12)))
+
+
+def test_a_clone_of_its_own_is_gone_after_the_lease(mint: mintdb.Mint) -> None:
+    with mint.lease(isolation="clone") as lease:
+        url = lease.url
+        insert(url)
+    assert lease.restored is not None
+    assert lease.restored.way == Way.DROP
+    with pytest.raises(psycopg.OperationalError, match="does not exist"):
+        psycopg.connect(url)
+
+
+def test_isolation_none_keeps_what_was_written(mint: mintdb.Mint) -> None:
+    with mint.lease(isolation="none") as lease:
+        insert(lease.url)
+    with mint.lease() as lease:
+        assert rows(lease.url) == 1
+    with mint.lease() as lease:
+        assert rows(lease.url) == 0
+
+
+def test_a_failing_test_is_put_back_too(mint: mintdb.Mint) -> None:
+    def fail() -> None:
+        with mint.lease() as lease:
+            raise ValueError(insert(lease.url))
+
+    with pytest.raises(ValueError, match="1"):
+        fail()
+    with mint.lease() as lease:
+        assert rows(lease.url) == 0

@@ -1,0 +1,136 @@
+"""A template is built once for each fingerprint, by one process, and is sealed only after success."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mintdb.core import templates
+from mintdb.core.names import Role, find_role
+from mintdb.core.templates import fingerprint, get_template
+from mintdb.engines.postgresql.maintenance import Maintenance
+from mintdb.engines.postgresql.server import PostgresServer
+from tests.core.conftest import Join, Source
+
+
+def named(maintenance: Maintenance, project: str) -> dict[str, Role]:
+    """The databases of a project."""
+    rows = maintenance.rows("select datname from pg_database")
+    parsed = {name: find_role(name) for (name,) in rows}
+    return {name: p.role for name, p in parsed.items() if p and p.project == project}
+
+
+def test_it_is_built_once_and_found_ever_after(join: Join, maintenance: Maintenance, project: str) -> None:
+    source = Source()
+    first = get_template(join(), source, project=project)
+    again = get_template(join(), source, project=project)
+    assert (first.built, again.built, source.built) == (True, False, 1)
+    assert first.name == again.name
+    assert Role.TEMPLATE in named(maintenance, project).values()
+    assert Role.BUILDING not in named(maintenance, project).values()
+
+
+def test_nobody_can_connect_to_a_sealed_template(server: PostgresServer, project: str) -> None:
+    name = get_template(server, Source(), project=project).name
+    with pytest.raises(psycopg.OperationalError, match="not currently accepting connections"):
+        psycopg.connect(server._stay.address(name).url)
+
+
+def test_nothing_is_sealed_and_nothing_is_left_after_a_failure(
+    server: PostgresServer, maintenance: Maintenance, project: str
+) -> None:
+    broken = Source(statement="create table half (n int); select 1 / 0")
+    for _ in range(2):
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            get_template(server, broken, project=project)
+    assert named(maintenance, project) == {}
+    assert broken.built == 2
+    assert get_template(server, Source(), project=project).built
+
+
+def test_fresh_builds_anew_once_for_each_run(join: Join, project: str) -> None:
+    source = Source()
+    built = [get_template(join(), source, project=project, fresh=run).built for run in ("", "a", "a", "b", "")]
+    assert built == [True, True, False, True, False]
+
+
+def test_a_fresh_template_replaces_the_old_one_and_its_warm_clones(
+    join: Join, maintenance: Maintenance, project: str
+) -> None:
+    source = Source()
+    name = get_template(join(), source, project=project).name
+    oid = maintenance.row("select oid from pg_database where datname = %s", name)
+    assert get_template(join(), source, project=project, fresh="a").name == name
+    assert maintenance.row("select oid from pg_database where datname = %s", name) != oid
+
+
+def test_the_fingerprint_changes_exactly_with_what_decides_the_content(server: PostgresServer) -> None:
+    digests = {
+        fingerprint(server, source)
+        for source in (Source(), Source("two"), Source(statement="create table t (n int)"), Source("on", "e"))
+    }
+    assert len(digests) == 4
+    assert fingerprint(server, Source(built=7)) == fingerprint(server, Source())
+
+
+def test_the_fingerprint_covers_mintdbs_own_version(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint(server, Source())
+    monkeypatch.setattr(templates, "__version__", "999")
+    assert fingerprint(server, Source()) != before
+
+
+@given(st.lists(st.binary(max_size=3), max_size=4), st.lists(st.binary(max_size=3), max_size=4))
+def test_moving_a_byte_between_parts_changes_the_digest(one: list[bytes], two: list[bytes]) -> None:
+    framed = [b"".join(templates._framed(parts)) for parts in (one, two)]
+    assert (framed[0] == framed[1]) == (one == two)
+
+
+SCRIPT = """
+    import sys
+    import mintdb
+
+    with mintdb.open(schema="python:schema:create", project=sys.argv[1]) as mint:
+        print(mint.open().template.built)
+"""
+SCHEMA = """
+    import pathlib, os, psycopg
+
+    def create(url):
+        pathlib.Path(f"built-{os.getpid()}").touch()
+        with psycopg.connect(url) as connection:
+            connection.execute("create table t (n int)")
+            connection.execute("select pg_sleep(0.3)")
+"""
+
+
+def test_many_processes_at_once_build_one_template(server: PostgresServer, tmp_path: Path, project: str) -> None:
+    (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
+    (tmp_path / "schema.py").write_text(textwrap.dedent(SCHEMA))
+    command = [sys.executable, "script.py", project]
+    runs = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(6)]
+    said = sorted(run.communicate(timeout=60)[0].strip() for run in runs)
+    assert said == ["False"] * 5 + ["True"]
+    assert len([*tmp_path.glob("built-*")]) == 1
+
+
+def test_a_template_whose_builder_dies_is_built_by_who_waits_for_it(
+    server: PostgresServer, maintenance: Maintenance, tmp_path: Path, project: str
+) -> None:
+    (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
+    (tmp_path / "schema.py").write_text(textwrap.dedent(SCHEMA).replace("pg_sleep(0.3)", "pg_sleep(2)"))
+    command = [sys.executable, "script.py", project]
+    first = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    while not [*tmp_path.glob("built-*")]:
+        assert first.poll() is None
+    second = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    first.kill()
+    first.wait()
+    assert second.communicate(timeout=60)[0].strip() == "True"
+    assert len([*tmp_path.glob("built-*")]) == 2
