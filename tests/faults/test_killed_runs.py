@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from mintdb.engines.postgresql.places import find_places
 from tests.conftest import LINGER
 from tests.faults import watching
 from tests.faults.conftest import Start
@@ -125,6 +126,29 @@ def test_the_next_run_starts_at_once_and_is_not_misled(project: Suite, start: St
     ran = project.run()
     assert ran.outcomes == {"passed": 2}, ran.output
     assert not [name for name in watching.databases() if name.endswith("_building")]
+
+
+def keeper_has_begun() -> bool:
+    return bool([*find_places().live.rglob("keeper.log")])
+
+
+def test_a_run_killed_while_its_server_starts_leaves_no_server_for_good(project: Suite, start: Start) -> None:
+    """The keeper has nobody left to report to, and keeps the server all the same: until nobody has come."""
+    process = start(project.write(test_it=PLAIN))
+    watching.wait_for(keeper_has_begun, "a keeper")
+    assert watching.state() is None, "the server was to be starting"
+    watching.kill(process.pid)
+    watching.wait_for(watching.state, "the server")
+    watching.server_stops(linger=LINGER)
+
+
+def test_the_next_run_waits_for_the_server_that_a_killed_run_was_starting(project: Suite, start: Start) -> None:
+    process = start(project.write(test_it=PLAIN))
+    watching.wait_for(keeper_has_begun, "a keeper")
+    watching.kill(process.pid)
+    ran = project.run()
+    assert ran.outcomes == {"passed": 2}, ran.output
+    watching.server_stops(linger=LINGER)
 
 
 def test_killed_workers_and_controller_leave_nothing(project: Suite, start: Start) -> None:
