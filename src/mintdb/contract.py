@@ -65,6 +65,8 @@ class Restored:
     ended: Sequence[Session] = ()  # sessions that mintdb had to end
     tables: Sequence[str] = ()  # tables and sequences that were put back
     report: str = ""  # what there is to say of connections that were left open
+    outside: Sequence[str] = ()  # what was changed outside any database, and stays: "roles"
+    horizon_held_by: int | None = None  # backend whose old snapshot keeps dead rows in the tables
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,9 @@ class Clone(Protocol):
 
     def end(self, backends: Collection[int]) -> None:
         """End sessions of this database by backend pid, and wait until they are gone."""
+
+    def welcome(self) -> None:
+        """Who is connected now belongs to something wider than a test, and may hold a transaction that only reads."""
 
     def push_mark(self) -> None:
         """Make the present state the one that `restore` returns to, until `drop_mark`."""

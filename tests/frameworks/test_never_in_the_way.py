@@ -147,3 +147,48 @@ def test_a_database_that_mintdb_did_not_make_is_told(suite: Suite) -> None:
     ran = suite.run()
     assert ran.outcomes == {"passed": 1}, ran.output
     assert "the tests also connected to database 'postgres' on 127.0.0.1:" in ran.output
+
+
+def test_what_belongs_to_no_database_is_told_and_stays(suite: Suite) -> None:
+    suite.write(
+        test_roles="""
+            import os
+
+            def test_makes_a_role(mintdb):
+                with mintdb.connect() as connection:
+                    connection.execute(f"create role r{os.getpid()}")
+
+            def test_drops_it(mintdb):
+                with mintdb.connect() as connection:
+                    connection.execute(f"drop role r{os.getpid()}")
+        """,
+    )
+    ran = suite.run()
+    assert ran.outcomes == {"passed": 2}, ran.output
+    assert "roles were changed by test_roles.py::test_makes_a_role" in ran.output
+
+
+def test_a_snapshot_that_lets_tables_grow_is_told(suite: Suite) -> None:
+    suite.write(
+        test_horizon="""
+            import os
+            import psycopg
+            import pytest
+
+            @pytest.fixture(scope="module")
+            def reader():
+                with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+                    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+                    connection.execute("select count(*) from account")
+                    yield connection
+
+            @pytest.mark.parametrize("n", range(30))
+            def test_writes(reader, mintdb, n):
+                with mintdb.connect() as connection:
+                    rows = "insert into account (owner) select repeat('x', 500) || n from generate_series(1, 200) n"
+                    connection.execute(rows)
+        """,
+    )
+    ran = suite.run()
+    assert ran.outcomes == {"passed": 30}, ran.output
+    assert "keeps an old snapshot: tables that tests change grow meanwhile" in ran.output

@@ -58,6 +58,7 @@ class MarkStack:
             self._drop(owner)
         elif self._clone.wrote():
             self._push(owner)
+        self._clone.welcome()
 
     def after_teardown(self, owner: Hashable) -> None:
         """`owner` has ended; what it wrote is gone after the next put-back, or before the next set-up."""

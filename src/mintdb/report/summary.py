@@ -34,7 +34,7 @@ class Summary:
     worst: tuple[float, str] = (0.0, "")
     reports: list[str] = field(default_factory=list)  # of connections left open, a text for each test
     troubles: list[str] = field(default_factory=list)
-    swapped: list[tuple[str, Session]] = field(default_factory=list)  # test, session that its swap ended
+    ended: list[tuple[str, Session]] = field(default_factory=list)  # test, session that its put-back ended
     elsewhere: list[str] = field(default_factory=list)  # databases that tests used and mintdb did not make
     kept: list[tuple[str, str]] = field(default_factory=list)  # test, URL
     left_behind: list[Session] = field(default_factory=list)
@@ -46,10 +46,22 @@ class Summary:
         _count(self.ways, str(restored.way))
         if restored.reason:
             _count(self.reasons, restored.reason)
-        if restored.way is Way.SWAP:
-            self.swapped += [(test, session) for session in restored.ended]
+        if restored.way is Way.SWAP or not restored.report:
+            self.ended += [(test, session) for session in restored.ended]
+        for outside in restored.outside:
+            self._once(
+                f"{outside} were changed by {test or 'a lease'}: they belong to no database, and stay as they are"
+            )
+        if restored.horizon_held_by is not None:
+            self._once(
+                f"backend {restored.horizon_held_by} keeps an old snapshot: tables that tests change grow meanwhile"
+            )
         self.seconds.append(restored.seconds)
         self.worst = max(self.worst, (restored.seconds, test))
+
+    def _once(self, trouble: str) -> None:
+        if trouble not in self.troubles:
+            self.troubles.append(trouble)
 
     def to_json(self) -> str:
         """As a worker sends it: execnet knows no types but the simplest."""
@@ -65,7 +77,7 @@ class Summary:
         self.worst = max(self.worst, (plain["worst"][0], plain["worst"][1]))
         self.reports += plain["reports"]
         self.troubles += plain["troubles"]
-        self.swapped += [(test, Session(**session)) for test, session in plain["swapped"]]
+        self.ended += [(test, Session(**session)) for test, session in plain["ended"]]
         self.elsewhere += [place for place in plain["elsewhere"] if place not in self.elsewhere]
         self.kept += [(test, url) for test, url in plain["kept"]]
         self.left_behind += [Session(**session) for session in plain["left_behind"]]
@@ -90,8 +102,8 @@ class Summary:
         yield self._counts()
         for reason, times in Counter(self.reasons).most_common(REASONS_SHOWN):
             yield f"mintdb: swapped {times} x because {reason}"
-        for test, session in self.swapped[:REASONS_SHOWN]:
-            yield f"mintdb: the swap after {test} had to end {describe(session)}"
+        for test, session in self.ended[:REASONS_SHOWN]:
+            yield f"mintdb: putting the database back after {test} had to end {describe(session)}"
         for report in self.reports[:REPORTS_SHOWN]:
             yield "\n" + report.rstrip("\n")
         if len(self.reports) > REPORTS_SHOWN:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mintdb.address import Address
@@ -79,18 +79,19 @@ class PostgresClone:
         ended = list(present.in_the_way)
         self.end([s.backend_pid for s in ended])
         try:
-            put = self._put_back()
-            way = Way.UNTOUCHED if put.trail is Trail.UNTOUCHED else Way.REWIND
-            reason, tables = None, put.tables
+            restored = _told(self._put_back())
         except CannotRewind as obstacle:
-            way, reason, tables = Way.SWAP, obstacle.reason, ()
             ended += self._swap()
+            restored = Restored(Way.SWAP, 0.0, reason=obstacle.reason)
         self._older = set(present.backends) - {s.backend_pid for s in ended}
-        return Restored(way, time.perf_counter() - started, reason=reason, ended=ended, tables=tables)
+        return replace(restored, seconds=time.perf_counter() - started, ended=ended)
+
+    def welcome(self) -> None:
+        """See contract.Clone."""
+        self._older = set(sessions.glance(self._stay.maintenance, self._name, but=self._own_backends()).backends)
 
     def push_mark(self) -> None:
         """See contract.Clone."""
-        self._older = {s.backend_pid for s in self.sessions()}
         schema_changed = self._rewinder is None or self._rewinder.push_mark().ddl
         if schema_changed:
             self._push_floor()
@@ -222,3 +223,8 @@ class PostgresClone:
 
     def _own_backends(self) -> list[int]:
         return [self._work.info.backend_pid] if self._work and not self._work.closed else []
+
+
+def _told(put: PutBack) -> Restored:
+    way = Way.UNTOUCHED if put.trail is Trail.UNTOUCHED else Way.REWIND
+    return Restored(way, 0.0, tables=put.tables, outside=put.outside, horizon_held_by=put.horizon_held_by)
