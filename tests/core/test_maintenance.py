@@ -104,8 +104,8 @@ def test_a_name_that_somebody_else_took_after_us_is_not_ours(maintenance: Mainte
 
 
 def test_whoever_is_connected_a_drop_takes_no_time(maintenance: Maintenance) -> None:
-    name = str(DatabaseName(Role.TRASH, worker=new_token()))
-    databases.create(maintenance, name, template="template0")
+    name = str(DatabaseName(Role.CLONE, "busy", owner=maintenance.owner, worker="main"))
+    databases.create(maintenance, name, template="template0", owner=maintenance.owner)
     with psycopg.connect(maintenance.address.with_database(name).url) as connection:
         began = time.monotonic()
         databases.drop(maintenance, name)

@@ -11,7 +11,7 @@ from tests.faults import watching
 from tests.faults.conftest import APP, Start
 from tests.frameworks.suites import Suite, new_suite
 
-TESTS = 60
+TESTS = 30
 SUITE = f"""
     import app
     import pathlib

@@ -333,8 +333,7 @@ def run_suite(folder: Path, url: str, *arguments: str) -> str:
     return ran.stdout
 
 
-@pytest.mark.parametrize("role", ["postgres", "maker"])
-@pytest.mark.parametrize("arguments", [[], ["-n", "2", "--dist", "loadfile"]], ids=["one process", "two workers"])
+@pytest.mark.parametrize(("role", "arguments"), [("postgres", ["-n", "2", "--dist", "loadfile"]), ("maker", [])])
 def test_a_suite_with_a_wide_fixture(schema: Path, theirs: ExternalServer, role: str, arguments: list[str]) -> None:
     output = run_suite(schema, theirs.address(role).url, *arguments)
     if role == "maker":
