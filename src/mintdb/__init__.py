@@ -1,4 +1,7 @@
-"""A real database in mint condition for every test: real commits, any number of connections, put back in a moment."""
+"""A real database in mint condition for every test: real commits, any number of connections, put back in a moment.
+
+PYTEST_DONT_REWRITE: there is no assertion of a test in here, and below `mintdb run` it is imported before pytest looks.
+"""
 
 from __future__ import annotations
 

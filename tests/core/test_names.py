@@ -20,7 +20,7 @@ names = st.one_of(
     st.builds(DatabaseName, st.just(Role.BUILDING), projects, fingerprints, owner=tokens),
     st.builds(DatabaseName, st.just(Role.CLONE), projects, owner=tokens, worker=st.text().map(slug)),
     st.builds(DatabaseName, st.just(Role.WARM), projects, fingerprints, worker=tokens),
-    st.builds(DatabaseName, st.sampled_from([Role.KEPT, Role.TRASH]), worker=tokens),
+    st.builds(DatabaseName, st.just(Role.TRASH), worker=tokens),
 )
 
 

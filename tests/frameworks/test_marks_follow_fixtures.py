@@ -395,3 +395,25 @@ def test_a_wide_fixture_on_top_of_a_tests_own_ddl_is_told(project: Suite) -> Non
     )
     output = check(project, 2)
     assert "test_late.py::test_asks_too_late changed the schema before a wider fixture was set up" in output
+
+
+def test_a_connection_at_import_by_libpqs_variables_finds_the_database_ready(suite: Suite) -> None:
+    suite.write(
+        **{
+            "pyproject.toml": """
+                [tool.mintdb.databases.default]
+                schema = "sql:schema.sql"
+                export = "PG*"
+            """,
+            "app": """
+                import psycopg
+                import psycopg2
+
+                for driver in (psycopg, psycopg2):
+                    connection = driver.connect("")
+                    connection.close()
+            """,
+            "test_app": "import app\n\ndef test_it(): ...\n",
+        }
+    )
+    check(suite, 1)

@@ -192,3 +192,33 @@ def test_a_snapshot_that_lets_tables_grow_is_told(suite: Suite) -> None:
     ran = suite.run()
     assert ran.outcomes == {"passed": 30}, ran.output
     assert "keeps an old snapshot: tables that tests change grow meanwhile" in ran.output
+
+
+def test_a_leak_of_the_last_test_does_not_hinder_a_wide_fixtures_clean_up(suite: Suite) -> None:
+    suite.write(
+        test_scope="""
+            import os
+            import psycopg
+            import pytest
+
+            kept = []
+
+            @pytest.fixture(scope="module")
+            def seed():
+                yield
+                with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+                    connection.execute("truncate account, entry")
+
+            def test_leaks(seed):
+                kept.append(psycopg.connect(os.environ["DATABASE_URL"]))
+                kept[0].execute("insert into account (owner) values ('x')")
+        """,
+        test_then="""
+            def test_then(mintdb):
+                with mintdb.connect() as connection:
+                    assert connection.execute("select count(*) from account").fetchone() == (0,)
+        """,
+    )
+    ran = suite.run()
+    assert ran.outcomes == {"passed": 2}, ran.output
+    assert "LEAK  test_scope.py::test_leaks left 1 connection open" in ran.output

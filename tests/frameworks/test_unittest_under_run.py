@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from tests.frameworks.suites import TIMEOUT, Suite
+from tests.frameworks.suites import QUIET, TIMEOUT, Suite
 
 APP = """
 import os
@@ -127,3 +127,18 @@ def test_leaks_error_fails_the_guilty_test(suite: Suite) -> None:
     assert code == 1, output
     assert "FAIL: test_leaks (test_leak.Leaks.test_leaks)" in output
     assert "FAILED (failures=1)" in output
+
+
+def test_pytest_under_run_starts_where_every_warning_is_an_error(suite: Suite) -> None:
+    suite.write(test_it="def test_it(mintdb): ...\n")
+    run = subprocess.run(
+        [sys.executable, "-m", "mintdb.cli", "run", "--", sys.executable, "-W", "error", "-m", "pytest", *QUIET],
+        cwd=suite.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout
+    assert "1 passed" in run.stdout

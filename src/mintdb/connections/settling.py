@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from mintdb.connections.pools import pools
 from mintdb.connections.verdict import Kind, Verdict
 from mintdb.contract import Clone, Present, Session
 
+GOODBYE = 0.1  # seconds; the server ends a session 1 to 5 ms after its client has closed it
+POLL = 0.005
 OUTSIDE = "a lease"  # what a report calls a lease that no test has
 
 
@@ -49,9 +52,15 @@ class CloneAccounts:
         state.remember(entry for entry in self._account.open_entries() if entry.owner is None)
 
     def last_look(self, clone: Clone) -> Sequence[Session]:
-        """See core.clones.Accounts."""
+        """See core.clones.Accounts. A session that its client has closed is given a moment to be gone."""
+        deadline = time.monotonic() + GOODBYE
+        while (left := self._of_others(clone)) and time.monotonic() < deadline:
+            time.sleep(POLL)
+        return [traced(session) for session in left]
+
+    def _of_others(self, clone: Clone) -> list[Session]:
         own = {entry.backend_pid for entry in self._account.open_entries()}
-        return [traced(session) for session in clone.sessions() if session.backend_pid not in own]
+        return [session for session in clone.sessions() if session.backend_pid not in own]
 
     def tidy(self, present: Present) -> None:
         """See core.clones.Accounts."""

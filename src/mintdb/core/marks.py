@@ -51,6 +51,13 @@ class MarkStack:
         self._stale = False
         return True
 
+    def clear(self, *, settle: float) -> None:
+        """Wide fixtures were torn down after the test's own put-back: undo what they wrote, and what they were."""
+        if self._stale or self._clone.wrote():
+            self._clone.settle(seconds=settle)
+            self._clone.restore()
+            self._stale = False
+
     def after_setup(self, owner: Hashable, *, failed: bool) -> None:
         """`owner` was set up: what was written since `before_setup` lives until `after_teardown(owner)`."""
         self._setting_up.remove(owner)

@@ -21,7 +21,6 @@ class Role(StrEnum):
     BUILDING = "building"  # a template that is not finished
     CLONE = "clone"  # leased by a run
     WARM = "warm"  # a clone that nobody has leased yet
-    KEPT = "kept"  # a failed test's, for a person to look at
     TRASH = "trash"  # to be dropped
 
 
@@ -41,7 +40,6 @@ class DatabaseName:
             Role.BUILDING: ("mint", self.project, self.fingerprint, self.owner, "building"),
             Role.CLONE: ("mint", self.project, self.owner, self.worker),
             Role.WARM: ("mint", self.project, self.fingerprint, self.worker, "warm"),
-            Role.KEPT: ("mint", self.worker, "kept"),
             Role.TRASH: ("mint", self.worker, "trash"),
         }[self.role]
         return "_".join(parts)
@@ -51,7 +49,6 @@ PATTERNS = {
     Role.TEMPLATE: r"mint_(?P<project>[a-z0-9]+)_(?P<fingerprint>[0-9a-f]{12})_template",
     Role.BUILDING: r"mint_(?P<project>[a-z0-9]+)_(?P<fingerprint>[0-9a-f]{12})_(?P<owner>[0-9a-z]{7})_building",
     Role.WARM: r"mint_(?P<project>[a-z0-9]+)_(?P<fingerprint>[0-9a-f]{12})_(?P<worker>[0-9a-z]+)_warm",
-    Role.KEPT: r"mint_(?P<worker>[0-9a-z]+)_kept",
     Role.TRASH: r"mint_(?P<worker>[0-9a-z]+)_trash",
     Role.CLONE: r"mint_(?P<project>[a-z0-9]+)_(?P<owner>[0-9a-z]{7})_(?P<worker>[a-z0-9]+(?:_[0-9]+)?)",
 }

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,6 +70,7 @@ class Run:
         self._mint: Mint | None = None
         self._doorman: Doorman | None = None
         self._saved: dict[str, str | None] = {}
+        self._wide_ended = False  # whether a wide fixture was torn down since the last put-back
         self._began = 0.0  # when the test that runs now did, monotonic
         self._leases: dict[str, Lease] = {}  # of the test that runs now, by database
 
@@ -172,6 +174,9 @@ class Run:
         for alias in self.settings.databases:
             self._leases[alias] = self.mint.lease(alias, test=item.nodeid)
         self._began = time.monotonic()
+        # The last thing that pytest does to a test before it tears wider fixtures down: these must not meet, and wait
+        # for, a transaction that the test has left open.
+        item.teardown = partial(self._end_test, item, item.teardown)  # type: ignore[method-assign]
         with self._in_phase(item, "setup"):
             return (yield)
 
@@ -181,18 +186,34 @@ class Run:
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[Any]:
-        """Put the databases back after the last fixture's clean-up; under `leaks = "error"` the guilty test fails."""
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[Any]:
+        """Put the databases back once more if wider fixtures were torn down, and another test follows."""
         try:
             with self._in_phase(item, "teardown"):
                 result = yield
         finally:
-            self._look_elsewhere()
-            reports = [self._release(alias, item) for alias in list(self._leases)]
-        policy = marker.read(item, self.settings).leaks or self.settings.leaks
-        if policy == "error" and any(reports):
-            pytest.fail("\n".join(filter(None, reports)), pytrace=False)
+            self._release_all(item)  # where the set-up never came to the test itself
+        if self._wide_ended and nextitem is not None and self.settings.isolation != "none":
+            for alias in self.settings.databases:
+                self.mint.open(alias).pool.marks.clear(settle=self.settings.settle)
+        self._wide_ended = False
         return result
+
+    def _end_test(self, item: pytest.Item, teardown: Callable[[], None]) -> None:
+        """Put the databases back after the test's own clean-up; under `leaks = "error"` the guilty test fails."""
+        try:
+            teardown()
+        finally:
+            reports = self._release_all(item)
+        policy = marker.read(item, self.settings).leaks or self.settings.leaks
+        if policy == "error" and reports:
+            pytest.fail("\n".join(reports), pytrace=False)
+
+    def _release_all(self, item: pytest.Item) -> list[str]:
+        if not self._leases:
+            return []
+        self._look_elsewhere()
+        return [report for alias in list(self._leases) if (report := self._release(alias, item))]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -207,7 +228,7 @@ class Run:
         opening = Opening(request.node.nodeid or None, "setup", fixturedef.argname, fixturedef.scope)
         before = ledger.enter(opening)
         try:
-            if fixturedef.scope == "function" or not self._leases:
+            if fixturedef.scope == "function" or not self._leases or self.settings.isolation == "none":
                 return (yield)
             with self._marked(fixturedef):
                 return (yield)
@@ -215,9 +236,10 @@ class Run:
             ledger.enter(before)
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        if fixturedef.scope != "function" and self._leases:
-            for alias in self._leases:
-                self.mint.open(alias).pool.marks.after_teardown(fixturedef)
+        if fixturedef.scope != "function" and self._mint is not None:
+            self._wide_ended = True
+            for alias in filter(self._mint.is_open, self.settings.databases):
+                self._mint.open(alias).pool.marks.after_teardown(fixturedef)
 
     def pytest_sessionfinish(self) -> None:
         if self._mint is not None:

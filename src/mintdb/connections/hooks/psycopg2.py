@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache, wraps
@@ -82,7 +83,7 @@ def install(psycopg2: ModuleType) -> Callable[[], None]:
 
 
 def _database(params: dict[str, str]) -> str:
-    return params.get("dbname") or params.get("user") or ""
+    return params.get("dbname") or os.environ.get("PGDATABASE") or params.get("user") or ""
 
 
 def adopt(psycopg2: ModuleType, thing: Any) -> None:  # Any: see above

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from functools import wraps
 from types import ModuleType
@@ -156,7 +157,7 @@ def _attempts_async(original: Function) -> Function:
 
 
 def _database(params: dict[str, Any]) -> str:  # Any: psycopg's own connection parameters
-    return str(params.get("dbname") or params.get("user") or "")
+    return str(params.get("dbname") or os.environ.get("PGDATABASE") or params.get("user") or "")
 
 
 def adopt(psycopg: ModuleType, thing: Any) -> None:  # Any: see above

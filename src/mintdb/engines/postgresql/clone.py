@@ -13,6 +13,7 @@ from mintdb.core.marks import MarkHeld
 from mintdb.core.names import DatabaseName, Role, new_token
 from mintdb.engines.postgresql import databases, sessions, warm
 from mintdb.engines.postgresql.floors import Floors
+from mintdb.engines.postgresql.keeper import KEPT
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
 from mintdb.engines.postgresql.rewind import CannotRewind, PutBack, Rewinder, Trail
 
@@ -30,7 +31,7 @@ class Stay:
     owner: str
     address: Callable[[str], Address]  # as tests reach a database
     own_address: Callable[[str], Address]  # as mintdb does
-    pin: Callable[[], None]  # tells an embedded server to stay when nobody is connected
+    keep: Callable[[str], None]  # lets a database of the owner KEPT stay when this run has ended
     let_go: Callable[[str], object]  # asks the pools of this process to drop their idle connections to a database
 
 
@@ -124,9 +125,9 @@ class PostgresClone:
 
     def keep(self) -> Address:
         """See contract.Clone. An embedded server is told to stay."""
-        kept = str(DatabaseName(Role.KEPT, worker=new_token()))
-        self._swap_away(kept)
-        self._stay.pin()
+        kept = str(DatabaseName(Role.CLONE, "kept", owner=new_token(), worker="test"))
+        self._swap_away(kept, owner=KEPT)
+        self._stay.keep(kept)
         return self._stay.address(kept)
 
     def sessions(self) -> Sequence[Session]:
@@ -157,9 +158,9 @@ class PostgresClone:
         """Trash the database and give its name to a fresh clone; returns the sessions that had to be ended."""
         return self._swap_away(str(DatabaseName(Role.TRASH, worker=new_token())))
 
-    def _swap_away(self, name: str) -> list[Session]:
+    def _swap_away(self, name: str, *, owner: str = "") -> list[Session]:
         ended = self._vacate()
-        databases.rename(self._stay.maintenance, self._name, name, owner="")
+        databases.rename(self._stay.maintenance, self._name, name, owner=owner)
         self._copy()
         self._move()
         return ended

@@ -102,7 +102,7 @@ def drop(maintenance: Maintenance, name: str) -> None:
             if attempt == DROP_TRIES:
                 raise
             roll_back_prepared(maintenance, name)
-    _forget(maintenance, name)
+    forget(maintenance, name)
 
 
 def _unseal(maintenance: Maintenance, name: str) -> None:
@@ -227,7 +227,8 @@ def _withdraw(maintenance: Maintenance, name: str) -> None:
     maintenance.run("delete from databases where name = %s and oid is null", name)
 
 
-def _forget(maintenance: Maintenance, name: str) -> None:
+def forget(maintenance: Maintenance, name: str) -> None:
+    """Take a database out of the record: it is not mintdb's any more, or it is gone."""
     maintenance.run("delete from databases where name = %s", name)
 
 

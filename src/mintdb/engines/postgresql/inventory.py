@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -89,8 +90,8 @@ def look(running: Running) -> Contents:
 
 
 def data_size(running: Running) -> int:
-    """Bytes that a server's data folder takes."""
-    return sum(_size(file) for file in Path(running.state.data).rglob("*"))
+    """Bytes that a server's data folder takes; what is removed meanwhile does not count."""
+    return sum(_size(Path(folder, name)) for folder, _, names in os.walk(running.state.data) for name in names)
 
 
 def connected(running: Running, database: str) -> list[Session]:

@@ -27,7 +27,7 @@ class PostgresServer:
         address: Callable[[str], Address],
         settings_identity: Iterable[str] = (),
         let_go: Callable[[str], object] = lambda database: None,
-        pin: Callable[[], None] = lambda: None,
+        pin: Callable[[], None] | None = None,
         before_leaving: Callable[[], None] = lambda: None,
         is_ours: bool = False,
     ) -> None:
@@ -35,12 +35,13 @@ class PostgresServer:
         self._before_leaving = before_leaving
         self._settings_identity = tuple(settings_identity)
         self._is_ours = is_ours
+        self._pin = pin
         self._stay = Stay(
             maintenance=maintenance,
             owner=maintenance.owner,
             address=address,
             own_address=maintenance.address.with_database,
-            pin=pin,
+            keep=self._keep,
             let_go=let_go,
         )
 
@@ -140,6 +141,13 @@ class PostgresServer:
             self._before_leaving()
         finally:
             self._maintenance.close()
+
+    def _keep(self, name: str) -> None:
+        """An embedded server stays for it, until `mintdb down`; elsewhere it is the user's from now on."""
+        if self._pin is not None:
+            self._pin()
+        else:
+            databases.forget(self._maintenance, name)
 
     def _finish(self, building: str) -> None:
         """Statistics and hint bits now, so that no clone writes them later; then nobody connects any more."""
