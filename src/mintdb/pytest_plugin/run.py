@@ -241,7 +241,9 @@ class Run:
             for alias in filter(self._mint.is_open, self.settings.databases):
                 self._mint.open(alias).pool.marks.after_teardown(fixturedef)
 
+    @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
+        """Leave, once pytest has torn down what an interrupt left standing."""
         if self._mint is not None:
             self.summary.tell_sprawl(self.settings.leaks)
             try:
