@@ -91,4 +91,5 @@ def kill(pid: int) -> None:
 def server_stops(*, linger: float) -> None:
     """Wait until nothing runs for this home any more; a state file may not outlive the server either."""
     wait_for(lambda: not processes(), f"an end of {processes()}", seconds=linger + PATIENCE)
-    assert not [*Path(find_places().live).rglob("state.json")]
+    # The keeper takes the file away once the server is gone, an instant later.
+    wait_for(lambda: not [*Path(find_places().live).rglob("state.json")], "the end of the state file", seconds=PATIENCE)
