@@ -1,0 +1,36 @@
+"""Where a setting's value comes from: call > command line > MINTDB_* > the nearest [tool.mintdb] > default."""
+
+from __future__ import annotations
+
+from mintdb.settings.errors import BadSetting, BadSettingsFile, UnknownDatabase, UnknownSetting
+from mintdb.settings.facts import (
+    ALL_LIBPQ,
+    DATABASE_KEYS,
+    DEFAULT,
+    EMPTY,
+    ENGINES,
+    ISOLATIONS,
+    POLICIES,
+    RUN_KEYS,
+    DatabaseSettings,
+    Settings,
+)
+from mintdb.settings.loading import load
+
+__all__ = [
+    "ALL_LIBPQ",
+    "DATABASE_KEYS",
+    "DEFAULT",
+    "EMPTY",
+    "ENGINES",
+    "ISOLATIONS",
+    "POLICIES",
+    "RUN_KEYS",
+    "BadSetting",
+    "BadSettingsFile",
+    "DatabaseSettings",
+    "Settings",
+    "UnknownDatabase",
+    "UnknownSetting",
+    "load",
+]
