@@ -87,7 +87,7 @@ def home() -> Iterator[Path]:
 
 def live() -> Path:
     """The home's live folder."""
-    from mintdb.engines.postgresql.places import find_places
+    from mintdb.engines.places import find_places
 
     return find_places().live.parent
 

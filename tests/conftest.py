@@ -50,15 +50,16 @@ def _home() -> Iterator[Path]:
 
 def _remove(home: Path) -> None:
     """Stop every server that lives in the home, and remove what it had."""
+    from mintdb.engines.places import find_places
     from mintdb.engines.postgresql import postmaster
     from mintdb.engines.postgresql.keeper import State
-    from mintdb.engines.postgresql.places import find_places
+    from mintdb.engines.processes import wait_until_gone
 
     assert os.environ["MINTDB_CACHE_DIR"] == str(home)
     live = find_places().live
     for folder in live.iterdir():
         if state := State.find(folder):
             postmaster.stop(Path(state.data), state.postmaster)
-            postmaster.wait_until_gone(state.keeper, 5)
+            wait_until_gone(state.keeper, 5)
     shutil.rmtree(live.parent, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)

@@ -19,6 +19,7 @@ LONGEST = 500  # lines
 
 # A part is a folder of mintdb, an engine, or a module that stands alone. What each may import of the others.
 FACTS = {"mintdb", "errors", "address", "contract", "settings", "variables", "handover"}  # know nothing of their users
+COMMON = {"engines.account", "engines.errors", "engines.places", "engines.ports", "engines.processes"}
 FLOOR = {
     "mintdb": {"mint", "core", "errors"},  # names only, and only for type checkers: test_the_package_imports_nothing
     "errors": set(),
@@ -30,7 +31,9 @@ FLOOR = {
     "core": FACTS,
     "connections": FACTS,
     "engines": FACTS,
-    "engines.postgresql": {*FACTS, "core"},
+    **{f"engines.{part}": {*FACTS, *COMMON} for part in ("account", "errors", "places", "ports", "processes")},
+    "engines.postgresql": {*FACTS, *COMMON, "core"},
+    "engines.mysql": {*FACTS, *COMMON, "core"},
     "schemas": {*FACTS, "engines.postgresql"},
     "mint": {*FACTS, "core", "connections", "engines", "schemas"},
     "doorman": {"connections"},
@@ -38,7 +41,7 @@ FLOOR = {
     "pytest_plugin": {*FACTS, "core", "connections", "doorman", "mint", "report"},
     "startup": {"handover", "connections", "unittest_boundaries"},
     "unittest_boundaries": {*FACTS, "core", "connections", "mint", "report"},
-    "cli": {*FACTS, "core", "connections", "mint", "report", "engines.postgresql"},
+    "cli": {*FACTS, *COMMON, "core", "connections", "mint", "report", "engines.postgresql"},
 }
 # Doors in those walls. docs/why/architecture.md has the reason for each.
 DOORS = {
@@ -162,7 +165,7 @@ def test_an_engine_and_a_schema_source_are_found_by_name_when_used() -> None:
         for found in all_imports()
         if found.how == "top"
         and re.match(r"mintdb\.(engines|schemas)\.", found.imported)
-        and part_of(found.importer) not in ("engines.postgresql", "schemas")
+        and part_of(found.importer) not in (*COMMON, "engines.postgresql", "engines.mysql", "schemas")
         and found.importer not in DOORS["cli", "engines.postgresql"]
     ]
     assert at_import == []

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from mintdb.address import Address
+from mintdb.engines.places import find_places, read_password
 from mintdb.engines.postgresql.keeper import State
 from mintdb.engines.postgresql.maintenance import connect
-from mintdb.engines.postgresql.places import find_places, read_password
 
 PATIENCE = 20.0  # seconds: for what takes far less than one on an idle machine
 MINTDB = str(Path(sys.executable).parent / "mintdb")

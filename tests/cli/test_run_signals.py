@@ -14,7 +14,7 @@ import psutil
 import pytest
 from programs import MINTDB, PATIENCE, Start, Terminal, databases, live_states, wait_for
 
-from mintdb.engines.postgresql.postmaster import is_alive
+from mintdb.engines.processes import is_alive
 
 PYTHON = sys.executable
 # Says which signals it gets as they come; ends a second after the first one, by when a second one would have come.

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from programs import Run, Start, databases, live_states
 
-from mintdb.engines.postgresql.places import find_places
+from mintdb.engines.places import find_places
 
 VARYING = {
     r"18\.\d+": "18.X",

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from mintdb.engines.postgresql.places import find_places
+from mintdb.engines.places import find_places
 from tests.conftest import LINGER
 from tests.faults import watching
 from tests.faults.conftest import Start

@@ -14,8 +14,8 @@ import psutil
 import psycopg
 
 from mintdb.core.names import Role, find_role
+from mintdb.engines.places import find_places, read_password
 from mintdb.engines.postgresql.keeper import State
-from mintdb.engines.postgresql.places import find_places, read_password
 
 T = TypeVar("T")
 PATIENCE = 30.0  # seconds; what is waited for here takes 3 at most on an idle machine

@@ -64,7 +64,7 @@ def private_mounts() -> Callable[[str], subprocess.CompletedProcess[str]]:
 @pytest.fixture
 def left_behind(own_home: Path) -> Callable[[], list[str]]:
     """What a failure has left in the test's own home: processes that use it, and things that are half made."""
-    from mintdb.engines.postgresql.places import find_places
+    from mintdb.engines.places import find_places
 
     def look() -> list[str]:
         live = find_places().live

@@ -17,6 +17,7 @@ from old_server import OldServer
 
 import mintdb
 from mintdb.address import Address
+from mintdb.engines import errors as common
 from mintdb.engines.postgresql import errors, inventory
 from mintdb.engines.postgresql.binaries import DEBIAN, find_binaries
 from mintdb.engines.postgresql.embedded import reserve, settings_for
@@ -240,7 +241,7 @@ def test_a_cache_folder_that_is_a_file(project: Path, own_home: Path, monkeypatc
     (project / "file").write_text("")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINTDB_CACHE_DIR", str(project / "file"))
-        said = message_of(errors.FolderUnusable, project)
+        said = message_of(common.FolderUnusable, project)
     assert (
         said
         == f"""\
@@ -327,13 +328,13 @@ def test_root_without_an_account_to_drop_to(
 ) -> None:
     monkeypatch.setenv("MINTDB_ACCOUNT", "nosuch")
     assert (
-        message_of(errors.NoAccountToDropTo, project)
+        message_of(common.NoAccountToDropTo, project)
         == """\
-PostgreSQL refuses to run as root, and there is no account to run it as
+a database server refuses to run as root, and there is no account to run it as
   looked for nosuch
   1. run the tests as an ordinary user
   2. or name an existing account: MINTDB_ACCOUNT=name
-  3. or name a server: --mintdb-url postgresql://user:password@host/database"""
+  3. or name a server: --mintdb-url URL"""
     )
     assert left_behind() == []
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from mintdb.engines.postgresql import places
-from mintdb.engines.postgresql.account import find_account, reachable
+from mintdb.engines import places
+from mintdb.engines.account import find_account, reachable
 from mintdb.engines.postgresql.binaries import find_binaries, read_version
 from mintdb.engines.postgresql.errors import BinariesNotFound
 from mintdb.engines.postgresql.maintenance import require_driver
@@ -119,7 +119,7 @@ def _binaries(explicit: str | None) -> Finding:
 
 
 def _account(explicit: str | None) -> Finding:
-    account = find_account()
+    account = find_account("postgres")
     if not account.drop:
         return Finding(Level.OK, "account", "the server runs as you")
     found = f"you are root, the server runs as user {account.uid}"

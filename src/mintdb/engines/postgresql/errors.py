@@ -35,27 +35,6 @@ mintdb talks to PostgreSQL through psycopg, which cannot be imported
   1. pip install 'psycopg[binary]'   (the binary wheel brings its own libpq)"""
 
 
-class NoAccountToDropTo(ServerError):
-    """PostgreSQL refuses to run as root, and there is no other account. Facts: looked."""
-
-    text = """\
-PostgreSQL refuses to run as root, and there is no account to run it as
-  looked for {looked}
-  1. run the tests as an ordinary user
-  2. or name an existing account: MINTDB_ACCOUNT=name
-  3. or name a server: --mintdb-url postgresql://user:password@host/database"""
-
-
-class FolderUnusable(ServerError):
-    """A folder that mintdb needs cannot be written to. Facts: folder, why."""
-
-    text = """\
-mintdb cannot use the folder {folder}
-  {why}
-  1. make room or mend its permissions
-  2. or name another folder: MINTDB_CACHE_DIR=/path/with/1/GB"""
-
-
 class ServerDidNotStart(ServerError):
     """The embedded server did not start. Facts: why, log, tail."""
 

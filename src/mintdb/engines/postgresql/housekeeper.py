@@ -17,9 +17,9 @@ from pathlib import Path
 from mintdb.address import Address, parse_url
 from mintdb.core.names import Role
 from mintdb.engines.postgresql import databases
-from mintdb.engines.postgresql.cluster import clean_environment
-from mintdb.engines.postgresql.keeper import TICK, detach, serve_until_unused
+from mintdb.engines.postgresql.keeper import TICK, serve_until_unused
 from mintdb.engines.postgresql.maintenance import APPLICATION, Maintenance
+from mintdb.engines.processes import clean_environment, detach
 from mintdb.errors import MintdbError
 
 START_CODE = "import sys; sys.path[:0] = {path!r}; from mintdb.engines.postgresql.housekeeper import main; main()"

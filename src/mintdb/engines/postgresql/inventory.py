@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from mintdb.address import Address
 from mintdb.contract import Session
 from mintdb.core.names import Role, new_token
+from mintdb.engines.places import find_places, read_password
 from mintdb.engines.postgresql import databases, postmaster, sessions
 from mintdb.engines.postgresql.cluster import SUPERUSER
 from mintdb.engines.postgresql.errors import LockTimeout, ServerInUse
 from mintdb.engines.postgresql.keeper import KEPT, State
 from mintdb.engines.postgresql.maintenance import APPLICATION, Maintenance
-from mintdb.engines.postgresql.places import find_places, read_password
+from mintdb.engines.processes import wait_until_gone
 
 if TYPE_CHECKING:
     from mintdb.engines.postgresql.databases import Made
@@ -138,7 +139,7 @@ def stop(running: Running, *, force: bool = False) -> Sequence[Run]:
                     databases.drop(maintenance, made.name)
         postmaster.stop(Path(running.state.data), running.state.postmaster)
         (running.live / "state.json").unlink(missing_ok=True)
-    postmaster.wait_until_gone(running.state.keeper, KEEPER_TIMEOUT)
+    wait_until_gone(running.state.keeper, KEEPER_TIMEOUT)
     return runs
 
 

@@ -18,10 +18,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from mintdb.engines.account import find_account
 from mintdb.engines.postgresql import postmaster
-from mintdb.engines.postgresql.account import find_account
 from mintdb.engines.postgresql.cluster import SUPERUSER, ClusterSettings, prepare
 from mintdb.engines.postgresql.errors import LockTimeout, ServerDidNotStart
+from mintdb.engines.processes import detach, is_alive
 from mintdb.errors import MintdbError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def start_or_adopt(errand: Errand) -> State:
 
 def is_keeper(pid: int) -> bool:
     """Whether the process `pid` is a keeper: after its death another process may have its number."""
-    if not postmaster.is_alive(pid):
+    if not is_alive(pid):
         return False
     try:
         return b"mintdb.engines.postgresql.keeper" in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -152,7 +153,7 @@ def keep(errand: Errand, state: State) -> None:
 
 
 def _start(errand: Errand, live: Path, data: Path) -> State:
-    account = find_account()
+    account = find_account("postgres")
     settings = ClusterSettings(**errand.settings)
     sockets = live / "s"
     sockets.mkdir(mode=0o700, exist_ok=True)
@@ -244,17 +245,6 @@ def _tell(report: IO[str], message: dict[str, Any]) -> None:  # Any: as JSON tak
     """Report to whoever sent us; it may have been killed meanwhile, and the server needs its keeper all the same."""
     with contextlib.suppress(OSError), report:
         report.write(json.dumps(message))
-
-
-def detach(log: Path) -> None:
-    """Hold nothing of the caller's: no terminal, no pipe, no folder."""
-    with contextlib.suppress(OSError):
-        os.setsid()
-    os.chdir("/")
-    null = os.open(os.devnull, os.O_RDONLY)
-    out = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-    for target, source in ((0, null), (1, out), (2, out)):
-        os.dup2(source, target)
 
 
 def _remove(folder: Path) -> None:

@@ -10,10 +10,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from mintdb.engines.postgresql.account import Account
+from mintdb.engines.account import Account
 from mintdb.engines.postgresql.binaries import Binaries
-from mintdb.engines.postgresql.cluster import clean_environment
 from mintdb.engines.postgresql.errors import PortInUse, ServerDidNotStart
+from mintdb.engines.processes import clean_environment, is_alive, wait_until_gone
 
 START_TIMEOUT = 60.0  # seconds; 0.1 on an idle machine, more after a crash
 STOP_TIMEOUT = 20.0  # seconds; 0.1 usually, then the server is stopped without a checkpoint
@@ -85,32 +85,6 @@ def is_ready(data: Path, pid: int) -> bool:
     """Whether the server `pid` accepts connections."""
     lines = _pid_file(data)
     return len(lines) > STATUS_LINE and lines[0].strip() == str(pid) and lines[STATUS_LINE].strip() == "ready"
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of that pid exists and is no zombie."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (OSError, IndexError):
-        return True
-
-
-def wait_until_gone(pid: int, timeout: float) -> bool:
-    """Wait for a process to end, reaping it if it is our child; False if it still lives after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while is_alive(pid):
-        with contextlib.suppress(ChildProcessError):  # it may not be ours to reap
-            os.waitpid(pid, os.WNOHANG)
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL)
-    return True
 
 
 def _is_server(pid: int) -> bool:

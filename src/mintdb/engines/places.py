@@ -14,7 +14,7 @@ from pathlib import Path
 
 import platformdirs
 
-from mintdb.engines.postgresql.errors import FolderUnusable
+from mintdb.engines.errors import FolderUnusable
 
 SHM = Path("/dev/shm")  # noqa: S108  # a tmpfs on every Linux; ours is a private folder below it
 ROOM_FOR_DATA = 1 << 30  # bytes: a cluster of 39 MB, its WAL (wal_keep_size 512 MB), a few dozen clones of 8 MB

@@ -1,4 +1,4 @@
-"""Run PostgreSQL's programs as somebody: the caller, or, where the caller is root, an existing account."""
+"""Run a database server's programs as somebody: the caller, or, where the caller is root, an existing account."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mintdb.engines.postgresql.errors import NoAccountToDropTo
+from mintdb.engines.errors import NoAccountToDropTo
 
-CANDIDATES = ("postgres", "nobody", "daemon")  # accounts that common systems have; mintdb creates none
+CANDIDATES = ("nobody", "daemon")  # accounts that common systems have; mintdb creates none
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Account:
         )
 
 
-def find_account() -> Account:
-    """The caller; for root MINTDB_ACCOUNT, else the first of CANDIDATES that exists. Raises NoAccountToDropTo."""
+def find_account(preferred: str) -> Account:
+    """The caller; for root MINTDB_ACCOUNT, else `preferred` or another of CANDIDATES. Raises NoAccountToDropTo."""
     if os.name != "posix":
         return Account(0, 0, drop=False)
     if os.geteuid() != 0:
@@ -56,7 +56,7 @@ def find_account() -> Account:
     import pwd  # there is none on Windows
 
     named = os.environ.get("MINTDB_ACCOUNT")
-    names = (named,) if named else CANDIDATES
+    names = (named,) if named else (preferred, *CANDIDATES)
     for name in names:
         try:
             entry = pwd.getpwnam(name)

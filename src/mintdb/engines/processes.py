@@ -1,0 +1,56 @@
+"""Processes that outlive whoever started them: what they inherit, and whether they are still there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+POLL = 0.01  # seconds between two looks at a process that is ending
+PASSED_ON = ("MINTDB_ACCOUNT",)  # all that a keeper needs to know besides its errand
+
+
+def clean_environment() -> dict[str, str]:
+    """An environment that no caller's LANG, PGOPTIONS or PYTHONPATH has got into."""
+    kept = {
+        k: os.environ[k] for k in ("PATH", "HOME", "SYSTEMROOT", "TEMP", "TMP", "LD_LIBRARY_PATH") if k in os.environ
+    }
+    return {**kept, "LC_ALL": "C", "LANG": "C", "TZ": "UTC"}
+
+
+def detach(log: Path) -> None:
+    """Hold nothing of the caller's: no terminal, no pipe, no folder."""
+    with contextlib.suppress(OSError):
+        os.setsid()
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDONLY)
+    out = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    for target, source in ((0, null), (1, out), (2, out)):
+        os.dup2(source, target)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of that pid exists and is no zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return True
+
+
+def wait_until_gone(pid: int, timeout: float) -> bool:
+    """Wait for a process to end, reaping it if it is our child; False if it still lives after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while is_alive(pid):
+        with contextlib.suppress(ChildProcessError):  # it may not be ours to reap
+            os.waitpid(pid, os.WNOHANG)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL)
+    return True
