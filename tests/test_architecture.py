@@ -61,7 +61,7 @@ LIBRARIES = {
 }
 # Within a function, where it is known to be wanted.
 LAZY = {
-    "psycopg": ("mintdb.engines.postgresql", "mintdb.core.lease"),
+    "psycopg": ("mintdb.engines.postgresql",),
     "alembic": ("mintdb.schemas.alembic_runner",),
     "sqlalchemy": ("mintdb.schemas.alembic_runner",),
     "filelock": ("mintdb.engines.postgresql",),

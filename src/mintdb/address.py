@@ -60,11 +60,13 @@ class Address:
         return self.url_for("libpq")
 
     def url_for(self, form: str) -> str:
-        """The URL in one form: `libpq`, `jdbc`, `sqlalchemy`, or any SQLAlchemy `dialect+driver`.
+        """The URL in one form: `libpq`, `jdbc`, `sqlalchemy`, `path` (SQLite), or any SQLAlchemy `dialect+driver`.
 
         Raises UnknownUrlForm for a dialect that is not this engine's, and where a driver cannot be told this address's
         TLS options by URL.
         """
+        if self.engine == "sqlite":
+            return self._url_of_file(form)
         if form in ("libpq", "sqlalchemy", self.engine):
             return self._render(self.engine, self.options)
         if form == "jdbc":
@@ -78,7 +80,9 @@ class Address:
 
     @property
     def params(self) -> dict[str, str | int]:
-        """Keyword arguments for `psycopg.connect` and `psycopg2.connect`; options included."""
+        """Keyword arguments for `psycopg.connect` and `psycopg2.connect`, or `sqlite3.connect`; options included."""
+        if self.engine == "sqlite":
+            return {"database": self.database, **({"uri": True} if self.is_in_memory else {})}
         known: dict[str, str | int] = {
             "host": self.host,
             "port": self.port,
@@ -91,6 +95,23 @@ class Address:
     def redacted(self) -> str:
         """The `libpq` form with the password hidden, for messages."""
         return redact(self.url)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it is a SQLite database that only this process can reach, through a shared cache."""
+        return self.engine == "sqlite" and self.database.startswith("file:")
+
+    def _url_of_file(self, form: str) -> str:
+        """SQLAlchemy takes a path as it stands, and so does JDBC: nothing is quoted."""
+        if form == "path":
+            return self.database
+        if form == "jdbc":
+            return f"jdbc:sqlite:{self.database}"
+        dialect, plus, driver = form.partition("+")
+        if form not in ("libpq", "sqlalchemy", "sqlite") and not (dialect == "sqlite" and driver):
+            known = "path, sqlalchemy, jdbc, sqlite+DRIVER"
+            raise UnknownUrlForm(form=form, why=f"the database is {self.engine}", known=known)
+        return f"sqlite{plus}{driver}:///{self.database}" + ("&uri=true" if self.is_in_memory else "")
 
     def _render(self, scheme: str, options: Mapping[str, str]) -> str:
         login = quote(self.user, safe="")
@@ -135,6 +156,8 @@ def parse_url(url: str) -> Address:
     engine = SCHEMES.get(parts.scheme.partition("+")[0])
     if engine is None:
         raise BadUrl(url=redact(url), why=f"{parts.scheme or 'no'} scheme is not one of {', '.join(SCHEMES)}")
+    if engine == "sqlite":
+        return Address(engine, _file_of(url))
     if "," in parts.netloc:
         raise BadUrl(url=redact(url), why="it names several hosts; mintdb needs one server")
     try:
@@ -153,6 +176,13 @@ def parse_url(url: str) -> Address:
         password=password or options.pop("password", ""),
         options=MappingProxyType(options),
     )
+
+
+def _file_of(url: str) -> str:
+    """The path, or the `file:` name, that a SQLite URL leads to; three slashes and a path, or JDBC's bare one."""
+    rest = url.removeprefix("jdbc:").partition(":")[2]
+    file = rest.removeprefix("///") if rest.startswith("//") else rest
+    return re.sub(r"[?&]uri=true$", "", file)
 
 
 def redact(url: str) -> str:

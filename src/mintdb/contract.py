@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mintdb.address import Address
 
@@ -96,6 +96,9 @@ class Clone(Protocol):
 
     @property
     def address(self) -> Address: ...
+
+    def connect(self, **options: Any) -> Any:  # Any: of the engine's usual driver, with that driver's options
+        """A new connection, as an application opens one."""
 
     def settle(self, *, seconds: float) -> Present:
         """Wait up to `seconds` for sessions that are in the middle of something. Nobody is ended."""

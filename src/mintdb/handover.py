@@ -25,7 +25,7 @@ class Handover:
     own_url: str  # as mintdb itself reaches the same server
     settings: Mapping[str, Any] = field(
         default_factory=dict
-    )  # schema, url and fixed name, where given  # Any: keyword arguments
+    )  # engine, schema, url, fixed name  # Any: keyword arguments
     taken: bool = False
 
     def to_environment(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from threading import RLock
 from types import TracebackType
 from typing import Any, Self
@@ -80,7 +80,7 @@ class Mint:
         opened, address = self.open(alias), self.reserve(alias)
         opened.pool.home.step_aside()
         database = self.settings.get_database(alias)
-        given = {"schema": database.schema, "url": database.url, "name": database.name}
+        given = {"engine": database.engine, "schema": database.schema, "url": database.url, "name": database.name}
         settings = {key: value for key, value in given.items() if value}
         return Handover(alias, address.database, opened.template.name, address.url, opened.server.own_url, settings)
 
@@ -98,10 +98,10 @@ class Mint:
 
     def has_made(self, database: str) -> bool:
         """Whether a database of this name is one of this process's clones."""
-        parsed = find_role(database)
+        parsed = find_role(PurePath(database).stem)  # a name, or the path of a file
         if parsed is not None and parsed.owner == self.owner:
             return True
-        return database in {self._home_name(alias) for alias in self._reserved}
+        return database in {self.reserve(alias).database for alias in self._reserved}
 
     def lease(self, alias: str = DEFAULT, *, isolation: str | None = None, test: str | None = None) -> Lease:
         """Lease a database in mint condition, for `test` if a report should name one. Raises MintdbError."""

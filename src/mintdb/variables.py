@@ -63,8 +63,15 @@ def variables_for(address: Address) -> dict[str, str]:
     return {
         "DATABASE_URL": address.url,
         "JDBC_DATABASE_URL": address.url_for("jdbc"),
-        **libpq_variables(address),
+        **_OF_ENGINE.get(address.engine, libpq_variables)(address),
     }
+
+
+def _file_variables(address: Address) -> dict[str, str]:
+    return {"DATABASE_PATH": address.url_for("path")}
+
+
+_OF_ENGINE = {"sqlite": _file_variables}
 
 
 def without_misleading(environ: Mapping[str, str], *, embedded: bool) -> dict[str, str]:

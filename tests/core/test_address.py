@@ -93,3 +93,32 @@ def test_what_is_no_url_of_one_server_is_refused(url: str) -> None:
 def test_another_database_on_the_same_server() -> None:
     address = parse_url("postgres://me:pw@h:1/a?sslmode=require")
     assert address.with_database("b").url == "postgresql://me:pw@h:1/b?sslmode=require"
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("path", "/dev/shm/a b/shop.db"),
+        ("libpq", "sqlite:////dev/shm/a b/shop.db"),
+        ("sqlalchemy", "sqlite:////dev/shm/a b/shop.db"),
+        ("sqlite+aiosqlite", "sqlite+aiosqlite:////dev/shm/a b/shop.db"),
+        ("jdbc", "jdbc:sqlite:/dev/shm/a b/shop.db"),
+    ],
+)
+def test_a_sqlite_file_has_the_forms_that_its_users_read(form: str, expected: str) -> None:
+    address = Address("sqlite", "/dev/shm/a b/shop.db")
+    assert address.url_for(form) == expected
+    assert form == "path" or parse_url(expected) == address
+    assert sqlalchemy.make_url(address.url).database == address.database
+
+
+def test_a_sqlite_database_in_memory_is_reached_by_a_shared_name() -> None:
+    address = Address("sqlite", "file:shop?mode=memory&cache=shared")
+    assert address.url == "sqlite:///file:shop?mode=memory&cache=shared&uri=true"
+    assert parse_url(address.url) == address
+    assert address.params == {"database": address.database, "uri": True}
+
+
+def test_a_sqlite_file_has_no_form_of_another_engine() -> None:
+    with pytest.raises(UnknownUrlForm, match="path, sqlalchemy, jdbc"):
+        Address("sqlite", "/x.db").url_for("postgresql+psycopg")

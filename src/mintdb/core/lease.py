@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from mintdb.address import Address
 from mintdb.contract import Clone, Restored, Way
 from mintdb.errors import LeaseError
-
-if TYPE_CHECKING:
-    import psycopg
 
 
 class LeaseEnded(LeaseError):
@@ -34,7 +31,7 @@ class Lease:
         self._clone: Clone | None = clone
         self._address = clone.address
         self._release = release
-        self._connections: list[psycopg.Connection[Any]] = []
+        self._connections: list[Any] = []  # Any: see connect
         self.restored: Restored | None = None
 
     @property
@@ -54,14 +51,17 @@ class Lease:
 
     @property
     def params(self) -> dict[str, str | int]:
-        """Keyword arguments for psycopg.connect and psycopg2.connect."""
+        """Keyword arguments for psycopg.connect and psycopg2.connect, or sqlite3.connect."""
         return self.address.params
 
-    def connect(self, **options: Any) -> psycopg.Connection[Any]:  # Any: psycopg's own options and rows
-        """A new psycopg connection; it is closed with the lease, if it was not closed before."""
-        import psycopg
+    def connect(self, **options: Any) -> Any:  # Any: a connection of the engine's driver, which differs
+        """A new connection of the engine's usual driver (psycopg, sqlite3, …), which gets `options`.
 
-        connection = psycopg.connect(self.url, **options)
+        It is closed with the lease, if it was not closed before.
+        """
+        self._check()
+        assert self._clone is not None
+        connection = self._clone.connect(**options)
         self._connections.append(connection)
         return connection
 

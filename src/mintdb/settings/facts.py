@@ -12,7 +12,7 @@ from mintdb.settings.errors import UnknownDatabase, nearest
 
 ISOLATIONS = ("rewind", "clone", "none")
 POLICIES = ("warn", "error", "ignore")
-ENGINES = ("postgresql",)
+ENGINES = ("postgresql", "sqlite")
 DEFAULT = "default"
 ALL_LIBPQ = "PG*"  # exported as PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and what TLS needs
 EMPTY: Mapping[str, Any] = MappingProxyType({})

@@ -58,6 +58,12 @@ class PostgresClone:
     def address(self) -> Address:
         return self._stay.address(self._name)
 
+    def connect(self, **options: Any) -> psycopg.Connection[Any]:  # Any: psycopg's own options and rows
+        """See contract.Clone."""
+        import psycopg
+
+        return psycopg.connect(self.address.url, **options)
+
     def settle(self, *, seconds: float) -> Present:
         """See contract.Clone."""
         maintenance, own = self._stay.maintenance, self._own_backends()
