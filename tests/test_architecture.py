@@ -38,9 +38,10 @@ FLOOR = {
     "mint": {*FACTS, "core", "connections", "engines", "schemas"},
     "doorman": {"connections"},
     "report": {*FACTS, "connections"},
-    "pytest_plugin": {*FACTS, "core", "connections", "doorman", "mint", "report"},
+    "boundaries": {"core", "connections", "mint", "report"},
+    "pytest_plugin": {*FACTS, "core", "boundaries", "connections", "doorman", "mint", "report"},
     "startup": {"handover", "connections", "unittest_boundaries"},
-    "unittest_boundaries": {*FACTS, "core", "connections", "mint", "report"},
+    "unittest_boundaries": {*FACTS, "boundaries", "connections", "mint", "report"},
     "cli": {*FACTS, *COMMON, "core", "connections", "mint", "report", "engines.postgresql"},
 }
 # Doors in those walls. docs/why/architecture.md has the reason for each.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -43,6 +43,9 @@ class Session:
     has_written: bool | None = None  # whether its transaction holds a transaction id
     process: int | None = None
     command_line: str | None = None
+    waits_for: str | None = None  # a lock, and on what: "a ShareLock on relation account"
+    blocked_by: Sequence[int] = ()  # the backends that hold it, or wait in front of it
+    holds: Sequence[str] = ()  # what stays with a session between transactions: "advisory lock 7", "temporary tables"
 
     @property
     def is_busy(self) -> bool:
@@ -56,6 +59,16 @@ class Session:
 
 
 @dataclass(frozen=True)
+class Connections:
+    """What became of the connections to one clone while it was leased."""
+
+    opened: int = 0
+    peak: int = 0  # most of them open at once
+    findings: Sequence[Mapping[str, Any]] = ()  # what somebody has to mend, as plain data  # Any: JSON
+    report: str = ""  # the same in words
+
+
+@dataclass(frozen=True)
 class Restored:
     """What one put-back did, and what it found."""
 
@@ -64,9 +77,14 @@ class Restored:
     reason: str | None = None  # why it had to be a swap
     ended: Sequence[Session] = ()  # sessions that mintdb had to end
     tables: Sequence[str] = ()  # tables and sequences that were put back
-    report: str = ""  # what there is to say of connections that were left open
+    connections: Connections = field(default_factory=Connections)
     outside: Sequence[str] = ()  # what was changed outside any database, and stays: "roles"
     horizon_held_by: int | None = None  # backend whose old snapshot keeps dead rows in the tables
+
+    @property
+    def report(self) -> str:
+        """What there is to say of connections that were left open."""
+        return self.connections.report
 
 
 @dataclass(frozen=True)
@@ -75,6 +93,7 @@ class Present:
 
     backends: Mapping[int, float]  # pid -> when it last began or ended something, in seconds by the server's clock
     in_the_way: Sequence[Session] = ()  # what still runs or holds a transaction
+    prepared: Sequence[str] = ()  # transactions that waited for their second phase, and were rolled back
 
 
 class SchemaSource(Protocol):

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from mintdb.connections import clock
 from mintdb.connections.closing import collect
@@ -51,9 +52,25 @@ class Account:
         rows = [row if row.backend_pid in known else traced(row) for row in sessions()]
         return judge_all(entries, rows, scope)
 
+    def traffic(self) -> tuple[int, int]:
+        """How many connections were opened since the account began, and the most that were open at once."""
+        entries = [*ledger.ended_since(self.began, self.database, port=self.port), *self.open_entries()]
+        return sum(entry.opened >= self.began for entry in entries), peak_of(entries, since=self.began)
+
     def open_entries(self) -> list[Entry]:
         """What this process has open to the database now."""
         return ledger.open_entries(self.database, port=self.port)
+
+
+def peak_of(entries: Iterable[Entry], *, since: float) -> int:
+    """The most that were open at once, from `since` (monotonic seconds) on."""
+    steps: list[tuple[float, int]] = []
+    for entry in entries:
+        steps.append((max(entry.opened, since), 1))
+        if entry.ended is not None:
+            steps.append((max(entry.ended, since), -1))
+    # Where one ends as another opens, they were not open together.
+    return max(accumulate(step for _, step in sorted(steps)), default=0)
 
 
 def untold(verdicts: Iterable[Verdict]) -> list[Verdict]:

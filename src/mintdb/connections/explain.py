@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mintdb.connections.stack import Site
 from mintdb.connections.verdict import Kind, Verdict
@@ -39,10 +40,32 @@ class Finding:
     query: str | None = None
     process: int | None = None
     command_line: str | None = None
+    waits_for: str | None = None
+    blocked_by: Sequence[int] = ()
+    holds: Sequence[str] = ()
+
+    @property
+    def place(self) -> Site | None:
+        """The line to look at: where it was taken from its pool, else opened, else where its pool was made."""
+        return self.taken or self.opened or self.owner_opened
+
+    def to_plain(self) -> dict[str, Any]:  # Any: JSON
+        """What is known of it, as plain data; `place` and `pool_place` are lines of source as people read them."""
+        sites = {"place": self.place, "pool_place": self.owner_opened}
+        facts = {name: getattr(self, name) for name in _PLAIN} | {
+            name: None if site is None else str(site) for name, site in sites.items()
+        }
+        return {"kind": str(self.kind), **{name: value for name, value in facts.items() if value not in (None, ())}}
 
 
-def find(verdict: Verdict, *, database: str | None = None) -> Finding:
-    """The facts of a verdict that a report needs."""
+_PLAIN = (
+    *("reason", "backend_pid", "state", "seconds", "database", "driver", "thread", "task", "fixture", "scope"),
+    *("owner", "alias", "query", "process", "command_line", "waits_for", "blocked_by", "holds"),
+)
+
+
+def find(verdict: Verdict, *, database: str | None = None, held: Sequence[str] = ()) -> Finding:
+    """The facts of a verdict that a report needs; `held` is what the application's side knows of its session."""
     entry, session = verdict.entry, verdict.session
     holder = entry and (entry.taking or entry)
     thread = holder and holder.thread_ref()
@@ -67,6 +90,9 @@ def find(verdict: Verdict, *, database: str | None = None) -> Finding:
         query=session.query if session else None,
         process=session.process if session else None,
         command_line=session.command_line if session else None,
+        waits_for=session.waits_for if session else None,
+        blocked_by=session.blocked_by if session else (),
+        holds=(*session.holds, *held) if session else (),
     )
 
 
@@ -81,6 +107,14 @@ def explain(findings: Iterable[Finding], *, test: str) -> str:
         if title := _find_title(finding):
             by_title[title].append(finding)
     return "\n".join(_part(title, found, test) for title, found in by_title.items())
+
+
+def explain_prepared(names: Sequence[str], *, test: str) -> str:
+    """A report of prepared transactions, which no session holds; empty if there were none."""
+    if not names:
+        return ""
+    left = ", ".join(map(repr, names[:BACKENDS_SHOWN])) + ", …" * (len(names) > BACKENDS_SHOWN)
+    return f"PREPARED  {test} left prepared transactions, which were rolled back: {left}\n"
 
 
 def explain_sprawl(url: str, owners: Sequence[tuple[str, Site | None]]) -> str:
@@ -147,7 +181,7 @@ def _likeness(finding: Finding) -> object:
 
 def _group(group: Sequence[Finding]) -> list[str]:
     first = group[0]
-    lines = [_server_line(group), *_opened_lines(group), *_query_line(first)]
+    lines = [_server_line(group), *_opened_lines(group), *_query_line(first), *_lock_lines(first)]
     return [f"  {line}" for line in [*lines, *_steps(first)] if line]
 
 
@@ -199,6 +233,14 @@ def _query_line(finding: Finding) -> list[str]:
     if len(query) > QUERY_SHOWN:
         query = query[: QUERY_SHOWN - 1] + "…"
     return [f"last ran {query}"] if query else []
+
+
+def _lock_lines(finding: Finding) -> Iterable[str]:
+    if finding.waits_for:
+        by = ", ".join(f"backend {pid}" for pid in finding.blocked_by)
+        yield f"waits    for {finding.waits_for}" + (f", held by {by}" if by else "")
+    if finding.holds:
+        yield f"holds    {', '.join(finding.holds)}"
 
 
 def _steps(finding: Finding) -> list[str]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from mintdb.connections import closing, state
 from mintdb.connections.account import Account, untold
-from mintdb.connections.explain import explain, find
+from mintdb.connections.explain import explain, explain_prepared, find
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.verdict import Kind, Verdict
-from mintdb.contract import Clone, Present, Session
+from mintdb.contract import Clone, Connections, Present, Session
 
 GOODBYE = 0.1  # seconds; the server ends a session 1 to 5 ms after its client has closed it
 POLL = 0.005
@@ -37,15 +37,19 @@ class CloneAccounts:
         """See core.clones.Accounts."""
         self._account = Account(test, self.database, self.port)
 
-    def close(self, clone: Clone, present: Present) -> str:
+    def close(self, clone: Clone, present: Present) -> Connections:
         """See core.clones.Accounts."""
+        test = self._account.test or OUTSIDE
+        opened, peak = self._account.traffic()
+        prepared = explain_prepared(present.prepared, test=test)
         if not self._is_anything_unexplained(present):
-            return ""
+            return Connections(opened, peak, report=prepared)
         verdicts = self._account.verdicts(clone.sessions)
         told = untold(verdicts) + [v for v in verdicts if _is_foreign_in_the_way(v, present)]
+        found = [find(v, database=self.database, held=_find_held(v)) for v in told]
         if self.ends_leaks:
             self._end(clone, verdicts)
-        return explain([find(v, database=self.database) for v in told], test=self._account.test or OUTSIDE)
+        return Connections(opened, peak, [f.to_plain() for f in found], explain(found, test=test) + prepared)
 
     def remember(self) -> None:
         """See core.clones.Accounts. Pools' connections need no remembering: they are reset, or opened anew."""
@@ -88,6 +92,11 @@ class CloneAccounts:
         backends: list[int] = []
         closing.end([entry for entry in leaks if entry.is_open], backends.append)
         clone.end(backends)
+
+
+def _find_held(verdict: Verdict) -> tuple[str, ...]:
+    is_idle = verdict.session is not None and not verdict.session.is_busy
+    return state.find_held(verdict.entry) if is_idle and verdict.entry is not None else ()
 
 
 def _is_foreign_in_the_way(verdict: Verdict, present: Present) -> bool:

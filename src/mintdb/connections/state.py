@@ -67,6 +67,18 @@ def remember(entries: Iterable[Entry]) -> None:
             entry.baseline = _try(_read, entry)
 
 
+def find_held(entry: Entry) -> tuple[str, ...]:
+    """What a session keeps between transactions and the server tells nobody else: temporary tables, LISTEN.
+
+    One round trip on an idle connection; nothing of one that is in use, asynchronous or cannot answer.
+    """
+    state = _try(_read, entry)
+    if state is None:
+        return ()
+    tables = [f"temporary table {name}" for name in sorted(state.temporary)]
+    return (*tables, *(f"LISTEN {channel}" for channel in sorted(state.channels)))
+
+
 def put_back(entries: Iterable[Entry]) -> Sequence[Entry]:
     """Put the state of open connections back, or close them through their pool; returns those left as they are.
 

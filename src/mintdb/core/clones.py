@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from threading import RLock
 from typing import Protocol
 
-from mintdb.contract import Clone, Present, Restored, Server, Session, Way
+from mintdb.contract import Clone, Connections, Present, Restored, Server, Session, Way
 from mintdb.core.lease import Lease
 from mintdb.core.marks import MarkStack
 
@@ -19,8 +19,8 @@ class Accounts(Protocol):
     def begin(self, test: str | None) -> None:
         """A lease begins."""
 
-    def close(self, clone: Clone, present: Present) -> str:
-        """It ends: end the leaks, and return the report; empty if there is nothing to say."""
+    def close(self, clone: Clone, present: Present) -> Connections:
+        """It ends: end the leaks, and say what became of every connection."""
 
     def remember(self) -> None:
         """The state that connections' sessions have now is the one to return to."""
@@ -107,19 +107,19 @@ class ClonePool:
             clone = place.clone
             present = clone.settle(seconds=self._settle)
             started = time.perf_counter()
-            report = place.accounts.close(clone, present)
+            connections = place.accounts.close(clone, present)
             place.accounts.tidy(present)  # first: a temporary table that is gone is no obstacle to a rewind
             if place is self._home:
                 self.marks.after_test()
             restored = Restored(Way.KEPT, 0.0) if keep else clone.restore()
             # The home clone goes first again: who leases one at a time has one URL for ever.
             self._free.insert(0 if place is self._home else len(self._free), place)
-            return replace(restored, seconds=time.perf_counter() - started, report=report)
+            return replace(restored, seconds=time.perf_counter() - started, connections=connections)
 
     def _drop(self, place: Place) -> Restored:
         with self._lock:
             present = place.clone.settle(seconds=self._settle)
             started = time.perf_counter()
-            report = place.accounts.close(place.clone, present)
+            connections = place.accounts.close(place.clone, present)
             ended = place.clone.drop()
-            return Restored(Way.DROP, time.perf_counter() - started, ended=ended, report=report)
+            return Restored(Way.DROP, time.perf_counter() - started, ended=ended, connections=connections)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, MutableMapping
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mintdb.boundaries import Boundaries
 from mintdb.connections.facts import Opening
-from mintdb.connections.ledger import ledger
 from mintdb.errors import MintdbError
 from mintdb.handover import Handover, find_handover
 from mintdb.pytest_plugin import marker
@@ -27,10 +26,6 @@ if TYPE_CHECKING:
 
 FAILED = pytest.StashKey[bool]()  # whether any phase of the test failed
 WORKER, WORKER_TAKEN = "PYTEST_XDIST_WORKER", "MINTDB_XDIST_WORKER_TAKEN"
-HELD = (
-    "{test} changed the schema before a wider fixture was set up in its midst: what it wrote stays as long as that"
-    " fixture. Ask for the fixture by argument, so that it is set up first"
-)
 KEY = pytest.StashKey["Run"]()
 
 
@@ -70,9 +65,7 @@ class Run:
         self._mint: Mint | None = None
         self._doorman: Doorman | None = None
         self._saved: dict[str, str | None] = {}
-        self._wide_ended = False  # whether a wide fixture was torn down since the last put-back
-        self._began = 0.0  # when the test that runs now did, monotonic
-        self._leases: dict[str, Lease] = {}  # of the test that runs now, by database
+        self.boundaries = Boundaries(lambda: self.mint, self.summary, lambda: list(settings.databases))
 
     @property
     def _is_worker(self) -> bool:
@@ -121,8 +114,8 @@ class Run:
     def lease_for(self, item: pytest.Item) -> Iterator[Lease]:
         """The lease that the fixture `mintdb` hands to a test."""
         request = marker.read(item, self.settings)
-        if request.isolation is None and request.database in self._leases:
-            yield self._leases[request.database]
+        if request.isolation is None and request.database in self.boundaries.leases:
+            yield self.boundaries.leases[request.database]
             return
         with self.mint.lease(request.database, isolation=request.isolation) as lease:
             yield lease
@@ -162,41 +155,34 @@ class Run:
             self._doorman.leave()  # mintdb's own connections must not come to its door
         try:
             self._open_all()
-            for alias in self.settings.databases:
-                # What an application wrote at its import is there for every test.
-                self.mint.open(alias).pool.marks.keep_what_is_there()
+            self.boundaries.open()
         except MintdbError as error:
             raise pytest.UsageError(str(error)) from None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[Any]:
         """Lease every configured database before the first fixture is set up."""
-        for alias in self.settings.databases:
-            self._leases[alias] = self.mint.lease(alias, test=item.nodeid)
-        self._began = time.monotonic()
+        self.boundaries.begin(item.nodeid)
         # The last thing that pytest does to a test before it tears wider fixtures down: these must not meet, and wait
         # for, a transaction that the test has left open.
         item.teardown = partial(self._end_test, item, item.teardown)  # type: ignore[method-assign]
-        with self._in_phase(item, "setup"):
+        with self.boundaries.phase(Opening(item.nodeid, "setup")):
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[Any]:
-        with self._in_phase(item, "call"):
+        with self.boundaries.phase(Opening(item.nodeid, "call")):
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[Any]:
         """Put the databases back once more if wider fixtures were torn down, and another test follows."""
         try:
-            with self._in_phase(item, "teardown"):
+            with self.boundaries.phase(Opening(item.nodeid, "teardown")):
                 result = yield
         finally:
-            self._release_all(item)  # where the set-up never came to the test itself
-        if self._wide_ended and nextitem is not None and self.settings.isolation != "none":
-            for alias in self.settings.databases:
-                self.mint.open(alias).pool.marks.clear(settle=self.settings.settle)
-        self._wide_ended = False
+            self._end(item)  # where the set-up never came to the test itself
+        self.boundaries.clear(more_tests=nextitem is not None)
         return result
 
     def _end_test(self, item: pytest.Item, teardown: Callable[[], None]) -> None:
@@ -204,16 +190,16 @@ class Run:
         try:
             teardown()
         finally:
-            reports = self._release_all(item)
-        policy = marker.read(item, self.settings).leaks or self.settings.leaks
-        if policy == "error" and reports:
+            reports = self._end(item)
+        if reports and self._policy(item) == "error":
             pytest.fail("\n".join(reports), pytrace=False)
 
-    def _release_all(self, item: pytest.Item) -> list[str]:
-        if not self._leases:
-            return []
-        self._look_elsewhere()
-        return [report for alias in list(self._leases) if (report := self._release(alias, item))]
+    def _end(self, item: pytest.Item) -> list[str]:
+        keep = self.config.option.mintdb_keep and item.stash.get(FAILED, False)
+        return self.boundaries.end(item.nodeid, self._policy(item), keep=keep)
+
+    def _policy(self, item: pytest.Item) -> str:
+        return marker.read(item, self.settings).leaks or self.settings.leaks
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -226,30 +212,21 @@ class Run:
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Iterator[Any]:
         """What a fixture wider than a test writes gets a mark, and lives as long as the fixture."""
         opening = Opening(request.node.nodeid or None, "setup", fixturedef.argname, fixturedef.scope)
-        before = ledger.enter(opening)
-        try:
-            if fixturedef.scope == "function" or not self._leases or self.settings.isolation == "none":
+        with self.boundaries.phase(opening):
+            if fixturedef.scope == "function" or not self.boundaries.leases or self.settings.isolation == "none":
                 return (yield)
-            with self._marked(fixturedef):
+            with self.boundaries.wide(fixturedef):
                 return (yield)
-        finally:
-            ledger.enter(before)
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         if fixturedef.scope != "function" and self._mint is not None:
-            self._wide_ended = True
-            for alias in filter(self._mint.is_open, self.settings.databases):
-                self._mint.open(alias).pool.marks.after_teardown(fixturedef)
+            self.boundaries.end_wide(fixturedef)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Leave, once pytest has torn down what an interrupt left standing."""
         if self._mint is not None:
-            self.summary.tell_sprawl(self.settings.leaks)
-            try:
-                self.summary.left_behind += list(self._mint.close())
-            except Exception as error:  # noqa: BLE001  # whatever it is, the tests' results count for more
-                self.summary.troubles.append(f"could not clean up: {str(error).splitlines()[0]}")
+            self.boundaries.close(self.settings.leaks)
         if self._is_worker:
             self.config.workeroutput["mintdb"] = self.summary.to_json()  # type: ignore[attr-defined]  # xdist's
 
@@ -273,48 +250,6 @@ class Run:
                 os.environ.pop(variable, None)
             else:
                 os.environ[variable] = value
-
-    @contextmanager
-    def _in_phase(self, item: pytest.Item, phase: str) -> Iterator[None]:
-        before = ledger.enter(Opening(item.nodeid, phase))
-        try:
-            yield
-        finally:
-            ledger.enter(before)
-
-    @contextmanager
-    def _marked(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
-        clones = [self.mint.open(alias).pool for alias in self._leases]
-        for pool in clones:
-            pool.marks.before_setup(fixturedef, settle=self.settings.settle)
-        failed = True
-        try:
-            yield
-            failed = False
-        finally:
-            for pool in clones:
-                pool.marks.after_setup(fixturedef, failed=failed)
-                pool.remember_sessions()
-
-    def _look_elsewhere(self) -> None:
-        """Note databases that the test connected to and that mintdb did not make: a `.env` file may have won."""
-        if self._leases:
-            for entry in (*ledger.ended_since(self._began), *ledger.open_entries()):
-                if not self.mint.has_made(entry.database):
-                    self.summary.note_elsewhere(entry.database, entry.host, entry.port)
-
-    def _release(self, alias: str, item: pytest.Item) -> str:
-        lease = self._leases.pop(alias)
-        if self.config.option.mintdb_keep and item.stash.get(FAILED, False):
-            self.summary.kept.append((item.nodeid, lease.keep().url))
-        restored = lease.release()
-        self.summary.count(restored, item.nodeid)
-        if self.mint.open(alias).pool.marks.held_test:
-            self.summary.troubles.append(HELD.format(test=item.nodeid))
-        policy = marker.read(item, self.settings).leaks or self.settings.leaks
-        if restored.report and policy == "warn":
-            self.summary.reports.append(restored.report)
-        return restored.report
 
     def _open_all(self) -> None:
         for alias in self.settings.databases:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
+from typing import Any
 
 from mintdb.connections.explain import explain_sprawl
 from mintdb.connections.pools import pools
 from mintdb.contract import Restored, Session, Way
+from mintdb.report.facts import Tested, Worker
+from mintdb.report.stories import Story, likeness, tell
 from mintdb.report.words import describe
 
 REASONS_SHOWN = 5
-REPORTS_SHOWN = 20  # tests; what a person reads before scrolling on
 WORDS = {
     Way.UNTOUCHED: "wrote nothing",
     Way.REWIND: "rewound",
@@ -32,12 +34,21 @@ class Summary:
     seconds: list[float] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)  # of swaps
     worst: tuple[float, str] = (0.0, "")
-    reports: list[str] = field(default_factory=list)  # of connections left open, a text for each test
+    reports: list[Story] = field(default_factory=list)  # of connections left open, one for each test
+    tests: list[Tested] = field(default_factory=list)
+    workers: list[Worker] = field(default_factory=list)
+    sprawl: list[dict[str, Any]] = field(default_factory=list)  # Any: JSON
     troubles: list[str] = field(default_factory=list)
     ended: list[tuple[str, Session]] = field(default_factory=list)  # test, session that its put-back ended
     elsewhere: list[str] = field(default_factory=list)  # databases that tests used and mintdb did not make
     kept: list[tuple[str, str]] = field(default_factory=list)  # test, URL
     left_behind: list[Session] = field(default_factory=list)
+
+    def note(self, tested: Tested, report: str, policy: str) -> None:
+        """Keep what is known of one test, and under `warn` what there is to say of its connections."""
+        self.tests.append(tested if policy != "ignore" else replace(tested, findings=()))
+        if report and policy == "warn":
+            self.reports.append(Story(report, tested.test, likeness(tested.findings)))
 
     def count(self, restored: Restored | None, test: str = "") -> None:
         """Count one put-back."""
@@ -75,7 +86,10 @@ class Summary:
                 _count(counts, key, times)
         self.seconds += plain["seconds"]
         self.worst = max(self.worst, (plain["worst"][0], plain["worst"][1]))
-        self.reports += plain["reports"]
+        self.reports += [Story(**story) for story in plain["reports"]]
+        self.tests += [Tested(**tested) for tested in plain["tests"]]
+        self.workers += [Worker(**worker) for worker in plain["workers"]]
+        self.sprawl += plain["sprawl"]
         self.troubles += plain["troubles"]
         self.ended += [(test, Session(**session)) for test, session in plain["ended"]]
         self.elsewhere += [place for place in plain["elsewhere"] if place not in self.elsewhere]
@@ -92,7 +106,10 @@ class Summary:
         """Add a report for each database that several pools of this process lead to."""
         if policy != "ignore":
             for found in pools.sprawl():
-                self.reports.append(explain_sprawl(found.url, [(owner.kind, owner.site) for owner in found.owners]))
+                owners = [(owner.kind, owner.site) for owner in found.owners]
+                self.reports.append(Story(explain_sprawl(found.url, owners)))
+                places = [f"{site}, {kind}" if site else kind for kind, site in owners]
+                self.sprawl.append({"url": found.url, "places": places})
 
     def lines(self) -> Iterator[str]:
         """What a person reads at the end; nothing if nothing was leased."""
@@ -104,10 +121,7 @@ class Summary:
             yield f"mintdb: swapped {times} x because {reason}"
         for test, session in self.ended[:REASONS_SHOWN]:
             yield f"mintdb: putting the database back after {test} had to end {describe(session)}"
-        for report in self.reports[:REPORTS_SHOWN]:
-            yield "\n" + report.rstrip("\n")
-        if len(self.reports) > REPORTS_SHOWN:
-            yield f"… and {len(self.reports) - REPORTS_SHOWN} more tests left connections open"
+        yield from tell(self.reports)
         for place in self.elsewhere[:REASONS_SHOWN]:
             yield f"mintdb: the tests also connected to database {place}, which mintdb did not make"
         for test, url in self.kept:

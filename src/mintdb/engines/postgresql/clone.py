@@ -71,9 +71,8 @@ class PostgresClone:
         in_the_way: Sequence[Session] = ()
         if seen.busy:
             in_the_way = sessions.wait_until_quiet(maintenance, self._name, settle=seconds, older=self._older, but=own)
-        if seen.prepared:
-            databases.roll_back_prepared(maintenance, self._name)
-        return Present(seen.backends, in_the_way)
+        prepared = databases.roll_back_prepared(maintenance, self._name) if seen.prepared else ()
+        return Present(seen.backends, in_the_way, prepared)
 
     def end(self, backends: Collection[int]) -> None:
         """See contract.Clone."""
@@ -138,7 +137,8 @@ class PostgresClone:
 
     def sessions(self) -> Sequence[Session]:
         """See contract.Clone."""
-        return sessions.list_sessions(self._stay.maintenance, self._name, but=self._own_backends())
+        found = sessions.list_sessions(self._stay.maintenance, self._name, but=self._own_backends())
+        return sessions.with_locks(self._stay.maintenance, found)
 
     def drop(self) -> Sequence[Session]:
         """See contract.Clone."""

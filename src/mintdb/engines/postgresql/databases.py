@@ -210,16 +210,20 @@ def _time_clone(maintenance: Maintenance, template: str, strategy: str, owner: s
     return seconds
 
 
-def roll_back_prepared(maintenance: Maintenance, name: str) -> None:
-    """Prepared transactions outlive every session and block a drop; they can only be ended from within."""
+def roll_back_prepared(maintenance: Maintenance, name: str) -> list[str]:
+    """Prepared transactions outlive every session and block a drop; they can only be ended from within.
+
+    Returns their names.
+    """
     prepared = maintenance.rows("select gid from pg_prepared_xacts where database = %s", name)
     if not prepared:
-        return
+        return []
     from psycopg import sql
 
     with connect(maintenance.address.with_database(name)) as session:
         for (gid,) in prepared:
             session.execute(sql.SQL("rollback prepared {}").format(sql.Literal(gid)))
+    return [gid for (gid,) in prepared]
 
 
 def _withdraw(maintenance: Maintenance, name: str) -> None:

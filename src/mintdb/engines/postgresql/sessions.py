@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import LiteralString
 
 from mintdb.contract import Session
@@ -17,6 +17,17 @@ select array_agg(pid), array_agg(extract(epoch from greatest(state_change, backe
        exists (select from pg_prepared_xact() p, own where p.dbid = own.oid)
 from pg_stat_get_activity(null), own
 where datid = own.oid and backend_type = 'client backend' and pid <> all (%s)
+"""
+# The view is read once: each reading of it stops all lock traffic for a moment.
+LOCKS: LiteralString = """
+with locks as materialized (select * from pg_locks where pid = any (%s))
+select pid,
+       max(mode || case locktype when 'transactionid' then ' on a row that another transaction has changed'
+                                 else ' on a ' || locktype end) filter (where not granted),
+       case when bool_or(not granted) then pg_blocking_pids(pid) else '{}' end,
+       array_agg(distinct 'advisory lock ' || case objsubid when 1 then ((classid::bigint << 32) | objid::bigint)::text
+           else classid || ', ' || objid end) filter (where granted and locktype = 'advisory')
+from locks group by pid
 """
 POLL = 0.002  # seconds; a terminated backend is gone in 0.6 ms
 STUCK_AFTER = 0.1  # seconds; a program that is between two statements of a transaction goes on within some milliseconds
@@ -60,6 +71,19 @@ def list_sessions(maintenance: Maintenance, database: str, *, but: Collection[in
             has_written=wrote,
         )
         for pid, state, query, application, in_state, in_transaction, port, wrote in found
+    ]
+
+
+def with_locks(maintenance: Maintenance, found: Sequence[Session]) -> list[Session]:
+    """The same sessions, with what each waits for and for whom, and the advisory locks that it holds."""
+    if not found:
+        return []
+    rows = maintenance.rows(LOCKS, [session.backend_pid for session in found])
+    locks = {pid: (waits_for, tuple(blocked_by), tuple(held or ())) for pid, waits_for, blocked_by, held in rows}
+    known = [(session, locks.get(session.backend_pid)) for session in found]
+    return [
+        session if lock is None else replace(session, waits_for=lock[0], blocked_by=lock[1], holds=lock[2])
+        for session, lock in known
     ]
 
 

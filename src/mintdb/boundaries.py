@@ -1,0 +1,141 @@
+"""Where the tests of one process begin and end, whoever runs them: databases are leased, judged and put back there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+
+from mintdb.connections import clock
+from mintdb.connections.facts import Opening
+from mintdb.connections.ledger import ledger
+from mintdb.core.lease import Lease
+from mintdb.mint import Mint
+from mintdb.report import Summary
+from mintdb.report.facts import Tested, Worker
+
+HELD = (
+    "{test} changed the schema before a wider fixture was set up in its midst: what it wrote stays as long as that"
+    " fixture. Ask for the fixture by argument, so that it is set up first"
+)
+
+
+class Boundaries:
+    """The leases of the test that runs now, and the marks of the fixtures around it."""
+
+    def __init__(self, mint: Callable[[], Mint], summary: Summary, aliases: Callable[[], Sequence[str]]) -> None:
+        """Nothing is opened before the first test. `aliases` are the databases that every test leases."""
+        self._mint = mint
+        self._summary = summary
+        self._aliases = aliases
+        self._began = 0.0  # when the test that runs now did, monotonic
+        self._began_at = 0.0  # seconds since the epoch
+        self._wide_ended = False  # whether a wide fixture was torn down since the last put-back
+        self.leases: dict[str, Lease] = {}  # of the test that runs now, by database
+
+    @property
+    def mint(self) -> Mint:
+        """The facade, made when it is first needed."""
+        return self._mint()
+
+    # The run
+
+    def open(self) -> None:
+        """Make every database ready; what an application wrote at its import is there for every test."""
+        for alias in self._aliases():
+            self.mint.open(alias).pool.marks.keep_what_is_there()
+
+    def close(self, policy: str) -> None:
+        """Leave the servers, and note what there is to say of the whole process."""
+        self._summary.tell_sprawl(policy)
+        self._summary.workers.append(Worker(self.mint.worker, os.getpid(), ledger.total, ledger.peak))
+        try:
+            self._summary.left_behind += list(self.mint.close())
+        except Exception as error:  # noqa: BLE001  # whatever it is, the tests' results count for more
+            self._summary.troubles.append(f"could not clean up: {str(error).splitlines()[0]}")
+
+    # A test
+
+    def begin(self, test: str) -> None:
+        """Lease every database, before the first fixture is set up."""
+        self._began, self._began_at = clock.monotonic(), clock.wall()
+        for alias in self._aliases():
+            self.leases[alias] = self.mint.lease(alias, test=test)
+
+    def end(self, test: str, policy: str, *, keep: bool = False) -> list[str]:
+        """Put the databases back; returns what there is to say of connections. Again is harmless."""
+        if not self.leases:
+            return []
+        self._look_elsewhere()
+        return [said for alias in list(self.leases) if (said := self._release(alias, test, policy, keep=keep))]
+
+    @contextmanager
+    def phase(self, opening: Opening) -> Iterator[None]:
+        """What is opened in the block is opened in this phase of a test, or by this fixture."""
+        before = ledger.enter(opening)
+        try:
+            yield
+        finally:
+            ledger.enter(before)
+
+    # What is wider than a test
+
+    @contextmanager
+    def wide(self, owner: Hashable) -> Iterator[None]:
+        """What the set-up of `owner` in the block writes lives until `end_wide(owner)`."""
+        pools = [self.mint.open(alias).pool for alias in self._aliases()]
+        settle = self.mint.settings.settle
+        for pool in pools:
+            pool.marks.before_setup(owner, settle=settle)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            for pool in pools:
+                pool.marks.after_setup(owner, failed=failed)
+                pool.remember_sessions()
+
+    def end_wide(self, owner: Hashable) -> None:
+        """`owner` was torn down; what it wrote is gone before anybody looks again."""
+        self._wide_ended = True
+        for alias in filter(self.mint.is_open, self._aliases()):
+            self.mint.open(alias).pool.marks.after_teardown(owner)
+
+    def clear(self, *, more_tests: bool = True) -> None:
+        """Put the databases back once more if something wider was torn down after the test's own put-back."""
+        if self._wide_ended and more_tests and self.mint.settings.isolation != "none":
+            for alias in self._aliases():
+                self.mint.open(alias).pool.marks.clear(settle=self.mint.settings.settle)
+        self._wide_ended = False
+
+    def _look_elsewhere(self) -> None:
+        """Note databases that the test connected to and that mintdb did not make: a `.env` file may have won."""
+        for entry in (*ledger.ended_since(self._began), *ledger.open_entries()):
+            if not self.mint.has_made(entry.database):
+                self._summary.note_elsewhere(entry.database, entry.host, entry.port)
+
+    def _release(self, alias: str, test: str, policy: str, *, keep: bool) -> str:
+        lease = self.leases.pop(alias)
+        if keep:
+            self._summary.kept.append((test, lease.keep().url))
+        restored = lease.release()
+        self._summary.count(restored, test)
+        connections = restored.connections
+        tested = Tested(
+            test,
+            self.mint.worker,
+            alias,
+            self._began_at,
+            clock.monotonic() - self._began,
+            str(restored.way),
+            restored.seconds,
+            connections.opened,
+            connections.peak,
+            restored.reason,
+            connections.findings,
+        )
+        self._summary.note(tested, connections.report, policy)
+        if self.mint.open(alias).pool.marks.held_test:
+            self._summary.troubles.append(HELD.format(test=test))
+        return connections.report
