@@ -127,6 +127,7 @@ class PostgresClone:
     def step_aside(self) -> None:
         """See contract.Clone."""
         self._close_work()
+        self._close_reference()
 
     def keep(self) -> Address:
         """See contract.Clone. An embedded server is told to stay."""
@@ -143,6 +144,7 @@ class PostgresClone:
     def drop(self) -> Sequence[Session]:
         """See contract.Clone."""
         ended = self._vacate()
+        self._close_reference()
         if not self._adopted:
             databases.drop(self._stay.maintenance, self._name)
         self._floors.drop_all()
@@ -223,10 +225,14 @@ class PostgresClone:
 
     def _close_work(self) -> None:
         if self._rewinder is not None:
-            self._rewinder.close()
+            self._rewinder.leave()
         elif self._work is not None:
             self._work.close()
         self._work = None
+
+    def _close_reference(self) -> None:
+        if self._rewinder is not None:
+            self._rewinder.close()
 
     def _own_backends(self) -> list[int]:
         return [self._work.info.backend_pid] if self._work and not self._work.closed else []

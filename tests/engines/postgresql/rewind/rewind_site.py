@@ -36,9 +36,9 @@ class Site:
                 session.execute(statement)
         return name
 
-    def copy(self, template: str) -> str:
+    def copy(self, template: str, strategy: str = "file_copy") -> str:
         name = f"clone_{next(NUMBERS)}"
-        self.admin(f"create database {name} template {template} strategy file_copy")
+        self.admin(f"create database {name} template {template} strategy {strategy}")
         return name
 
 
@@ -96,10 +96,10 @@ class Clone:
             self.swap()
             return None
 
-    def swap(self) -> None:
+    def swap(self, strategy: str = "file_copy") -> None:
         self._leave()
         self._drop(self.name)
-        self.name = self.site.copy(self._floor)
+        self.name = self.site.copy(self._floor, strategy)
         self._arrive()
 
     def push_mark(self) -> MarkTaken:
@@ -122,7 +122,7 @@ class Clone:
 
     def _leave(self) -> None:
         self.stack.close()
-        self.rewinder.close()
+        self.rewinder.leave()
 
     def _renew_pristine(self) -> None:
         self._drop(self.pristine)
@@ -137,4 +137,5 @@ class Clone:
 
     def close(self) -> None:
         self._leave()
+        self.rewinder.close()
         self._drop(self.name, self.pristine, *self.floors[1:])

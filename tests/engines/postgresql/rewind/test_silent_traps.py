@@ -29,6 +29,31 @@ def test_a_sequence_that_logs_nothing_goes_back_all_the_same(clone_of):
     rewinder.close()
 
 
+def test_a_sequence_that_logs_nothing_goes_back_after_two_swaps(clone_of):
+    clone = clone_of("create sequence counter", "select nextval('counter')")  # the template's has logged 32 ahead
+    for _ in range(2):
+        clone.swap("wal_log")  # no checkpoint follows, which would make the next use visible
+        clone.run("select nextval('counter')")
+        assert clone.put_back().tables == ("public.counter",)
+        assert clone.rows("select last_value, is_called from counter") == [(1, True)]
+
+
+def test_after_swaps_from_two_floors_each_has_its_own_tables(clone_of):
+    clone = clone_of(TABLE)
+    clone.swap()
+    clone.run("create table wide (id int)", "insert into wide values (1)")
+    clone.push_mark()
+    for _ in range(2):
+        clone.swap()
+        clone.run("insert into wide values (2)", "insert into item (v) values ('x')")
+        assert set(clone.put_back().tables) == {"public.wide", "public.item", "public.item_id_seq"}
+        assert clone.rows("select id from wide") == [(1,)]
+    clone.pop_mark()
+    assert clone.put_back() is None  # a swap
+    clone.run("insert into item (v) values ('x')")
+    assert clone.put_back().tables == ("public.item", "public.item_id_seq")
+
+
 def test_a_sequence_that_a_fixture_used_goes_back_to_the_fixtures_value(clone_of):
     clone = clone_of("create sequence counter")
     clone.run("select nextval('counter'), nextval('counter')")

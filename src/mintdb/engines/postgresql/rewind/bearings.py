@@ -11,6 +11,7 @@ from psycopg import Error
 from mintdb.engines.postgresql.rewind import wal
 from mintdb.engines.postgresql.rewind.floor import Floor, lay
 from mintdb.engines.postgresql.rewind.marks import Marks
+from mintdb.engines.postgresql.rewind.relations import Survey
 from mintdb.engines.postgresql.rewind.session import Powers, Session, is_transient
 from mintdb.engines.postgresql.rewind.sweep import Sweeper
 
@@ -32,12 +33,12 @@ class Bearings:
         self.sweep_next = not self.powers.wal
         self.sweeper = Sweeper(self.session, self.powers, None)
 
-    def lay_floor(self, level: int, reference: Callable[[], Session] | None) -> Floor:
-        """Take the clone as it is now for a floor."""
+    def lay_floor(self, level: int, reference: Callable[[], Session] | None, known: Survey | None = None) -> Floor:
+        """Take the clone as it is now for a floor; `known` is the survey of another fresh clone of its template."""
         # Before anything is read, so that a late writer cannot hide between the two.
         self.since, self.horizon = wal.position(self.session, self.powers)
         self.floors_laid += 1
-        floor = lay(self.session, reference, level, self.temporary, f"mint_{self.floors_laid}")
+        floor = lay(self.session, reference, level, self.temporary, f"mint_{self.floors_laid}", known)
         self.sweeper = Sweeper(self.session, self.powers, reference)
         if reference is None:
             self.sweeper.hold(floor.relations.values(), self.temporary)

@@ -75,6 +75,8 @@ def _look_around(session: Session, floor: Floor, changes: Changes) -> None:
 
 def _look_for_ddl(session: Session, floor: Floor, changes: Changes, own: set[str]) -> None:
     for oid, blocks in changes.catalogs.items():
+        if changes.obstacle:  # one is enough for a swap; each further catalog costs milliseconds
+            return
         if floor.catalogs.changed(floor.relations[oid], blocks, own):
             changes.hinder(reason(floor.relations[oid]))
     if PG_CLASS in changes.catalogs and not changes.obstacle:

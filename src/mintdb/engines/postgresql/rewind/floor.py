@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
 
 from mintdb.engines.postgresql.rewind.catalogs import CatalogMark, Surroundings, catalogs, surroundings
 from mintdb.engines.postgresql.rewind.copies import SideCopies, own_xid
-from mintdb.engines.postgresql.rewind.relations import TABLE, Relation, survey
+from mintdb.engines.postgresql.rewind.relations import TABLE, Relation, Survey, recall, survey
 from mintdb.engines.postgresql.rewind.session import Session
 
 
@@ -18,10 +18,15 @@ class Floor:
     """Relations, catalogs and side copies of one floor on one session."""
 
     level: int
-    relations: dict[int, Relation]
+    survey: Survey
     copies: SideCopies
     catalogs: CatalogMark
     around: Surroundings
+
+    @property
+    def relations(self) -> Mapping[int, Relation]:
+        """By oid."""
+        return self.survey.relations
 
     def named(self, label: str) -> Relation:
         """The relation of that name; oids may be others in another clone."""
@@ -29,22 +34,28 @@ class Floor:
 
 
 def lay(
-    session: Session, reference: Callable[[], Session] | None, level: int, temporary: set[str], prefix: str
+    session: Session,
+    reference: Callable[[], Session] | None,
+    level: int,
+    temporary: set[str],
+    prefix: str,
+    known: Survey | None = None,
 ) -> Floor:
     """Take the clone as it is now for a floor. `temporary` are transactions of ours that wrote to its catalogs.
 
-    `prefix` begins the names of its side tables: no other floor of the session has it.
+    `prefix` begins the names of its side tables: no other floor of the session has it. `known` is the survey of
+    another fresh clone of the same template.
     """
     with session.transaction():
-        relations = survey(session)
+        found = recall(session, known) if known else survey(session)
         temporary.add(own_xid(session))
     copies = SideCopies(session, prefix, reference, temporary_xids=temporary)
     mark = CatalogMark(session, reference, sql.Identifier("pg_temp", f"{prefix}_catalogs"))
     if reference is None:  # nothing to fetch from later: hold everything now
-        for relation in relations.values():
+        for relation in found.relations.values():
             if relation.kind == TABLE and not relation.empty:
                 copies.cover(relation, None)
         with session.transaction():
-            mark.hold(catalogs(relations.values()))
+            mark.hold(catalogs(found.relations.values()))
             temporary.add(own_xid(session))
-    return Floor(level, relations, copies, mark, surroundings(session))
+    return Floor(level, found, copies, mark, surroundings(session))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -17,7 +18,7 @@ MAP: LiteralString = """
 create temp table if not exists mint_rel (
   rel oid primary key, space oid not null, file oid not null, kind "char" not null, schema name, bare name, name text,
   unlogged boolean not null, hooked boolean not null, empty boolean not null, foreign_am boolean not null,
-  cache int8, last int8, called boolean
+  cache int8, last int8, called boolean, ahead boolean not null
 );
 create index if not exists mint_rel_file on pg_temp.mint_rel (file, space);
 create index if not exists mint_rel_unlogged on pg_temp.mint_rel (rel) where unlogged;
@@ -33,7 +34,7 @@ select c.oid, coalesce(nullif(c.reltablespace, 0), d.dattablespace), pg_relation
        c.oid >= 16384 and (
          exists (select from pg_trigger t where t.tgrelid = c.oid and t.tgenabled in ('A', 'R'))
          or exists (select from pg_rewrite r where r.ev_class = c.oid and r.ev_enabled in ('A', 'R'))),
-       true, c.relkind <> 'S' and c.relam <> 2, s.seqcache
+       true, c.relkind <> 'S' and c.relam <> 2, s.seqcache, null, null, false
   from pg_class c
   join pg_namespace n on n.oid = c.relnamespace
   join pg_database d on d.datname = current_database()
@@ -50,7 +51,7 @@ begin
     execute format('select last_value, is_called, log_cnt from %s', k.name) into v;
     -- nextval writes no WAL while log_cnt > 0: a used sequence would look clean. setval makes it 0.
     if v.log_cnt <> 0 then perform setval(k.rel::regclass, v.last_value, v.is_called); end if;
-    update pg_temp.mint_rel set last = v.last_value, called = v.is_called where rel = k.rel;
+    update pg_temp.mint_rel set last = v.last_value, called = v.is_called, ahead = v.log_cnt <> 0 where rel = k.rel;
   end loop;
 end $$;
 """
@@ -103,14 +104,36 @@ class Shape:
         return tuple(name for name in self.columns if name not in self.generated)
 
 
-def survey(session: Session) -> dict[int, Relation]:
+@dataclass(frozen=True)
+class Survey:
+    """Every relation of a clone, and the session's map of them, which holds for each fresh clone of its template."""
+
+    relations: Mapping[int, Relation]
+    map: bytes  # COPY BINARY
+
+
+def survey(session: Session) -> Survey:
     """Fill the session's map of relations from the clone as it is, every sequence's next use made visible."""
     session.execute(MAP)
     session.execute(FILL)
     rows = session.execute(
         "select rel, kind, schema, bare, unlogged, hooked, empty, foreign_am, cache, last, called from pg_temp.mint_rel"
     )
-    return {row[0]: _relation(*row) for row in rows}
+    relations = {row[0]: _relation(*row) for row in rows}
+    with session.cursor() as cursor, cursor.copy("copy pg_temp.mint_rel to stdout (format binary)") as chunks:
+        return Survey(relations, b"".join(bytes(chunk) for chunk in chunks))
+
+
+def recall(session: Session, known: Survey) -> Survey:
+    """Fill the map of a session on another fresh clone of the same template: it is copied file by file, oids and all.
+
+    A survey visits every table and sequence: 27 to 50 ms at 50 tables, where this takes 5.
+    """
+    session.execute(MAP)
+    with session.cursor() as cursor, cursor.copy("copy pg_temp.mint_rel from stdin (format binary)") as sink:
+        sink.write(known.map)
+    session.execute("select setval(rel::regclass, last, called) from pg_temp.mint_rel where ahead")
+    return known
 
 
 def _relation(

@@ -20,6 +20,7 @@ from mintdb.engines.postgresql.rewind.marks import Mark, Marks
 from mintdb.engines.postgresql.rewind.putting import Putter
 from mintdb.engines.postgresql.rewind.relations import (
     Relation,
+    Survey,
     read_sequence,
     set_sequence,
 )
@@ -37,8 +38,11 @@ class Rewinder:
 
     def __init__(self, connection: Session, *, reference: Callable[[], Session] | None = None) -> None:
         self._swap_needed: str | None = None
+        self._reference_session: Session | None = None
         self._take_bearings(connection, reference)
         self._marks = Marks([Mark(self._lay_floor(0))])
+        # The mark whose floor was laid on a fresh copy of its template: what was learnt there holds for the next copy.
+        self._copied: Mark | None = self._marks.newest if reference else None
 
     # what a caller asks
 
@@ -100,9 +104,14 @@ class Rewinder:
 
         The earlier session may be closed, or lost: marks are kept outside of the clone.
         """
-        self._close_reference()
+        before = self._marks.floor
+        bottom = self._marks.stack[before.level]
+        again = bottom is self._copied
+        if not again:
+            self._close_reference()
         self._take_bearings(connection, reference)
-        floor = self._lay_floor(self._marks.floor.level)
+        floor = self._lay_floor(before.level, before.survey if again else None)
+        self._copied = bottom if reference else None
         for mark in self._marks.stack[floor.level :]:
             mark.floor = floor
         if self._marks.on_a_floor:
@@ -112,9 +121,13 @@ class Rewinder:
             putter.put(self._replayed())
             self._bearings.own += putter.own
 
+    def leave(self) -> None:
+        """End the session on the clone; `move_to` goes on with another. The one on the reference stays warm."""
+        self._session.close()
+
     def close(self) -> None:
         """End both sessions."""
-        self._session.close()
+        self.leave()
         self._close_reference()
 
     # the sessions
@@ -122,7 +135,6 @@ class Rewinder:
     def _take_bearings(self, connection: Session, reference: Callable[[], Session] | None) -> None:
         self._session = connection
         self._open_reference = reference
-        self._reference_session: Session | None = None
         self._pending: dict[int, Blocks] = {}  # what marks that were dropped had changed
         self._swap_needed = None
         temporary: set[str] = set()
@@ -131,7 +143,7 @@ class Rewinder:
         self._housekeeper = Housekeeper(connection, powers)
 
     def _reference(self) -> Session:
-        if self._reference_session is None:
+        if self._reference_session is None or self._reference_session.closed:
             assert self._open_reference is not None
             self._reference_session = self._open_reference()
             self._reference_session.autocommit = True
@@ -143,8 +155,8 @@ class Rewinder:
             self._reference_session.close()
             self._reference_session = None
 
-    def _lay_floor(self, level: int) -> Floor:
-        return self._bearings.lay_floor(level, self._reference if self._open_reference else None)
+    def _lay_floor(self, level: int, known: Survey | None = None) -> Floor:
+        return self._bearings.lay_floor(level, self._reference if self._open_reference else None, known)
 
     # what was changed
 
