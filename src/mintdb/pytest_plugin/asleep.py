@@ -7,6 +7,7 @@ from pathlib import Path
 
 FILES = ("mintdb.toml", "pyproject.toml")
 PREFIX = "mintdb_"
+NO_WISH = {"mintdb_cache_dir"}  # where things are kept says nothing about wanting them
 
 
 def is_wanted(start: Path, options: Mapping[str, object], environ: Mapping[str, str]) -> bool:
@@ -16,7 +17,7 @@ def is_wanted(start: Path, options: Mapping[str, object], environ: Mapping[str, 
     """
     if any(value for name, value in options.items() if name.startswith(PREFIX)):
         return True
-    if any(variable.lower().startswith(PREFIX) for variable in environ):
+    if any(variable.startswith(PREFIX) for variable in map(str.lower, environ) if variable not in NO_WISH):
         return True
     return any(_speaks_of_it(folder / name) for folder in (start, *start.parents) for name in FILES)
 
