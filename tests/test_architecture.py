@@ -24,7 +24,7 @@ FLOOR = {
     "mintdb": {"mint", "core", "errors"},  # names only, and only for type checkers: test_the_package_imports_nothing
     "errors": set(),
     "address": {"errors"},
-    "settings": {"errors"},
+    "settings": {"errors", "address"},
     "contract": {"address", "settings"},
     "variables": {"address"},
     "handover": {"address", "settings"},

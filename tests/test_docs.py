@@ -111,7 +111,8 @@ def test_settings_that_are_shown_are_settings_that_load(block: Block, tmp_path: 
     name = Path(block.file or "pyproject.toml").name
     text = block.text if name != "pyproject.toml" or "[tool." in block.text else pytest.fail(f"{block}: no [tool.…]")
     (tmp_path / name).write_text(text)
-    loaded = settings.load(tmp_path, environ={})
+    variables = dict.fromkeys(re.findall(r"\$\{(\w+)\}", block.text), "postgresql://me@localhost/shop")
+    loaded = settings.load(tmp_path, environ=variables)
     assert loaded.file == (tmp_path / name if "mintdb" in text else None)
     for database in loaded.databases.values():
         get_source(database.schema, root=tmp_path)

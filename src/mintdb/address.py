@@ -152,10 +152,13 @@ def _options_for(driver: str, address: Address) -> Mapping[str, str]:
 
 def parse_url(url: str) -> Address:
     """Read a libpq, SQLAlchemy or JDBC-like URL. Raises BadUrl, with the password hidden."""
-    parts = urlsplit(url.removeprefix("jdbc:"))
-    engine = SCHEMES.get(parts.scheme.partition("+")[0])
+    try:
+        parts = urlsplit(url.removeprefix("jdbc:"))
+    except ValueError as error:
+        raise BadUrl(url=redact(url), why=str(error)) from None
+    engine = find_engine(url)
     if engine is None:
-        raise BadUrl(url=redact(url), why=f"{parts.scheme or 'no'} scheme is not one of {', '.join(SCHEMES)}")
+        raise BadUrl(url=redact(url), why=f"it does not begin with {', '.join(f'{name}:' for name in SCHEMES)}")
     if engine == "sqlite":
         return Address(engine, _file_of(url))
     if "," in parts.netloc:
@@ -183,6 +186,21 @@ def _file_of(url: str) -> str:
     rest = url.removeprefix("jdbc:").partition(":")[2]
     file = rest.removeprefix("///") if rest.startswith("//") else rest
     return re.sub(r"[?&]uri=true$", "", file)
+
+
+def find_engine(url: str) -> str | None:
+    """The engine that a URL's scheme names; None if it names none that is known here."""
+    scheme = re.match(r"(?:jdbc:)?([a-z0-9]+)(?:\+[a-z0-9_]+)?:", url)
+    return SCHEMES.get(scheme[1]) if scheme else None
+
+
+def find_server(url: str) -> tuple[str, int] | None:
+    """Host and port of a URL's server; None where it is no URL, or names none."""
+    try:
+        address = parse_url(url)
+    except BadUrl:
+        return None
+    return (address.host.lower(), address.port) if address.host else None
 
 
 def redact(url: str) -> str:

@@ -22,6 +22,8 @@ from mintdb.settings import (
     load,
 )
 
+SCHEMES = "it does not begin with postgresql:, postgres:, mysql:, mariadb:, sqlite:"
+
 
 def message_of(kind: type[SettingsError], project: Path, toml: str = "", **more: object) -> str:
     """What reading a project's settings says."""
@@ -46,7 +48,7 @@ def test_an_unknown_setting_of_the_run(project: Path) -> None:
         message_of(UnknownSetting, project, 'isolaton = "clone"')
         == f"""\
 unknown setting 'isolaton' in {project}/mintdb.toml; did you mean 'isolation'?
-  1. the settings known here: {", ".join((*RUN_KEYS, "databases"))}"""
+  1. the settings known here: {", ".join((*RUN_KEYS, "databases", "environments"))}"""
     )
 
 
@@ -78,7 +80,7 @@ def test_a_time_that_is_no_number(project: Path) -> None:
     assert (
         message_of(BadSetting, project, environ={"MINTDB_SETTLE": "soon"})
         == """\
-setting 'settle' in environment is 'soon', which cannot be used
+setting 'settle' in variable MINTDB_SETTLE is 'soon', which cannot be used
   1. give it a number of seconds, 0 or more"""
     )
 
@@ -238,9 +240,9 @@ def test_a_marker_with_a_wrong_isolation(project: Path, server_home: Path) -> No
         (
             "oracle://me:secret@db/shop",
             "oracle://me:***@db/shop",
-            "oracle scheme is not one of postgresql, postgres, mysql, mariadb, sqlite",
+            SCHEMES,
         ),
-        ("shop", "shop", "no scheme is not one of postgresql, postgres, mysql, mariadb, sqlite"),
+        ("shop", "shop", SCHEMES),
         (
             "postgresql://me:secret@db1,db2/shop",
             "postgresql://me:***@db1,db2/shop",
@@ -255,7 +257,7 @@ def test_a_marker_with_a_wrong_isolation(project: Path, server_home: Path) -> No
         (
             "oracle://db/shop?password=secret&sslpassword=secret",
             "oracle://db/shop?password=***&sslpassword=***",
-            "oracle scheme is not one of postgresql, postgres, mysql, mariadb, sqlite",
+            SCHEMES,
         ),
     ],
 )

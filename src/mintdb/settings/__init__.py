@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from mintdb.settings.errors import BadSetting, BadSettingsFile, UnknownDatabase, UnknownSetting
+from mintdb.settings.errors import (
+    BadSetting,
+    BadSettingsFile,
+    EngineMismatch,
+    MirrorHasMore,
+    ProtectedEnvironment,
+    ProtectedServer,
+    UnknownDatabase,
+    UnknownEnvironment,
+    UnknownSetting,
+    UnknownVariable,
+    UnsetVariable,
+)
 from mintdb.settings.facts import (
     ALL_LIBPQ,
     DATABASE_KEYS,
@@ -29,8 +41,15 @@ __all__ = [
     "BadSetting",
     "BadSettingsFile",
     "DatabaseSettings",
+    "EngineMismatch",
+    "MirrorHasMore",
+    "ProtectedEnvironment",
+    "ProtectedServer",
     "Settings",
     "UnknownDatabase",
+    "UnknownEnvironment",
     "UnknownSetting",
+    "UnknownVariable",
+    "UnsetVariable",
     "load",
 ]

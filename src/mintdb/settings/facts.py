@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mintdb.settings.errors import UnknownDatabase, nearest
+from mintdb.address import find_server, redact
+from mintdb.settings.errors import ProtectedEnvironment, ProtectedServer, UnknownDatabase, nearest
 
 ISOLATIONS = ("rewind", "clone", "none")
 POLICIES = ("warn", "error", "ignore")
 ENGINES = ("postgresql", "sqlite")
 DEFAULT = "default"
+DEFAULT_ENGINE = "postgresql"
 ALL_LIBPQ = "PG*"  # exported as PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and what TLS needs
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 SECONDS = ("settle", "linger", "name_timeout", "connection_timeout")
-RUN_KEYS = ("isolation", "leaks", *SECONDS, "keep_idle", "max_connections", "binaries", "project")
-DATABASE_KEYS = ("engine", "url", "schema", "name", "export", "locale", "timezone", "server_settings")
+RUN_KEYS = ("env", "isolation", "leaks", *SECONDS, "keep_idle", "max_connections", "binaries", "project")
+# What belongs to an engine: a layer that names another one leaves it behind.
+ENGINE_KEYS = ("url", "locale", "timezone", "server_settings", "extensions", "roles", "role", "search_path")
+MIRROR_KEYS = ("mirror", "export", "role", "search_path")  # the rest is the other database's
+DATABASE_KEYS = ("engine", "schema", "seed", "name", "export", "mirror", *ENGINE_KEYS)
+LISTS = ("seed", "extensions", "roles")
+TABLES = ("server_settings",)  # no variable can give them
 
 
 @dataclass(frozen=True)
@@ -29,11 +36,17 @@ class DatabaseSettings:
     engine: str = "postgresql"
     url: str | None = None  # None: embedded
     schema: str = "none"
+    seed: Sequence[str] = ()  # schema sources, each of which is a layer of its own on the schema
     name: str | None = None  # a name that the application has hard-wired
     export: Mapping[str, str] = field(default_factory=lambda: EMPTY)  # environment variable -> URL form
+    mirror: str | None = None  # the database whose clone this is another name for
     locale: str | None = None
     timezone: str | None = None
     server_settings: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    extensions: Sequence[str] = ()  # created before the schema
+    roles: Sequence[str] = ()  # created before anything else, on a server of this project's own
+    role: str | None = None  # whom the tests connect as
+    search_path: str | None = None  # of the tests' connections
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,7 @@ class Settings:
 
     root: Path
     file: Path | None = None
+    env: str | None = None  # the environment's name
     project: str = "mintdb"
     isolation: str = "rewind"
     leaks: str = "warn"
@@ -55,12 +69,33 @@ class Settings:
     )
     connection_timeout: float = 30.0  # seconds that an opener waits at the limit
     databases: Mapping[str, DatabaseSettings] = field(default_factory=lambda: MappingProxyType({}))
+    environments: Sequence[str] = ()  # the names of all that are configured
+    protected: bool = False  # nothing of mintdb's may touch this environment's databases
+    protected_servers: Sequence[tuple[str, tuple[str, int]]] = ()  # environment, (host, port)
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def configured(self) -> bool:
         """Whether anybody has asked for a database in so many words."""
         return bool(self.databases)
+
+    @property
+    def leased(self) -> Sequence[str]:
+        """The databases that have a clone of their own: those that mirror no other."""
+        return [alias for alias, database in self.databases.items() if database.mirror is None]
+
+    def home_of(self, alias: str) -> str:
+        """The database whose clone `alias` names: itself, or the one that it mirrors. Raises UnknownDatabase."""
+        return self.get_database(alias).mirror or alias
+
+    def refuse_protected(self, alias: str = DEFAULT) -> None:
+        """Raise ProtectedEnvironment or ProtectedServer where mintdb may not write to a database's server."""
+        if self.protected:
+            raise ProtectedEnvironment(environment=self.env, where=self.origins["env"])
+        url = self.get_database(self.home_of(alias)).url
+        for environment, server in self.protected_servers:
+            if url and find_server(url) == server:
+                raise ProtectedServer(alias=alias, url=redact(url), environment=environment)
 
     def with_database(self, database: DatabaseSettings) -> Settings:
         """The same, with one more database, unless one of that name is configured."""

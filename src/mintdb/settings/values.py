@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mintdb.settings.errors import BadSetting
-from mintdb.settings.facts import ENGINES, ISOLATIONS, POLICIES, SECONDS
+from mintdb.settings.expansion import expand
+from mintdb.settings.facts import ENGINES, ISOLATIONS, LISTS, POLICIES, SECONDS
+from mintdb.settings.layers import Given
 
 
-def check_run(key: str, value: object, where: str) -> Any:  # Any: the type depends on the key
-    """The value of a setting of the run, as its type. Raises BadSetting."""
+def check_run(key: str, given: Given, environ: Mapping[str, str]) -> Any:  # Any: the type depends on the key
+    """The value of a setting of the run, as its type. Raises BadSetting and UnsetVariable."""
+    value, where = given.value, given.origin
     if key in SECONDS:
         return _seconds(key, value, where)
     if key == "keep_idle":
-        return _truth(key, value, where)
+        return check_truth(key, value, where)
     if key == "max_connections":
         return _positive(key, value, where)
     choices = {"isolation": ISOLATIONS, "leaks": POLICIES}.get(key)
-    return _choice(key, value, where, choices) if choices else _text(key, value, where)
+    return _choice(key, value, where, choices) if choices else _expanded(key, value, where, environ)
 
 
-def check_database(key: str, value: object, where: str) -> Any:  # Any: the type depends on the key
-    """The value of a setting of a database, as its type. Raises BadSetting."""
+def check_database(key: str, given: Given, environ: Mapping[str, str]) -> Any:  # Any: the type depends on the key
+    """The value of a setting of a database, as its type. Raises BadSetting and UnsetVariable."""
+    value, where = given.value, given.origin
     if key == "engine":
         return _choice(key, value, where, ENGINES)
     if key == "export":
         return _exports(value, where)
+    if key in LISTS:
+        return tuple(_expanded(key, item, where, environ) for item in _list(key, value, where))
     if key == "server_settings":
         if not isinstance(value, dict):
             raise BadSetting(setting=key, where=where, value=value, expected="a table of server parameters")
-        return {str(k): _server_value(v) for k, v in value.items()}
-    if key == "url":
-        return os.path.expandvars(_text(key, value, where))
-    return _text(key, value, where)
+        return {str(k): _server_value(v, where, environ) for k, v in value.items()}
+    return _expanded(key, value, where, environ)
+
+
+def _expanded(key: str, value: object, where: str, environ: Mapping[str, str]) -> str:
+    return expand(key, _text(key, value, where), where, environ)
+
+
+def _list(key: str, value: object, where: str) -> Sequence[object]:
+    """A list, or one text, which holds several only where a comma cannot be part of one."""
+    if isinstance(value, list | tuple):
+        return value
+    if isinstance(value, str) and key != "seed":
+        return [word.strip() for word in value.split(",")]
+    if isinstance(value, str):
+        return [value]
+    raise BadSetting(setting=key, where=where, value=value, expected="a list of texts")
 
 
 def _exports(value: object, where: str) -> Mapping[str, str]:
@@ -56,7 +74,8 @@ def _seconds(key: str, value: object, where: str) -> float:
     return seconds
 
 
-def _truth(key: str, value: object, where: str) -> bool:
+def check_truth(key: str, value: object, where: str) -> bool:
+    """Yes or no. Raises BadSetting."""
     words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if str(value).lower() not in words:
         raise BadSetting(setting=key, where=where, value=value, expected="true or false")
@@ -81,5 +100,7 @@ def _text(key: str, value: object, where: str) -> str:
     return value
 
 
-def _server_value(value: object) -> str:
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+def _server_value(value: object, where: str, environ: Mapping[str, str]) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return expand("server_settings", str(value), where, environ)

@@ -426,16 +426,6 @@ database 'precious' exists on {server.redacted}, and mintdb did not make it
         ask("drop database precious with (force)")
 
 
-def test_a_url_of_another_kind_of_database(project: Path) -> None:
-    assert (
-        message_of(errors.NotPostgres, project, url="mysql://me:secret@db/shop")
-        == """\
-mysql://me:***@db:3306/shop is a mysql URL, but the engine is postgresql
-  1. write  engine = "mysql"  beside the url
-  2. or mend the URL"""
-    )
-
-
 # schemas
 
 

@@ -131,15 +131,6 @@ waited {seconds:g} s for {what}{holder}
   2. or end it: its lock is free at once"""
 
 
-class NotPostgres(ServerError):
-    """The URL names another kind of database. Facts: url, engine."""
-
-    text = """\
-{url} is a {engine} URL, but the engine is postgresql
-  1. write  engine = "{engine}"  beside the url
-  2. or mend the URL"""
-
-
 class FixedNameOnSharedServer(ServerError):
     """Several workers cannot share one database name on one server. Facts: url, worker."""
 

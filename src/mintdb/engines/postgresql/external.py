@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mintdb.address import Address, parse_url
 from mintdb.engines.postgresql import housekeeper
-from mintdb.engines.postgresql.errors import FixedNameOnSharedServer, NotPostgres
+from mintdb.engines.postgresql.errors import FixedNameOnSharedServer
 from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.server import PostgresServer
 
@@ -41,10 +41,8 @@ class ExternalReservation:
 
 
 def reserve_external(url: str, *, own_url: str | None = None, slot: str = "") -> ExternalReservation:
-    """Read the URL. Raises BadUrl, NotPostgres, and FixedNameOnSharedServer for a slot."""
+    """Read the URL. Raises BadUrl, and FixedNameOnSharedServer for a slot."""
     address = parse_url(url)
-    if address.engine != "postgresql":
-        raise NotPostgres(url=address.redacted, engine=address.engine)
     if slot:
         raise FixedNameOnSharedServer(url=address.redacted, worker=slot)
     return ExternalReservation(address, parse_url(own_url) if own_url else address, needs_keeper=own_url is None)

@@ -1,0 +1,62 @@
+"""Read the configured databases: each from the layers that speak of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mintdb.settings.errors import BadSetting, UnknownDatabase, nearest, refuse_unknown
+from mintdb.settings.facts import DATABASE_KEYS, DEFAULT, EMPTY, DatabaseSettings
+from mintdb.settings.layers import Layer, merge_database
+from mintdb.settings.values import check_database
+
+Tables = Mapping[str, Mapping[str, Any]]  # Any: as the user wrote them
+
+
+def read_databases(
+    tables: Sequence[tuple[str, Any]], above: Sequence[Layer], where: str, environ: Mapping[str, str]
+) -> tuple[dict[str, DatabaseSettings], dict[str, str]]:
+    """The databases of `tables` (a file's, highest first, each with what messages call a database in it), and origins.
+
+    `above` speaks of the default database. Raises a SettingsError.
+    """
+    checked = [(place, _check(databases, place, where)) for place, databases in tables]
+    asked = any(key in layer.values for layer in above for key in DATABASE_KEYS)
+    aliases = [DEFAULT] if asked else []
+    aliases += [alias for _, databases in reversed(checked) for alias in databases]
+    found: dict[str, DatabaseSettings] = {}
+    origins: dict[str, str] = {}
+    for alias in dict.fromkeys(aliases):
+        layers = [Layer(place.format(alias), databases.get(alias, EMPTY)) for place, databases in checked]
+        given = merge_database(alias, DATABASE_KEYS, [*(above if alias == DEFAULT else ()), *layers], environ)
+        values = {key: check_database(key, value, environ) for key, value in given.items()}
+        found[alias] = DatabaseSettings(alias=alias, **values)
+        origins |= {f"{alias}.{key}": value.origin for key, value in given.items()}
+    return _resolved(found, origins), origins
+
+
+def _check(databases: Any, place: str, where: str) -> Tables:  # Any: as the user wrote it
+    if not isinstance(databases, dict):
+        raise BadSetting(setting="databases", where=where, value=databases, expected="one table for each database")
+    for alias, table in databases.items():
+        if not isinstance(table, dict):
+            raise BadSetting(setting=alias, where=where, value=table, expected="a table")
+        refuse_unknown(table, DATABASE_KEYS, place.format(alias))
+    return databases
+
+
+def _resolved(found: dict[str, DatabaseSettings], origins: Mapping[str, str]) -> dict[str, DatabaseSettings]:
+    """Each mirror names a database that is none. Raises UnknownDatabase and BadSetting."""
+    for alias, database in found.items():
+        if database.mirror is None:
+            continue
+        if database.mirror not in found:
+            raise UnknownDatabase(name=database.mirror, nearest=nearest(database.mirror, found), known=", ".join(found))
+        if found[database.mirror].mirror is not None:
+            raise BadSetting(
+                setting="mirror",
+                where=origins[f"{alias}.mirror"],
+                value=database.mirror,
+                expected="the name of a database that is no mirror itself",
+            )
+    return found
