@@ -37,7 +37,7 @@ FLOOR = {
     "schemas": {*FACTS, "engines.postgresql"},
     "mint": {*FACTS, "core", "connections", "engines", "schemas"},
     "doorman": {"connections"},
-    "report": {*FACTS, "connections"},
+    "report": {*FACTS, "connections", "engines.places"},
     "boundaries": {"core", "connections", "mint", "report"},
     "pytest_plugin": {*FACTS, "core", "boundaries", "connections", "doorman", "mint", "report"},
     "startup": {"handover", "connections", "unittest_boundaries"},
@@ -55,6 +55,7 @@ DOORS = {
 # Libraries that not everybody has, or that cost too much to import for nothing; and who may, at module level.
 LIBRARIES = {
     "click": ("mintdb.cli",),
+    "jinja2": ("mintdb.report.page",),
     "pytest": ("mintdb.pytest_plugin",),
     "platformdirs": ("mintdb.engines",),
     "psycopg": ("mintdb.engines.postgresql.rewind", "mintdb.schemas"),

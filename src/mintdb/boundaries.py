@@ -48,7 +48,8 @@ class Boundaries:
     def close(self, policy: str) -> None:
         """Leave the servers, and note what there is to say of the whole process."""
         self._summary.tell_sprawl(policy)
-        self._summary.workers.append(Worker(self.mint.worker, os.getpid(), ledger.total, ledger.peak))
+        if self._began:  # xdist's controller runs no test
+            self._summary.workers.append(Worker(self.mint.worker, os.getpid(), ledger.total, ledger.peak))
         try:
             self._summary.left_behind += list(self.mint.close())
         except Exception as error:  # noqa: BLE001  # whatever it is, the tests' results count for more

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mintdb.boundaries import Boundaries
 from mintdb.connections.facts import Opening
 from mintdb.handover import find_handover
-from mintdb.report import Summary
+from mintdb.report import Summary, finish
 
 if TYPE_CHECKING:
     from mintdb.handover import Handover
@@ -26,9 +26,9 @@ class Tests:
         from mintdb.mint import Mint
         from mintdb.settings import DatabaseSettings, load
 
-        settings = load().with_database(DatabaseSettings(handover.alias, **handover.settings))
-        mint = Mint(settings, handover=handover)
-        self.policy = settings.leaks
+        self.settings = load().with_database(DatabaseSettings(handover.alias, **handover.settings))
+        self.policy = self.settings.leaks
+        mint = Mint(self.settings, handover=handover)
         self.summary = Summary()
         self.boundaries = Boundaries(lambda: mint, self.summary, lambda: [handover.alias])
         os.environ |= handover.as_taken().to_environment()
@@ -58,6 +58,7 @@ class Tests:
     def finish(self) -> None:
         """The process ends: leave the server, and say what there is to say."""
         self.boundaries.close(self.policy)
+        finish(self.summary, self.settings)
         for line in self.summary.lines():
             print(line, file=sys.stderr)
 

@@ -13,6 +13,8 @@ import click
 
 from mintdb.cli import Ended, child, ready, say
 from mintdb.cli.progress import Progress
+from mintdb.report import check
+from mintdb.report.ending import gathering
 from mintdb.report.words import describe
 from mintdb.variables import variables_for, without_misleading
 
@@ -32,15 +34,16 @@ POLL = 0.01
 @click.option("--url", metavar="URL", help="Use the server that this URL names, not an embedded one.")
 @click.option("--schema", metavar="SOURCE", help="Where the tables come from: sql:db/, python:module:function, …")
 @click.option("--keep", is_flag=True, help="Keep the database when CMD has ended, and say how to reach it.")
+@click.option("--report", metavar="FILE", multiple=True, help="Write a report of the tests in it, .json or .html.")
 @click.argument("argv", metavar="CMD...", nargs=-1, type=click.UNPROCESSED, required=True)
-def command(argv: tuple[str, ...], *, keep: bool, **given: str | None) -> None:
+def command(argv: tuple[str, ...], *, keep: bool, report: tuple[str, ...], **given: str | None) -> None:
     """Run CMD with a database of its own, and drop it when CMD ends.
 
     CMD finds it in DATABASE_URL, JDBC_DATABASE_URL and PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, and in the
     variables that the settings export. Its exit code is passed on.
     """
     program = child.find_program(argv)
-    sys.exit(run(program, given, keep=keep))
+    sys.exit(run(program, {**given, "report": list(report) or None}, keep=keep))
 
 
 def run(program: child.Program, given: dict[str, Any], *, keep: bool) -> int:  # Any: as click gives options
@@ -48,6 +51,7 @@ def run(program: child.Program, given: dict[str, Any], *, keep: bool) -> int:  #
     from mintdb.settings import load
 
     settings = load(command_line=given)
+    check(settings.report)
     _end_cleanly_when_told_to()
     main = ready.main_alias(settings)
     environ = without_misleading(os.environ, embedded=not settings.get_database(main).url)
@@ -57,8 +61,9 @@ def run(program: child.Program, given: dict[str, Any], *, keep: bool) -> int:  #
         mint = ready.open_all(settings, progress.announce)
     ended = False
     try:
-        variables = {**variables_for(mint.reserve(main)), **mint.exports()}
-        code = child.run(program, {**environ, **variables, **mint.hand_over(main).to_environment()})
+        variables = {**variables_for(mint.reserve(main)), **mint.exports(), **mint.hand_over(main).to_environment()}
+        with gathering(settings) as parts:
+            code = child.run(program, {**environ, **variables, **parts})
         ended = True
         return code
     finally:

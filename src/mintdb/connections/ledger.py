@@ -37,6 +37,7 @@ class Ledger:
         self._listeners: tuple[Callable[[Entry], None], ...] = ()
         self.total = 0  # connections ever opened
         self.peak = 0  # most connections open at once
+        self._peak_before, self._peak_by = 0, 0  # the peak before the last connection that raised it, and its id()
         os.register_at_fork(after_in_child=self._disown_all)
 
     # What a framework says
@@ -105,7 +106,9 @@ class Ledger:
             self._end(stale, Ending.COLLECTED)
         self._open[id(connection)] = entry
         self.total += 1
-        self.peak = max(self.peak, len(self._open))
+        if len(self._open) > self.peak:
+            self._peak_before, self._peak_by = self.peak, id(connection)
+            self.peak = len(self._open)
         for listener in self._listeners:
             listener(entry)
         return entry
@@ -138,7 +141,10 @@ class Ledger:
 
     def disown(self, connection: object) -> None:
         """Forget a connection that is not the application's (mintdb's own)."""
-        self._open.pop(id(connection), None)
+        if self._open.pop(id(connection), None):
+            self.total -= 1
+            if self._peak_by == id(connection):
+                self.peak = self._peak_before
 
     # What is asked
 

@@ -34,7 +34,7 @@ class Places:
 
 def find_places() -> Places:
     """The folders, made and checked. Raises FolderUnusable where one cannot be written or belongs to somebody else."""
-    cache = _cache_folder()
+    cache = find_cache()
     _make_private(cache)
     live = _live_folder(cache) / boot_identity()
     _make_private(live.parent)
@@ -93,7 +93,8 @@ def _wait_for_content(path: Path) -> str:
     return read_password(path.parent)
 
 
-def _cache_folder() -> Path:
+def find_cache() -> Path:
+    """The folder for what outlives a boot, whether it is there or not."""
     if named := os.environ.get("MINTDB_CACHE_DIR"):
         return Path(named).expanduser().absolute()
     if hasattr(os, "geteuid") and os.geteuid() == 0:

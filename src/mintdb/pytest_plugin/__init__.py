@@ -29,6 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--mintdb-isolation", metavar="HOW", help="rewind (the default), clone or none")
     group.addoption("--mintdb-leaks", metavar="HOW", help="warn (the default), error (the guilty test fails) or ignore")
     group.addoption("--mintdb-fresh", action="store_true", help="build the templates anew")
+    report = "write a report of connections and put-backs, as .json or as an .html page; may be given twice"
+    group.addoption("--mintdb-report", metavar="FILE", action="append", help=report)
     group.addoption("--mintdb-keep", action="store_true", help="keep a failed test's database and say how to open it")
 
 

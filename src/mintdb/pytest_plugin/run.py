@@ -15,7 +15,7 @@ from mintdb.connections.facts import Opening
 from mintdb.errors import MintdbError
 from mintdb.handover import Handover, find_handover
 from mintdb.pytest_plugin import marker
-from mintdb.report import Summary
+from mintdb.report import Summary, check, finish
 from mintdb.settings import DEFAULT, DatabaseSettings, Settings, load
 from mintdb.variables import variables_for
 
@@ -35,6 +35,7 @@ def prepare(config: pytest.Config) -> None:
         settings = load(config.rootpath, command_line=_command_line(config))
         if handover := find_handover(os.environ):
             settings = settings.with_database(DatabaseSettings(handover.alias, **handover.settings))
+        check(settings.report)
         run = Run(config, settings, handover)
         if settings.configured:
             from mintdb.connections.hooks import watch
@@ -237,8 +238,9 @@ class Run:
             self.summary.add(counted)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        finish(self.summary, self.settings)
         for line in self.summary.lines():
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(line, **_markup(line))
 
     def pytest_unconfigure(self) -> None:
         if self._is_worker:
@@ -274,8 +276,12 @@ class Run:
 
 
 def _command_line(config: pytest.Config) -> dict[str, object]:
-    known = config.known_args_namespace
-    return {"url": known.mintdb_url, "isolation": known.mintdb_isolation, "leaks": known.mintdb_leaks}
+    options = config.known_args_namespace
+    return {name: getattr(options, f"mintdb_{name}") for name in ("url", "isolation", "leaks", "report")}
+
+
+def _markup(line: str) -> dict[str, bool]:
+    return {"yellow": True} if line.startswith("\nLEAK") else {}
 
 
 def _worker_name(environ: MutableMapping[str, str]) -> str:

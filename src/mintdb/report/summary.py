@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
+from mintdb.connections import clock
 from mintdb.connections.explain import explain_sprawl
 from mintdb.connections.pools import pools
 from mintdb.contract import Restored, Session, Way
@@ -30,6 +31,7 @@ WORDS = {
 class Summary:
     """Counted while the tests run; a worker sends it to the controller as plain data."""
 
+    began: float = field(default_factory=clock.wall)  # seconds since the epoch
     ways: dict[str, int] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)  # of swaps
@@ -42,6 +44,7 @@ class Summary:
     ended: list[tuple[str, Session]] = field(default_factory=list)  # test, session that its put-back ended
     elsewhere: list[str] = field(default_factory=list)  # databases that tests used and mintdb did not make
     kept: list[tuple[str, str]] = field(default_factory=list)  # test, URL
+    written: list[str] = field(default_factory=list)  # files with the report
     left_behind: list[Session] = field(default_factory=list)
 
     def note(self, tested: Tested, report: str, policy: str) -> None:
@@ -81,6 +84,7 @@ class Summary:
     def add(self, counted: str) -> None:
         """Add what a worker has sent."""
         plain = json.loads(counted)
+        self.began = min(self.began, plain["began"])
         for counts, more in ((self.ways, plain["ways"]), (self.reasons, plain["reasons"])):
             for key, times in more.items():
                 _count(counts, key, times)
@@ -113,27 +117,33 @@ class Summary:
 
     def lines(self) -> Iterator[str]:
         """What a person reads at the end; nothing if nothing was leased."""
-        yield from (f"mintdb: {trouble}" for trouble in self.troubles)
+        yield from (f"mintdb: {note}" for note in self.notes())
+        yield from tell(self.reports)
+        for test, url in self.kept:
+            yield f"mintdb: kept the database of {test}:  psql '{url}'"
+        for file in self.written:
+            yield f"mintdb: the report is in {file}"
+
+    def notes(self) -> Iterator[str]:
+        """What there is to say besides the reports of connections, a line each."""
+        yield from self.troubles
         if not self.seconds:
             return
         yield self._counts()
         for reason, times in Counter(self.reasons).most_common(REASONS_SHOWN):
-            yield f"mintdb: swapped {times} x because {reason}"
+            yield f"swapped {times} x because {reason}"
         for test, session in self.ended[:REASONS_SHOWN]:
-            yield f"mintdb: putting the database back after {test} had to end {describe(session)}"
-        yield from tell(self.reports)
+            yield f"putting the database back after {test} had to end {describe(session)}"
         for place in self.elsewhere[:REASONS_SHOWN]:
-            yield f"mintdb: the tests also connected to database {place}, which mintdb did not make"
-        for test, url in self.kept:
-            yield f"mintdb: kept the database of {test}:  psql '{url}'"
+            yield f"the tests also connected to database {place}, which mintdb did not make"
         for session in self.left_behind:
-            yield f"mintdb: still connected at the end: {describe(session)}"
+            yield f"still connected at the end: {describe(session)}"
 
     def _counts(self) -> str:
         counts = ", ".join(f"{self.ways[way]} {WORDS[way]}" for way in Way if way in self.ways)
         worst, test = self.worst
         return (
-            f"mintdb: {len(self.seconds)} put back: {counts}; median {median(self.seconds) * 1000:.1f} ms,"
+            f"{len(self.seconds)} put back: {counts}; median {median(self.seconds) * 1000:.1f} ms,"
             f" worst {worst * 1000:.0f} ms" + (f" ({test})" if test else "")
         )
 

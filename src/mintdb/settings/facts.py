@@ -19,7 +19,7 @@ DEFAULT_ENGINE = "postgresql"
 ALL_LIBPQ = "PG*"  # exported as PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and what TLS needs
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 SECONDS = ("settle", "linger", "name_timeout", "connection_timeout")
-RUN_KEYS = ("env", "isolation", "leaks", *SECONDS, "keep_idle", "max_connections", "binaries", "project")
+RUN_KEYS = ("env", "isolation", "leaks", *SECONDS, "keep_idle", "max_connections", "report", "binaries", "project")
 # What belongs to an engine: a layer that names another one leaves it behind.
 ENGINE_KEYS = ("url", "locale", "timezone", "server_settings", "extensions", "roles", "role", "search_path")
 MIRROR_KEYS = ("mirror", "export", "role", "search_path")  # the rest is the other database's
@@ -68,6 +68,7 @@ class Settings:
         None  # at once, to one clone; None: no limit of ours, or what an external server allows
     )
     connection_timeout: float = 30.0  # seconds that an opener waits at the limit
+    report: Sequence[str] = ()  # files, .json or .html, relative to the root
     databases: Mapping[str, DatabaseSettings] = field(default_factory=lambda: MappingProxyType({}))
     environments: Sequence[str] = ()  # the names of all that are configured
     protected: bool = False  # nothing of mintdb's may touch this environment's databases

@@ -10,6 +10,8 @@ from mintdb.settings.expansion import expand
 from mintdb.settings.facts import ENGINES, ISOLATIONS, LISTS, POLICIES, SECONDS
 from mintdb.settings.layers import Given
 
+REPORTS = (".json", ".html")
+
 
 def check_run(key: str, given: Given, environ: Mapping[str, str]) -> Any:  # Any: the type depends on the key
     """The value of a setting of the run, as its type. Raises BadSetting and UnsetVariable."""
@@ -20,6 +22,8 @@ def check_run(key: str, given: Given, environ: Mapping[str, str]) -> Any:  # Any
         return check_truth(key, value, where)
     if key == "max_connections":
         return _positive(key, value, where)
+    if key == "report":
+        return _files(key, value, where)
     choices = {"isolation": ISOLATIONS, "leaks": POLICIES}.get(key)
     return _choice(key, value, where, choices) if choices else _expanded(key, value, where, environ)
 
@@ -86,6 +90,14 @@ def _positive(key: str, value: object, where: str) -> int:
     if isinstance(value, bool) or not str(value).isdigit() or int(str(value)) < 1:
         raise BadSetting(setting=key, where=where, value=value, expected="a whole number, 1 or more")
     return int(str(value))
+
+
+def _files(key: str, value: object, where: str) -> tuple[str, ...]:
+    files = [str(file) for file in _list(key, value, where)]
+    if not all(file.endswith(REPORTS) for file in files):
+        expected = f"files whose names end in {' or '.join(REPORTS)}"
+        raise BadSetting(setting=key, where=where, value=value, expected=expected)
+    return tuple(files)
 
 
 def _choice(key: str, value: object, where: str, choices: tuple[str, ...]) -> str:

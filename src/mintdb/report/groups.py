@@ -1,0 +1,46 @@
+"""Group what was found by the line that opened it: the question is which line to mend, not which test met it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Found = Mapping[str, Any]  # Any: JSON; see connections.explain.Finding.to_plain, and its test
+
+UNKNOWN = "opened before it could be seen"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Connections that one line left open."""
+
+    place: str
+    kind: str
+    found: Sequence[Found]
+
+    @property
+    def tests(self) -> list[str]:
+        """The tests that met it, each once, in their order."""
+        return list(dict.fromkeys(found["test"] for found in self.found))
+
+    def values(self, fact: str) -> list[str]:
+        """The different values of a fact, the first ones first; unknown ones are left out."""
+        return list(dict.fromkeys(str(found[fact]) for found in self.found if found.get(fact) is not None))
+
+
+def by_line(findings: Iterable[Found]) -> list[Group]:
+    """A group for each line and kind of verdict, the largest first."""
+    groups: dict[tuple[str, str], list[Found]] = defaultdict(list)
+    for found in findings:
+        groups[_place(found), found["kind"]].append(found)
+    return sorted((Group(place, kind, found) for (place, kind), found in groups.items()), key=_size, reverse=True)
+
+
+def _place(found: Found) -> str:
+    return str(found.get("place") or found.get("command_line") or UNKNOWN)
+
+
+def _size(group: Group) -> int:
+    return len(group.found)
