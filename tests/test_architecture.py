@@ -35,6 +35,7 @@ FLOOR = {
     "engines.postgresql": {*FACTS, *COMMON, "core"},
     "engines.mysql": {*FACTS, *COMMON, "core"},
     "schemas": {*FACTS, "engines.postgresql"},
+    "hypothesis": {"core", "errors"},
     "mint": {*FACTS, "core", "connections", "engines", "schemas"},
     "doorman": {"connections"},
     "report": {*FACTS, "connections", "engines.places"},
@@ -56,6 +57,7 @@ DOORS = {
 LIBRARIES = {
     "click": ("mintdb.cli",),
     "jinja2": ("mintdb.report.page",),
+    "hypothesis": ("mintdb.hypothesis",),
     "pytest": ("mintdb.pytest_plugin",),
     "platformdirs": ("mintdb.engines",),
     "psycopg": ("mintdb.engines.postgresql.rewind", "mintdb.schemas"),

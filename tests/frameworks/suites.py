@@ -10,7 +10,7 @@ import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
-QUIET = ("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio")
+QUIET = ("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio", "-p", "no:schemathesis")
 TIMEOUT = 300  # seconds; a suite here takes some seconds, and ten times as long on a busy machine
 
 SETTINGS = """
@@ -70,6 +70,8 @@ class Suite:
                 "no:randomly",
                 "-p",
                 "no:asyncio",
+                "-p",
+                "no:schemathesis",
                 *arguments,
             ],
             cwd=self.folder,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Protocol
 
 from mintdb.contract import Clone, Connections, Present, Restored, Server, Session, Way
-from mintdb.core.lease import Lease
+from mintdb.core.lease import Care, Lease, UncommittedWrites
 from mintdb.core.marks import MarkStack
 
 
@@ -38,6 +38,20 @@ class Place:
 
     clone: Clone
     accounts: Accounts
+    marks: MarkStack = field(init=False)
+    test: str | None = None
+    inner: Accounts | None = None  # from the test's own mark to each rewind within it
+    told: list[Connections] = field(default_factory=list)  # at each rewind within the lease that goes on
+
+    def __post_init__(self) -> None:
+        self.marks = MarkStack(self.clone)
+
+    def whole_account(self, last: Connections) -> Connections:
+        """The account of a lease, with what was found at each rewind within it."""
+        found = [*self.told, last]
+        findings = [finding for connections in found for finding in connections.findings]
+        report = "\n".join(connections.report for connections in found if connections.report)
+        return replace(last, findings=findings, report=report)
 
 
 class ClonePool:
@@ -67,21 +81,25 @@ class ClonePool:
         home = server.adopt(name_for(1)) if adopt else server.clone(template, name_for(1))
         self._home = Place(home, accounts_for(home))
         self._free = [self._home]
-        self.marks = MarkStack(self._home.clone)
 
     @property
     def home(self) -> Clone:
         """The clone with the address that was exported."""
         return self._home.clone
 
+    @property
+    def marks(self) -> MarkStack:
+        """The marks of the home clone."""
+        return self._home.marks
+
     def lease(self, isolation: str, *, test: str | None = None) -> Lease:
         """Lease the home clone, or, while it is leased, a further one. `clone` isolation has one of its own."""
         with self._lock:
             own = isolation == "clone"
             place = self._free.pop(0) if self._free and not own else self._make()
+            place.test, place.inner, place.told = test, None, []
             place.accounts.begin(test)
-            keep = isolation == "none"
-            return Lease(place.clone, lambda: self._drop(place) if own else self._put_back(place, keep=keep))
+            return Lease(place.clone, self._care(place, isolation))
 
     def remember_sessions(self) -> None:
         """A wide fixture was set up: what it did to its connections' sessions stays."""
@@ -102,19 +120,49 @@ class ClonePool:
         clone = self._server.clone(self._template, self._name_for(self._made))
         return Place(clone, self._accounts_for(clone))
 
-    def _put_back(self, place: Place, *, keep: bool) -> Restored:
+    def _care(self, place: Place, isolation: str) -> Care:
+        if isolation == "none":
+            return Care(lambda: self._put_back(place, keep=True), lambda: None, lambda: Restored(Way.KEPT, 0.0))
+        release = self._drop if isolation == "clone" else self._put_back
+        return Care(lambda: release(place), lambda: self._mark(place), lambda: self._rewind(place))
+
+    def _mark(self, place: Place) -> None:
         with self._lock:
-            clone = place.clone
-            present = clone.settle(seconds=self._settle)
-            started = time.perf_counter()
-            connections = place.accounts.close(clone, present)
-            place.accounts.tidy(present)  # first: a temporary table that is gone is no obstacle to a rewind
-            if place is self._home:
-                self.marks.after_test()
-            restored = Restored(Way.KEPT, 0.0) if keep else clone.restore()
+            present = place.clone.settle(seconds=self._settle)
+            if writers := [session for session in present.in_the_way if session.has_written]:
+                holders = "\n".join(f"  backend {s.backend_pid} last ran {s.query}" for s in writers)
+                raise UncommittedWrites(database=place.clone.address.database, holders=holders)
+            place.marks.keep_the_tests()
+            # What is open now is older than what follows: it may stay, and is judged when the lease ends.
+            place.inner = self._accounts_for(place.clone)
+            place.inner.begin(place.test)
+
+    def _rewind(self, place: Place) -> Restored:
+        with self._lock:
+            accounts = place.inner or place.accounts
+            restored = self._restore(place, accounts)
+            accounts.begin(place.test)
+            place.told.append(restored.connections)
+            return restored
+
+    def _put_back(self, place: Place, *, keep: bool = False) -> Restored:
+        with self._lock:
+            restored = self._restore(place, place.accounts, ends=True, keep=keep)
             # The home clone goes first again: who leases one at a time has one URL for ever.
             self._free.insert(0 if place is self._home else len(self._free), place)
-            return replace(restored, seconds=time.perf_counter() - started, connections=connections)
+            return replace(restored, connections=place.whole_account(restored.connections))
+
+    def _restore(self, place: Place, accounts: Accounts, *, ends: bool = False, keep: bool = False) -> Restored:
+        """Settle the account and put the clone back; where the lease `ends`, to the mark below the test's own."""
+        clone = place.clone
+        present = clone.settle(seconds=self._settle)
+        started = time.perf_counter()
+        connections = accounts.close(clone, present)
+        accounts.tidy(present)  # first: a temporary table that is gone is no obstacle to a rewind
+        if ends:
+            place.marks.after_test()
+        restored = Restored(Way.KEPT, 0.0) if keep else clone.restore()
+        return replace(restored, seconds=time.perf_counter() - started, connections=connections)
 
     def _drop(self, place: Place) -> Restored:
         with self._lock:
@@ -122,4 +170,5 @@ class ClonePool:
             started = time.perf_counter()
             connections = place.accounts.close(place.clone, present)
             ended = place.clone.drop()
+            connections = place.whole_account(connections)
             return Restored(Way.DROP, time.perf_counter() - started, ended=ended, connections=connections)

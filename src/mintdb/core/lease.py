@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,19 +22,52 @@ the lease of {database} has ended, and the database may be another test's by now
   1. ask for the URL or the connection inside the test"""
 
 
+class UncommittedWrites(LeaseError):
+    """A mark was wanted while somebody holds a transaction that has written. Facts: database, holders."""
+
+    text = """\
+{database} cannot be marked: what was written is not committed
+{holders}
+  1. commit before the examples begin: a mark holds only what is committed"""
+
+
+@dataclass(frozen=True)
+class Care:
+    """What the pool that a leased clone is from does for it."""
+
+    release: Callable[[], Restored]
+    mark: Callable[[], None]
+    rewind: Callable[[], Restored]
+
+
+_held: list[Lease] = []
+
+
+def held() -> Sequence[Lease]:
+    """The leases that this thread has acquired and not yet released, the oldest first."""
+    return [lease for lease in _held if lease.is_here]
+
+
 class Lease:
     """A database for one test. As a context manager it is released at the end of the block.
 
     Whoever holds it may open any number of connections, threads and processes on `url`, and really commit.
     """
 
-    def __init__(self, clone: Clone, release: Callable[[], Restored]) -> None:
+    def __init__(self, clone: Clone, care: Care) -> None:
         self._process = os.getpid()
+        self._thread = threading.get_ident()
         self._clone: Clone | None = clone
         self._address = clone.address
-        self._release = release
+        self._care = care
         self._connections: list[Any] = []  # Any: see connect
         self.restored: Restored | None = None
+        _held.append(self)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this process and thread are those that acquired it."""
+        return (self._process, self._thread) == (os.getpid(), threading.get_ident())
 
     @property
     def address(self) -> Address:
@@ -74,6 +109,23 @@ class Lease:
         assert self._clone is not None
         return self._clone.keep()
 
+    def mark(self) -> None:
+        """Make the present state the one that `rewind` returns to, until the lease ends. Connections may stay open.
+
+        Raises UncommittedWrites where somebody is in the middle of a transaction that has written.
+        """
+        self._check()
+        self._care.mark()
+
+    def rewind(self) -> Restored:
+        """Put the clone back to its newest mark now: the template's, a wider fixture's, or that of `mark`.
+
+        The lease goes on. Connections that were left open since are accounted for, and ended, as after a test; the
+        report is part of what `release` returns.
+        """
+        self._check()
+        return self._care.rewind()
+
     def release(self) -> Restored:
         """End the lease and put the clone back; again is harmless, and so it is in a forked child of the holder."""
         if os.getpid() != self._process:
@@ -83,7 +135,8 @@ class Lease:
             for connection in self._connections:
                 connection.close()
             self._clone = None
-            self.restored = self._release()
+            _held.remove(self)
+            self.restored = self._care.release()
         return self.restored
 
     def __enter__(self) -> Self:

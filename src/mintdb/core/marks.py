@@ -36,6 +36,12 @@ class MarkStack:
         if self._clone.wrote():
             self._push(EVERYBODY)
 
+    def keep_the_tests(self) -> None:
+        """What the test that runs has written so far stays until it ends."""
+        if self._clone.wrote():
+            self._push(TEST)
+        self._clone.welcome()
+
     def before_setup(self, owner: Hashable, *, settle: float) -> None:
         """`owner`, a wide fixture, is about to be set up: what was written until now is not its doing."""
         if not self.go_back(settle=settle) and self._clone.wrote():
