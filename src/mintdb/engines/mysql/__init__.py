@@ -1,0 +1,42 @@
+"""MariaDB and MySQL: embedded (a MariaDB server of ours) or external (a server that a URL names)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mintdb.contract import Reservation
+    from mintdb.settings import DatabaseSettings, Settings
+
+__all__ = ["NAME_LIMIT", "reserve", "reserve_running"]
+
+NAME_LIMIT = 64  # characters: https://mariadb.com/kb/en/identifier-names/#maximum-length
+
+
+def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Reservation:
+    """See contract.DatabaseEngine. Raises DriverMissing and NameTooLong: nothing needs to be started for those."""
+    from mintdb.engines.mysql.errors import require_driver, require_short
+
+    require_driver()
+    require_short(database.name, limit=NAME_LIMIT)
+    if database.url:
+        from mintdb.engines.mysql.external import reserve_external
+
+        return reserve_external(database.url, slot=slot)
+    from mintdb.engines.mysql import embedded
+
+    return embedded.reserve(
+        embedded.settings_for(
+            binaries=settings.binaries,
+            timezone=database.timezone,
+            server_settings=dict(database.server_settings),
+            slot=slot,
+        )
+    )
+
+
+def reserve_running(url: str, *, own_url: str) -> Reservation:
+    """See contract.DatabaseEngine."""
+    from mintdb.engines.mysql.external import reserve_external
+
+    return reserve_external(url, own_url=own_url)

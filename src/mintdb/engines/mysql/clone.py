@@ -1,0 +1,172 @@
+"""One database copied from a template, put back by rewinding it; its name, its URL and its connections stay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mintdb.address import Address
+from mintdb.contract import Present, Restored, Way
+from mintdb.contract import Session as ServerSession
+from mintdb.core.marks import MarkHeld
+from mintdb.core.names import DatabaseName, Role, new_token
+from mintdb.engines.mysql import databases, sessions
+from mintdb.engines.mysql.maintenance import Maintenance
+from mintdb.engines.mysql.rewind import PutBack, Rewinder
+from mintdb.engines.mysql.rewind.binlog import Log
+from mintdb.engines.mysql.rewind.marks import Mark
+from mintdb.engines.mysql.rewind.rewinder import Means
+from mintdb.engines.mysql.schema import Schema, read_schema
+from mintdb.engines.mysql.session import Session
+from mintdb.engines.mysql.sessions import Who
+
+
+@dataclass(frozen=True)
+class Stay:
+    """What a clone needs of its server: the session that may create databases, and the ways to reach one."""
+
+    maintenance: Maintenance
+    who: Who
+    address: Callable[[str], Address]  # as tests reach a database
+    log: Path | None  # what the binary log's files are called, on a server of ours
+    counts: bool  # whether InnoDB's counters may be read
+    let_go: Callable[[str], object]  # asks the pools of this process to drop their idle connections to a database
+
+
+class MysqlClone:
+    """A clone under one name for life. One thread at a time may use it."""
+
+    def __init__(self, stay: Stay, template: str | None, name: str) -> None:
+        """A new clone of `template`; with None, a database that is there already, and is somebody else's to drop."""
+        self._stay = stay
+        self._name = name
+        self._older: set[int] = set()  # connections that were there before the test
+        self._adopted = template is None
+        self._cleared: list[ServerSession] = []
+        self._work = Session(stay.maintenance.address)
+        self._work.prepare()
+        lowest = self._keep_rows() if template is None else self._copy(template)
+        self._rewinder = Rewinder(self._work, name, self._means(), lowest=lowest)
+
+    @property
+    def address(self) -> Address:
+        return self._stay.address(self._name)
+
+    def settle(self, *, seconds: float) -> Present:
+        """See contract.Clone."""
+        return sessions.wait_until_quiet(self._stay.who, self._name, settle=seconds, older=self._older, but=self._own())
+
+    def end(self, backends: Collection[int]) -> None:
+        """See contract.Clone."""
+        sessions.end(self._stay.maintenance, backends)
+
+    def restore(self) -> Restored:
+        """See contract.Clone."""
+        started = time.perf_counter()
+        present = self.settle(seconds=0)
+        self._cleared = list(present.in_the_way)
+        self.end(sessions.all_of(self._cleared))
+        restored = _told(self._rewinder.put_back())
+        ended, self._cleared = self._cleared, []
+        self._older = set(present.backends) - set(sessions.all_of(ended))
+        return replace(restored, seconds=time.perf_counter() - started, ended=ended)
+
+    def welcome(self) -> None:
+        """See contract.Clone."""
+        self._older = set(sessions.all_of(self.sessions()))
+
+    def push_mark(self) -> None:
+        """See contract.Clone."""
+        self._rewinder.push_mark()
+
+    @property
+    def marks(self) -> int:
+        """See contract.Clone."""
+        return self._rewinder.marks
+
+    def drop_mark(self, number: int) -> None:
+        """See contract.Clone."""
+        try:
+            self._rewinder.drop_mark(number)
+        except ValueError:
+            raise MarkHeld(number=number) from None
+
+    def wrote(self) -> bool:
+        """See contract.Clone. Where nobody can tell, it may have been."""
+        return self._rewinder.wrote()
+
+    def step_aside(self) -> None:
+        """See contract.Clone."""
+        self._rewinder.close()
+
+    def keep(self) -> Address:
+        """See contract.Clone. It is copied: no session has to end, and the server stays for it."""
+        kept = str(DatabaseName(Role.CLONE, "kept", owner=new_token(), worker="test"))
+        databases.copy(self._stay.maintenance, self._work, self._name, kept)
+        databases.hold(self._stay.maintenance, kept, databases.KEPT)
+        return self._stay.address(kept)
+
+    def sessions(self) -> Sequence[ServerSession]:
+        """See contract.Clone."""
+        return self._stay.who.find(self._name, but=self._own())
+
+    def drop(self) -> Sequence[ServerSession]:
+        """See contract.Clone."""
+        self._stay.let_go(self._name)
+        left = self.sessions()
+        self._rewinder.close()
+        self.end(sessions.all_of(left))
+        if not self._adopted:
+            databases.drop(self._stay.maintenance, self._name)
+        return left
+
+    # making
+
+    def _copy(self, template: str) -> Mark:
+        schema = read_schema(self._work, template)
+        filled = databases.tables_with_rows(self._work, template, schema.tables)
+        databases.create(self._stay.maintenance, self._name, collation=schema.collation)
+        databases.fill(self._work, self._name, schema, dict.fromkeys(filled, template))
+        return Mark({table: template if table in filled else None for table in schema.tables}, schema=schema)
+
+    def _keep_rows(self) -> Mark:
+        """The rows of a database that its maker has filled: the mark of one that is taken over."""
+        schema, side = read_schema(self._work, self._name), self._new_side()
+        filled = databases.copy_rows(self._work, schema, self._name, side)
+        return Mark({table: side if table in filled else None for table in schema.tables}, schema=schema, side=side)
+
+    def _means(self) -> Means:
+        stay = self._stay
+        return Means(
+            log=Log(stay.log) if stay.log else None,
+            counts=stay.counts,
+            clear=self._clear_the_way,
+            new_side=self._new_side,
+            drop_side=lambda side: databases.drop(stay.maintenance, side),
+            create=self._create_anew,
+        )
+
+    def _clear_the_way(self) -> None:
+        """End who holds a lock in the database; where locks are not shown, whoever is connected."""
+        left = [s for s in self.sessions() if s.has_written is not None or not self._stay.who.by_locks]
+        self.end(sessions.all_of(left))
+        self._cleared += left
+
+    def _create_anew(self, schema: Schema) -> None:
+        databases.drop(self._stay.maintenance, self._name)
+        databases.create(self._stay.maintenance, self._name, collation=schema.collation)
+
+    def _new_side(self) -> str:
+        side = str(DatabaseName(Role.CLONE, "mark", owner=self._stay.maintenance.owner[:7], worker=new_token()))
+        databases.create(self._stay.maintenance, side)
+        return side
+
+    def _own(self) -> list[int]:
+        return [self._work.id]
+
+
+def _told(put: PutBack) -> Restored:
+    way = Way.UNTOUCHED if put.nothing else Way.SWAP if put.reason else Way.REWIND
+    return Restored(way, 0.0, reason=put.reason, tables=put.tables, outside=put.outside)

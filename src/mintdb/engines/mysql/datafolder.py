@@ -1,0 +1,132 @@
+"""A data folder that a server can start on: installed once for each version, copied ever after."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mintdb.engines.account import Account
+from mintdb.engines.errors import FolderUnusable
+from mintdb.engines.mysql.binaries import Binaries, find_binaries
+from mintdb.engines.mysql.errors import ServerDidNotStart
+from mintdb.engines.processes import clean_environment
+
+SUPERUSER = "root"  # what dumps and hard-wired URLs expect to find
+LAYOUT = "1"  # raise it when what is cached here changes its meaning
+INSTALL_TIMEOUT = 120.0  # seconds; it takes 1 on an idle machine
+LOG_NAME = "binlog"
+AT_FIRST = ("innodb-log-file-size", "innodb-page-size", "lower-case-table-names")  # a data folder is made with these
+
+# A test database may be lost with the machine, so nothing waits for a disk; figures in docs/why/mysql.md.
+SPEED = {
+    "performance-schema": "OFF",
+    "innodb-buffer-pool-size": "64M",
+    "innodb-log-file-size": "8M",
+    "innodb-flush-log-at-trx-commit": "2",
+    "innodb-doublewrite": "0",
+    "innodb-flush-method": "nosync",
+    "sync-binlog": "0",
+    "key-buffer-size": "1M",
+    "aria-pagecache-buffer-size": "8M",
+    "max-connections": "1000",
+    "skip-name-resolve": "",
+    "bind-address": "127.0.0.1",
+    "character-set-server": "utf8mb4",
+    "collation-server": "utf8mb4_general_ci",
+    "default-time-zone": "+00:00",
+    "table-definition-cache": "20000",  # InnoDB forgets its counters of a table that drops out of it
+    "table-open-cache": "4000",
+}
+# What finding out who wrote what rests on: the user's own settings do not change it.
+NEEDED = {
+    "log-bin": LOG_NAME,
+    "server-id": "1",
+    "binlog-format": "ROW",
+    "binlog-checksum": "NONE",
+    "log-bin-compress": "OFF",
+    "max-binlog-size": "64M",
+    "loose-slave-connections-needed-for-purge": "0",
+    "log-bin-trust-function-creators": "1",
+    "innodb-stats-auto-recalc": "0",  # it sets the counters to zero
+    "innodb-stats-persistent": "0",
+    "plugin-load-add": "metadata_lock_info",
+}
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What decides which server is shared: equal settings share one."""
+
+    binaries: str | None  # the folder that holds the programs, if it was named
+    timezone: str = "+00:00"
+    server_settings: Mapping[str, str] = field(default_factory=dict)
+    slot: str = ""  # set where runs must not share: one server for each slot
+
+    @property
+    def key(self) -> str:
+        """A short digest of these settings, the programs and our own layout."""
+        parts = [LAYOUT, find_binaries(self.binaries).identity, self.timezone, self.slot]
+        parts += [f"{k}={v}" for k, v in sorted(self.options().items())]
+        return "mysql-" + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
+
+    def options(self) -> dict[str, str]:
+        """The server's options: ours, then the user's, which win but for what mintdb needs."""
+        own = {k.replace("_", "-").removeprefix("loose-"): v for k, v in self.server_settings.items()}
+        return {**SPEED, "default-time-zone": self.timezone, **own, **NEEDED}
+
+    def arguments(self) -> list[str]:
+        """The options as the server takes them."""
+        return [f"--{name}={value}" if value else f"--{name}" for name, value in self.options().items()]
+
+
+def prepare(data: Path, settings: ServerSettings, cache: Path, account: Account) -> Binaries:
+    """Make `data` a folder that a server can start on. Raises ServerDidNotStart with the installer's output, and
+    FolderUnusable where a disk is full.
+    """
+    binaries = find_binaries(settings.binaries)
+    if (data / "mysql").exists():
+        return binaries
+    try:
+        pristine = _pristine(binaries, settings, cache, account)
+        shutil.rmtree(data, ignore_errors=True)
+        data.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        shutil.copytree(pristine, data, symlinks=True)
+        data.chmod(0o700)
+        account.own_tree(data)
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(data, ignore_errors=True)
+        raise FolderUnusable(folder=data.parent, why=f"copying a fresh data folder failed: {error}") from None
+    return binaries
+
+
+def _pristine(binaries: Binaries, settings: ServerSettings, cache: Path, account: Account) -> Path:
+    """The cached result of the installer, made now if it is not there."""
+    chosen = [f"--{name}={value}" for name, value in settings.options().items() if name in AT_FIRST]
+    identity = "\n".join([LAYOUT, binaries.identity, str(account.uid), *chosen])
+    pristine = cache / "mariadb" / hashlib.sha256(identity.encode()).hexdigest()[:12]
+    if (pristine / "mysql").exists():
+        return pristine
+    pristine.parent.mkdir(mode=0o711, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix="building-", dir=pristine.parent))
+    try:
+        account.own(building)
+        _install(building, binaries, chosen, account)
+        building.rename(pristine)  # atomic: a half-made folder is never found under the final name
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    return pristine
+
+
+def _install(data: Path, binaries: Binaries, chosen: list[str], account: Account) -> None:
+    argv: list[str | Path] = [binaries.install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
+    run = account.run(
+        [*argv, "--skip-test-db", "--skip-name-resolve", *chosen], env=clean_environment(), timeout=INSTALL_TIMEOUT
+    )
+    if run.returncode:
+        tail = "\n".join(f"    {line}" for line in (run.stdout + run.stderr).strip().splitlines()[-12:])
+        raise ServerDidNotStart(why=f"{binaries.install.name} failed", log="its output", tail=tail)

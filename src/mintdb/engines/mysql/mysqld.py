@@ -1,0 +1,124 @@
+"""Start and stop one MariaDB server process on a prepared data folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mintdb.engines.account import Account
+from mintdb.engines.mysql.binaries import SERVER, Binaries
+from mintdb.engines.mysql.datafolder import SUPERUSER
+from mintdb.engines.mysql.errors import PortInUse, ServerDidNotStart
+from mintdb.engines.processes import clean_environment, is_alive, wait_until_gone
+
+START_TIMEOUT = 60.0  # seconds; 0.1 on an idle machine, more after a crash
+STOP_TIMEOUT = 20.0  # seconds; 0.2 usually
+POLL = 0.01  # seconds between two knocks at the socket
+LOG_LINES = 12
+INIT = "init.sql"
+# Run before anybody is let in, at every start. One statement a line.
+LOGIN = """\
+set sql_log_bin = 0;
+create or replace user '{user}'@'127.0.0.1' identified by '{password}';
+grant all privileges on *.* to '{user}'@'127.0.0.1' with grant option;
+create or replace user '{user}'@'localhost' identified by '{password}';
+grant all privileges on *.* to '{user}'@'localhost' with grant option;
+delete from mysql.global_priv where user = '{user}' and host not in ('127.0.0.1', 'localhost');
+flush privileges;
+"""
+
+
+@dataclass(frozen=True)
+class StartOptions:
+    """Where a server listens and what it is told."""
+
+    data: Path
+    socket: Path
+    port: int
+    arguments: list[str]
+    password: str
+    log: Path
+
+
+def start(binaries: Binaries, options: StartOptions, account: Account) -> int:
+    """Start the server in a session of its own and return its pid once it accepts connections.
+
+    Raises PortInUse or ServerDidNotStart, with the log's last lines; then no process is left.
+    """
+    places = [f"--datadir={options.data}", f"--socket={options.socket}", f"--port={options.port}"]
+    files = [f"--pid-file={options.data / 'pid'}", f"--init-file={_write_login(options, account)}"]
+    with options.log.open("wb") as log:
+        process = subprocess.Popen(  # type: ignore[call-overload]  # the account's options fit, mypy cannot see it
+            [str(binaries.server), "--no-defaults", *options.arguments, *places, *files],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=clean_environment(),
+            cwd="/",
+            start_new_session=True,  # Ctrl-C in the user's terminal must not reach it
+            **account.popen_options(),
+        )
+    deadline = time.monotonic() + START_TIMEOUT
+    while not is_ready(options.socket):
+        if process.poll() is not None:
+            raise _did_not_start(options, f"exit code {process.returncode}")
+        if time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            raise _did_not_start(options, f"not ready within {START_TIMEOUT:g} s")
+        time.sleep(POLL)
+    (options.data / INIT).unlink(missing_ok=True)
+    return int(process.pid)
+
+
+def stop(pid: int) -> None:
+    """Stop the server; returns when the process is gone."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        if wait_until_gone(pid, STOP_TIMEOUT):
+            return
+
+
+def is_server(pid: int) -> bool:
+    """Whether the process `pid` is a server: after a crash another program may have the number."""
+    if not is_alive(pid):
+        return False
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == SERVER
+    except OSError:
+        return True
+
+
+def is_ready(path: Path) -> bool:
+    """Whether a server greets whoever knocks at its socket."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as knock:
+        knock.settimeout(START_TIMEOUT)
+        knock.connect(str(path))
+        return bool(knock.recv(1))
+    return False
+
+
+def _write_login(options: StartOptions, account: Account) -> Path:
+    file = options.data / INIT
+    with os.fdopen(os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as init:
+        init.write(LOGIN.format(user=SUPERUSER, password=options.password))
+    account.own(file)
+    return file
+
+
+def _did_not_start(options: StartOptions, why: str) -> ServerDidNotStart | PortInUse:
+    try:
+        lines = options.log.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    if any("Bind on TCP/IP port" in line or "Do you already have another server" in line for line in lines):
+        return PortInUse(port=options.port)
+    tail = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
+    return ServerDidNotStart(why=why, log=options.log, tail=tail)

@@ -1,0 +1,273 @@
+"""Finds out what was changed in one database since its mark, and undoes exactly that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pymysql
+
+from mintdb.engines.mysql.databases import copy_tables, fill, tables_with_rows
+from mintdb.engines.mysql.rewind.binlog import Log, Position, Seen
+from mintdb.engines.mysql.rewind.counters import (
+    Counter,
+    exact_sequences,
+    moved,
+    read_counters,
+    read_plain_counters,
+    read_sequences,
+    remade,
+    restart,
+)
+from mintdb.engines.mysql.rewind.marks import Mark, Marks
+from mintdb.engines.mysql.rewind.putting import Plan, carry_out, make_plan
+from mintdb.engines.mysql.schema import Definition, Kind, Schema, differences, read_schema, replay
+from mintdb.engines.mysql.session import Session, name, reason_of
+
+LOCK_TIMEOUT = 1  # seconds; who was ended just now may still be rolling back
+
+
+@dataclass(frozen=True)
+class PutBack:
+    """What was done."""
+
+    tables: Sequence[str] = ()  # tables and sequences
+    reason: str | None = None  # why more than rows had to be put back
+    outside: Sequence[str] = ()
+
+    @property
+    def nothing(self) -> bool:
+        return not self.tables and self.reason is None
+
+
+@dataclass
+class Changes:
+    """What may have been changed since the mark."""
+
+    tables: set[str] = field(default_factory=set)
+    schema: bool = False  # whether definitions have to be compared
+    counters: dict[str, Counter] = field(default_factory=dict)
+    accounts: bool = False
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a rewinder needs besides its session: the log of a server of ours, and a way to be alone with a table."""
+
+    log: Log | None  # None: every table is visited
+    counts: bool  # whether InnoDB's counters may be read
+    clear: Callable[[], object]  # ends who holds a lock in the database
+    new_side: Callable[[], str]  # makes a database for a mark's rows
+    drop_side: Callable[[str], None]
+    create: Callable[[Schema], None]  # makes the database itself anew, empty
+
+
+class Rewinder:
+    """The rewinder of one database. Its session has been prepared and is nobody else's."""
+
+    def __init__(self, session: Session, database: str, means: Means, *, lowest: Mark) -> None:
+        """`lowest` needs its schema and sources only."""
+        self._session = session
+        self._database = database
+        self._means = means
+        session.run(f"set session innodb_lock_wait_timeout = {LOCK_TIMEOUT}, lock_wait_timeout = {LOCK_TIMEOUT}")
+        self._stale: set[str] = set()  # tables that a dropped mark had written to
+        self._schema_is_stale = False
+        schema = lowest.schema
+        assert schema is not None
+        self._take_position()
+        sequences = exact_sequences(session, database, schema.sequences)
+        self._take_counters()
+        plain = {d.name: d.counter for d in schema.tables.values()}
+        counters = {**plain, **{table: each.next for table, each in self._counters.items()}}
+        self._marks = Marks(Mark(lowest.sources, counters, sequences, schema, lowest.side))
+
+    @property
+    def marks(self) -> int:
+        """How many marks there are above the lowest."""
+        return self._marks.height
+
+    def wrote(self) -> bool:
+        """Whether rows or definitions may have been changed since the mark."""
+        changes, _ = self._look()
+        return bool(changes.tables or changes.schema)
+
+    def put_back(self) -> PutBack:
+        """Undo it. Where something stands in the way of that, the database is made anew."""
+        # The position is taken before anything is put back: a late writer is seen the next time.
+        changes, self._position = self._look()
+        try:
+            return self._put_back(changes)
+        except pymysql.MySQLError as error:
+            self.make_anew()
+            return PutBack(reason=f"putting it back failed: {reason_of(error)}", outside=_outside(changes))
+
+    def make_anew(self) -> None:
+        """Drop the database, and make it as the newest mark has it."""
+        self._means.clear()
+        schema = self._marks.schema
+        self._means.create(schema)
+        sources = {table: each for table in schema.tables if (each := self._marks.source(table))}
+        fill(self._session, self._database, schema, sources)
+        self._after(changed=True)
+        self._carry_out(self._plan(set(), self._counters))
+
+    def push_mark(self) -> None:
+        """Make the present state the newest mark."""
+        changes, self._position = self._look()
+        schema = None
+        if changes.schema:
+            now = read_schema(self._session, self._database)
+            schema = now if differences(now, self._marks.schema) else None
+        tables = changes.tables & set((schema or self._marks.schema).tables)
+        if schema:
+            tables |= schema.tables.keys() - self._marks.schema.tables.keys()
+        self._push(tables, schema, changes)
+        self._stale.clear()
+
+    def drop_mark(self, number: int) -> None:
+        """Forget mark `number`; what it held is put back next time. Raises ValueError, see Marks.drop."""
+        mark = self._marks.drop(number)
+        self._stale |= mark.sources.keys()
+        self._schema_is_stale |= mark.schema is not None
+        if mark.side:
+            self._means.drop_side(mark.side)
+
+    def close(self) -> None:
+        """End the session. What was made for marks is gone."""
+        for side in self._marks.sides():
+            self._means.drop_side(side)
+        self._session.close()
+
+    # what was changed
+
+    def _look(self) -> tuple[Changes, Position]:
+        if self._means.log is None:
+            return Changes(set(self._marks.schema.tables), True, self._read_counters()), self._position
+        seen, position = self._means.log.read(self._position, self._database)
+        now = self._read_counters()
+        return self._judge(seen, now), position
+
+    def _judge(self, seen: Seen, now: dict[str, Counter]) -> Changes:
+        # TRUNCATE gives a table another id; so does what is not in the log, of a session that had turned it off.
+        unexplained = remade(now, self._counters) - seen.truncated
+        tables = seen.tables | seen.truncated | moved(now, self._counters)
+        schema = bool(seen.statements or seen.lost or unexplained)
+        if schema:
+            tables |= self._marks.schema.tables.keys()
+        return Changes(tables, schema, now, seen.accounts)
+
+    # putting back
+
+    def _put_back(self, changes: Changes) -> PutBack:
+        reason: str | None = None
+        extra: set[str] = set()
+        if changes.schema or self._schema_is_stale:
+            reason, extra = self._put_schema_back()
+            if reason:
+                changes.counters = self._read_counters()
+        known = self._marks.schema.tables.keys()
+        tables = (changes.tables | self._stale | extra) & known
+        plan = self._plan(tables, changes.counters)
+        if plan:
+            self._carry_out(plan)
+        self._stale.clear()
+        self._schema_is_stale = False
+        self._after(changed=bool(plan or reason))
+        touched = sorted(tables | self._moved_sequences) if plan else []
+        return PutBack(touched, reason, _outside(changes))
+
+    def _plan(self, tables: set[str], counters: dict[str, Counter]) -> Plan:
+        schema, marks = self._marks.schema, self._marks
+        now = read_sequences(self._session, self._database, schema.sequences)
+        self._moved_sequences = {each for each in now if now[each] != marks.sequence(each)}
+        return make_plan(
+            schema,
+            self._database,
+            tables,
+            source=marks.source,
+            wanted=marks.counter,
+            now={table: each.next for table, each in counters.items() if table in schema.tables},
+            sequences=[
+                statement
+                for each in sorted(self._moved_sequences)
+                for statement in restart(self._database, each, *marks.sequence(each))
+            ],
+        )
+
+    def _carry_out(self, plan: Plan) -> None:
+        if plan.needs_tables_alone:
+            self._means.clear()
+        try:
+            carry_out(plan, self._session, self._database, make=self._make)
+        except pymysql.MySQLError:
+            self._session.run("rollback")
+            self._means.clear()
+            carry_out(plan, self._session, self._database, make=self._make)
+
+    def _put_schema_back(self) -> tuple[str | None, set[str]]:
+        """Make definitions what they were; returns what had to be made again, and the tables that are empty now."""
+        now = read_schema(self._session, self._database)
+        wanted = self._marks.schema
+        difference = differences(now, wanted)
+        if now.collation != wanted.collation:
+            self._session.run(f"alter database {name(self._database)} collate {wanted.collation}")
+        if not difference:
+            return None, set()
+        self._means.clear()
+        self._session.run_all(each.drop(self._database) for each in difference.drop)
+        self._make(difference.make)
+        changed = sorted({f"{d.kind} {d.name}" for d in (*difference.drop, *difference.make)})
+        return f"the schema was changed: {', '.join(changed)}", {
+            d.name for d in difference.make if d.kind is Kind.TABLE
+        }
+
+    def _make(self, definitions: Sequence[Definition]) -> None:
+        if definitions:
+            self._session.run(f"use {name(self._database)}")
+            replay(self._session, self._database, definitions)
+
+    # marks
+
+    def _push(self, tables: set[str], schema: Schema | None, changes: Changes) -> None:
+        full = schema or self._marks.schema
+        filled = tables_with_rows(self._session, self._database, sorted(tables))
+        side = self._means.new_side() if filled else None
+        if side:
+            copy_tables(self._session, full, filled, self._database, side)
+        now = read_sequences(self._session, self._database, full.sequences)
+        known = self._marks.schema.sequences
+        moved_on = [each for each in now if each not in known or now[each] != self._marks.sequence(each)]
+        sequences = exact_sequences(self._session, self._database, moved_on)
+        counters = {table: each.next for table, each in changes.counters.items() if table in tables}
+        counters |= self._plain_counters(tables - counters.keys())
+        sources = {table: side if table in filled else None for table in tables}
+        self._marks.push(Mark(sources, counters, sequences, schema, side))
+        self._after(changed=True)
+
+    def _plain_counters(self, tables: set[str]) -> dict[str, int]:
+        """AUTO_INCREMENT of what InnoDB does not count."""
+        if not tables:
+            return {}
+        return {t: each.next for t, each in read_plain_counters(self._session, self._database).items() if t in tables}
+
+    # the mark's bearings
+
+    def _take_position(self) -> None:
+        self._position = self._means.log.end() if self._means.log else Position(0, 0)
+
+    def _take_counters(self) -> None:
+        self._counters = self._read_counters()
+
+    def _read_counters(self) -> dict[str, Counter]:
+        read = read_counters if self._means.counts else read_plain_counters
+        return read(self._session, self._database)
+
+    def _after(self, *, changed: bool) -> None:
+        """Our own writes count too, but are in no log: what somebody else writes meanwhile still shows there."""
+        if changed:
+            self._take_counters()
+
+
+def _outside(changes: Changes) -> Sequence[str]:
+    return ("users and their rights",) if changes.accounts else ()

@@ -1,0 +1,143 @@
+"""A MariaDB or MySQL server, embedded or external, on which mintdb keeps templates and clones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from mintdb.address import Address
+from mintdb.engines.mysql import databases, sessions
+from mintdb.engines.mysql.clone import MysqlClone, Stay
+from mintdb.engines.mysql.errors import DatabaseNotOurs, LockTimeout, NameBusy
+from mintdb.engines.mysql.maintenance import Maintenance
+from mintdb.engines.mysql.rewind.counters import exact_sequences
+from mintdb.engines.mysql.schema import read_schema
+from mintdb.engines.mysql.session import Session
+
+OWN_CONNECTIONS = 2  # of each process: maintenance, the clone's own session
+
+
+class MysqlServer:
+    """This process's stay on a server. It fulfils contract.Server."""
+
+    engine = "mysql"
+
+    def __init__(
+        self,
+        maintenance: Maintenance,
+        *,
+        address: Callable[[str], Address],
+        let_go: Callable[[str], object] = lambda database: None,
+        settings_identity: Iterable[str] = (),
+        log: Path | None = None,
+        before_leaving: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`log` is what the binary log's files are called, of a server that is ours."""
+        self._maintenance = maintenance
+        self._settings_identity = tuple(settings_identity)
+        self._before_leaving = before_leaving
+        self._is_ours = log is not None
+        self._stay = Stay(
+            maintenance=maintenance,
+            who=sessions.find_who(maintenance),
+            address=address,
+            log=log,
+            counts=self._is_ours,
+            let_go=let_go,
+        )
+
+    @property
+    def version(self) -> str:
+        """As people say it: "MariaDB 10.11.19"."""
+        return self._maintenance.product
+
+    @property
+    def own_url(self) -> str:
+        """As mintdb itself reaches the server."""
+        return self._maintenance.address.url
+
+    @property
+    def identity(self) -> Iterable[bytes]:
+        """What decides a template's content: product and version, character set, names, time zone, who owns it."""
+        found = self._maintenance.session.row(
+            "select @@character_set_server, @@collation_server, @@lower_case_table_names, @@global.sql_mode,"
+            " @@global.time_zone, @@default_storage_engine, current_user()"
+        )
+        version = f"{self._maintenance.product.split()[0]} {self._maintenance.version_number}"
+        return [part.encode() for part in (version, *map(str, found), *self._settings_identity)]
+
+    @property
+    def connections_allowed(self) -> int | None:
+        """See contract.Server. An embedded server allows far more than any suite opens."""
+        if self._is_ours:
+            return None
+        allowed, own = self._maintenance.session.row("select @@max_connections, @@max_user_connections")
+        return max(1, min(int(allowed), int(own) or int(allowed)) - OWN_CONNECTIONS)
+
+    def lock(self, name: str, *, timeout: float) -> AbstractContextManager[None]:
+        """See contract.Server."""
+        return self._maintenance.lock(name, timeout=timeout)
+
+    def has_template(self, name: str, *, run: str = "") -> bool:
+        """See contract.Server."""
+        found = databases.find_template(self._maintenance, name)
+        return found is not None and (not run or found.run == run)
+
+    def build_template(self, name: str, build: Callable[[Address], None], *, run: str = "") -> None:
+        """See contract.Server. What `build` raises is passed on."""
+        databases.create(self._maintenance, name)
+        try:
+            build(self._stay.address(name))
+            self._finish(name)
+            databases.seal(self._maintenance, name, run=run)
+        except BaseException:
+            databases.drop(self._maintenance, name)
+            raise
+
+    def hold_name(self, name: str, *, timeout: float) -> None:
+        """See contract.Server."""
+        try:
+            self._maintenance.acquire(f"name {name.lower()}", timeout=timeout)
+        except LockTimeout as error:
+            raise NameBusy(name=name, seconds=timeout, holder=error.holder) from None
+        if not databases.exists(self._maintenance, name):
+            return
+        if not databases.is_ours(self._maintenance, name):
+            raise DatabaseNotOurs(name=name, url=self._maintenance.url)
+        databases.drop(self._maintenance, name)
+
+    def drop_template(self, name: str) -> None:
+        """See contract.Server."""
+        if databases.is_ours(self._maintenance, name):
+            databases.drop(self._maintenance, name)
+
+    def clone(self, template: str, name: str) -> MysqlClone:
+        """See contract.Server."""
+        databases.note_use(self._maintenance, template)
+        return MysqlClone(self._stay, template, name)
+
+    def adopt(self, name: str) -> MysqlClone:
+        """See contract.Server."""
+        return MysqlClone(self._stay, None, name)
+
+    def reap(self) -> Sequence[str]:
+        """See contract.Server."""
+        return databases.reap(self._maintenance)
+
+    def close(self) -> None:
+        """See contract.Server."""
+        try:
+            self._before_leaving()
+        finally:
+            self._maintenance.close()
+
+    def _finish(self, template: str) -> None:
+        """End who is still connected, and let sequences stand where a clone's will."""
+        sessions.end(self._maintenance, sessions.all_of(self._stay.who.find(template)))
+        work = Session(self._maintenance.address)
+        try:
+            work.prepare()
+            exact_sequences(work, template, read_schema(work, template).sequences)
+        finally:
+            work.close()

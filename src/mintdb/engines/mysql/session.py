@@ -1,0 +1,156 @@
+"""A session of mintdb's own on a server: statements in one packet, and errors that say whose server it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pymysql
+from pymysql.connections import Connection
+from pymysql.constants import CLIENT, CR, ER
+
+from mintdb.address import Address
+from mintdb.core import ours
+from mintdb.engines.mysql.errors import LoginRefused, ServerGone, ServerUnreachable
+
+CONNECT_TIMEOUT = 10  # seconds
+REFUSED = {ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, 1698, 2059}  # …, …NO_PASSWORD, no such login plugin
+GONE = {CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, 0, ER.SERVER_SHUTDOWN, 1927, 4031}  # …, ER_CONNECTION_KILLED, idle for too long
+# What a put-back needs, and what nothing that mintdb does must depend on. Unknown to MySQL: the second line's.
+SETTINGS = (
+    "foreign_key_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00'",
+    "check_constraint_checks = 0, system_versioning_alter_history = 'KEEP', system_versioning_insert_history = 1",
+    "sql_log_bin = 0",
+)
+
+
+class _Own(Connection):
+    def fileno(self) -> int:
+        """See core.ours.HasDescriptor."""
+        return int(self._sock.fileno())  # type: ignore[attr-defined]  # missing in the stubs
+
+
+class Session:
+    """A connection that commits by itself, that no account is kept of, and that a forked child disowns."""
+
+    def __init__(self, address: Address, *, shown: Address | None = None) -> None:
+        """Connect to no database. Raises a ServerError that names `shown`, the URL as the user has it."""
+        self.address = address
+        self._shown = (shown or address).redacted
+        try:
+            self._connection = _Own(**_keywords(address))
+        except pymysql.MySQLError as error:
+            kind = LoginRefused if code_of(error) in REFUSED else ServerUnreachable
+            raise kind(url=self._shown, reason=reason_of(error)) from None
+        except RuntimeError as error:  # a login plugin of MySQL 8 that needs `cryptography`
+            raise LoginRefused(url=self._shown, reason=str(error)) from None
+        ours.claim(self._connection)
+        self.id = int(self._connection.thread_id())  # type: ignore[no-untyped-call]  # untyped in the stubs
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was neither closed nor lost."""
+        return bool(self._connection.open)
+
+    def rows(self, statement: str, *values: object) -> list[Any]:  # Any: rows are as the statement selects
+        """All rows of a query. Raises ServerGone where the server ended the session."""
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(statement, values or None)
+                return list(cursor.fetchall())
+        except pymysql.MySQLError as error:
+            raise self._explained(error) from None
+
+    def row(self, statement: str, *values: object) -> Any:  # Any: see rows
+        """The first row of a query that has one."""
+        return self.rows(statement, *values)[0]
+
+    def run(self, statement: str, *values: object) -> None:
+        """Run one statement."""
+        self.rows(statement, *values)
+
+    def run_all(self, statements: Iterable[str]) -> list[list[Any]]:  # Any: see rows
+        """Run statements in one packet, in their order up to the first that fails; the rows of each."""
+        packet = ";\n".join(statements)
+        if not packet:
+            return []
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(packet)
+                found = [list(cursor.fetchall())]
+                while cursor.nextset():
+                    found.append(list(cursor.fetchall()))
+                return found
+        except pymysql.MySQLError as error:
+            raise self._explained(error) from None
+
+    def prepare(self) -> None:
+        """Settings under which rows and definitions are put as they are, as far as this server has them."""
+        self._connection.query(f"set session {SETTINGS[0]}")
+        for each in (*SETTINGS[1].split(", "), SETTINGS[2]):
+            self.try_run(f"set session {each}")
+
+    def try_run(self, statement: str) -> bool:
+        """Run what this server, or this account, may not know or be allowed; whether it did."""
+        try:
+            self.run(statement)
+        except pymysql.MySQLError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """End the session; its locks are free. Again is harmless."""
+        if self._connection.open:
+            self._connection.close()
+
+    def _explained(self, error: pymysql.MySQLError) -> Exception:
+        if code_of(error) in GONE or not self._connection.open:
+            return ServerGone(url=self._shown, reason=reason_of(error))
+        return error
+
+
+def code_of(error: BaseException) -> int:
+    """The server's error number; 0 if it has none."""
+    return int(error.args[0]) if error.args and isinstance(error.args[0], int) else 0
+
+
+def reason_of(error: BaseException) -> str:
+    """What the server or the driver says, in one line."""
+    said = str(error.args[1]) if len(error.args) > 1 else str(error)
+    return " ".join(said.split()) or type(error).__name__
+
+
+def name(*parts: str) -> str:
+    """A quoted name: `shop`.`order`."""
+    return ".".join("`" + part.replace("`", "``") + "`" for part in parts)
+
+
+def names(parts: Sequence[str]) -> str:
+    """Quoted names in a list."""
+    return ", ".join(map(name, parts))
+
+
+def literal(text: str) -> str:
+    """A quoted text, for statements that take no parameters. Backslashes escape unless the session says otherwise."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _keywords(address: Address) -> dict[str, Any]:  # Any: as pymysql.connect takes them
+    place = {"unix_socket": address.host} if address.host.startswith("/") else {"host": address.host or "127.0.0.1"}
+    return {
+        **place,
+        "port": address.port,
+        "user": address.user,
+        "password": address.password,
+        "charset": "utf8mb4",
+        "autocommit": True,
+        "connect_timeout": CONNECT_TIMEOUT,
+        "client_flag": CLIENT.MULTI_STATEMENTS,
+        **_tls(address),
+    }
+
+
+def _tls(address: Address) -> dict[str, Any]:  # Any: see _keywords
+    """Certificates where the URL names some. Without, none are asked for: that alone would cost PyMySQL 39 ms."""
+    given = {key: value for key, value in address.options.items() if key in ("ssl_ca", "ssl_cert", "ssl_key")}
+    return dict(given) if given else {"ssl_disabled": True}

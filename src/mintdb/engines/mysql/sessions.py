@@ -1,0 +1,134 @@
+"""Who is connected to a database or holds a lock in it, what they do, and how to end one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from mintdb.contract import Present, Session
+from mintdb.engines.mysql.maintenance import Maintenance
+
+POLL = 0.002  # seconds; a killed session is gone in less than 1 ms
+STUCK_AFTER = 0.1  # seconds; a program that is between two statements of a transaction goes on within some milliseconds
+END_TIMEOUT = 5.0  # seconds; rolling back a large transaction is all that takes longer
+READING = ("MDL_SHARED", "MDL_SHARED_READ", "MDL_SHARED_HIGH_PRIO", "MDL_INTENTION_EXCLUSIVE")
+NOBODY = ("Daemon", "Binlog Dump", "Slave_IO", "Slave_SQL", "Killed")
+
+# MDL_…: shows a transaction as soon as it has touched a table. INNODB_TRX, all that others' servers offer, is cached
+# by the server for 100 ms (storage/innobase/trx/trx0i_s.cc, CACHE_MIN_IDLE_TIME_NS).
+BY_LOCKS = """
+select thread_id as id, group_concat(lock_mode) as modes from information_schema.metadata_lock_info
+where table_schema = %s or lock_mode like 'MDL_BACKUP_FTWRL%%' group by thread_id
+"""
+BY_TRANSACTIONS = """
+select trx_mysql_thread_id as id, if(trx_rows_modified > 0, 'MDL_SHARED_WRITE', 'MDL_SHARED_READ') as modes
+from information_schema.innodb_trx where %s is not null
+"""
+LIST = """
+select p.id, p.command, p.time * 1000, p.info, p.host, held.modes, p.time from information_schema.processlist p
+left join ({held}) held on held.id = p.id
+where (p.db = %s or ({counts} and held.id is not null)) and p.id <> connection_id() order by p.id
+"""
+IN_MARIADB = (("p.time * 1000", "p.time_ms"), ("p.time from", "p.query_id from"))
+
+
+@dataclass(frozen=True)
+class Who:
+    """How a server tells who holds what."""
+
+    maintenance: Maintenance
+    by_locks: bool  # whether it shows metadata locks, and to us
+
+    def find(self, database: str, *, but: Collection[int] = ()) -> list[Session]:
+        """Client sessions that are connected to `database`, or hold a lock in it; oldest first."""
+        return [session for session, _ in self.look(database, but=but)]
+
+    def look(self, database: str, *, but: Collection[int] = ()) -> list[tuple[Session, float]]:
+        """The same, each with a number that changes whenever it begins a statement."""
+        found = self.maintenance.rows(self._statement(), database, database)
+        return [
+            (_session(*each[:-1]), float(each[-1]))
+            for each in found
+            if each[0] not in but and each[1] not in NOBODY and each[4]
+        ]
+
+    def _statement(self) -> str:
+        held = BY_LOCKS if self.by_locks else BY_TRANSACTIONS
+        statement = LIST.format(held=held, counts="true" if self.by_locks else "false")
+        for one, other in IN_MARIADB if self.maintenance.is_mariadb else ():
+            statement = statement.replace(one, other)
+        return statement
+
+
+def find_who(maintenance: Maintenance) -> Who:
+    """How this server tells it: the plugin `metadata_lock_info` is loaded in servers of ours."""
+    plugin = maintenance.rows(
+        "select 1 from information_schema.plugins where plugin_name = 'METADATA_LOCK_INFO' and plugin_status = 'ACTIVE'"
+    )
+    return Who(maintenance, bool(plugin))
+
+
+def wait_until_quiet(
+    who: Who, database: str, *, settle: float, older: Collection[int] = (), but: Collection[int] = ()
+) -> Present:
+    """Wait up to `settle` seconds for sessions in the middle of something; returns who is there, and who is in the way.
+
+    In the way is who is still busy, other than a session in `older` (one that was there before the test) that only
+    reads. One that sits in a transaction and has not moved for STUCK_AFTER is not waited for.
+    """
+    deadline = time.monotonic() + settle
+    while True:
+        present = who.look(database, but=but)
+        in_the_way = [s for s, _ in present if s.is_busy and not (s.backend_pid in older and s.only_reads)]
+        if all(map(_is_stuck, in_the_way)) or time.monotonic() >= deadline:
+            return Present({s.backend_pid: moment for s, moment in present}, in_the_way)
+        time.sleep(POLL)
+
+
+def end(maintenance: Maintenance, backends: Collection[int]) -> None:
+    """End sessions and wait until they are gone; one that is not ours to end stays."""
+    if not backends:
+        return
+    kill = "kill hard connection" if maintenance.is_mariadb else "kill connection"
+    for backend in backends:
+        maintenance.session.try_run(f"{kill} {int(backend)}")
+    deadline = time.monotonic() + END_TIMEOUT
+    while _are_there(maintenance, backends) and time.monotonic() < deadline:
+        time.sleep(POLL)
+
+
+def _are_there(maintenance: Maintenance, backends: Collection[int]) -> bool:
+    listed = ", ".join(str(int(backend)) for backend in backends)
+    return bool(maintenance.rows(f"select 1 from information_schema.processlist where id in ({listed}) limit 1"))
+
+
+def _is_stuck(session: Session) -> bool:
+    return session.state == "idle in transaction" and (session.seconds_in_state or 0) >= STUCK_AFTER
+
+
+def _session(
+    backend: int, command: str, milliseconds: float | None, query: str | None, host: str, modes: str | None
+) -> Session:
+    port = host.rpartition(":")[2]
+    return Session(
+        backend_pid=int(backend),
+        state=_state(command, modes),
+        query=query or None,
+        application=None,
+        seconds_in_state=float(milliseconds or 0) / 1000,
+        seconds_in_transaction=None,
+        client_port=int(port) if port.isdigit() else None,
+        has_written=any(mode not in READING for mode in modes.split(",")) if modes else None,
+    )
+
+
+def _state(command: str, modes: str | None) -> str:
+    if command != "Sleep":
+        return "active"
+    return "idle in transaction" if modes else "idle"
+
+
+def all_of(sessions: Sequence[Session]) -> list[int]:
+    """Their connection ids."""
+    return [session.backend_pid for session in sessions]
