@@ -60,6 +60,8 @@ LIBRARIES = {
     "hypothesis": ("mintdb.hypothesis",),
     "pytest": ("mintdb.pytest_plugin",),
     "platformdirs": ("mintdb.engines",),
+    "pymysql": ("mintdb.engines.mysql",),
+    "filelock": ("mintdb.engines.mysql",),
     "psycopg": ("mintdb.engines.postgresql.rewind", "mintdb.schemas"),
     "sqlalchemy": ("mintdb.schemas.metadata",),
 }

@@ -68,7 +68,9 @@ class Address:
         if self.engine == "sqlite":
             return self._url_of_file(form)
         if form in ("libpq", "sqlalchemy", self.engine):
-            return self._render(self.engine, self.options)
+            return self._render(
+                self.engine, _options_for(self.engine, self) if self.engine == "mysql" else self.options
+            )
         if form == "jdbc":
             return self._jdbc()
         dialect, _, driver = form.partition("+")
@@ -80,7 +82,7 @@ class Address:
 
     @property
     def params(self) -> dict[str, str | int]:
-        """Keyword arguments for `psycopg.connect` and `psycopg2.connect`, or `sqlite3.connect`; options included."""
+        """Keyword arguments for the engine's usual driver: psycopg and psycopg2, sqlite3, PyMySQL; options included."""
         if self.engine == "sqlite":
             return {"database": self.database, **({"uri": True} if self.is_in_memory else {})}
         known: dict[str, str | int] = {
@@ -89,7 +91,10 @@ class Address:
             "user": self.user,
             "password": self.password,
         }
-        return {**{k: v for k, v in known.items() if v}, "dbname": self.database, **self.options}
+        given = {k: v for k, v in known.items() if v}
+        if self.engine == "mysql":
+            return {**given, "database": self.database, **self.options}
+        return {**given, "dbname": self.database, **self.options}
 
     @property
     def redacted(self) -> str:
@@ -130,13 +135,17 @@ class Address:
     def _jdbc(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         login = {"user": self.user, "password": self.password}
-        query = urlencode({k: v for k, v in {**login, **self.options}.items() if v}, quote_via=quote)
+        options = _options_for("jdbc", self) if self.engine == "mysql" else self.options
+        query = urlencode({k: v for k, v in {**login, **options}.items() if v}, quote_via=quote)
         return f"jdbc:{self.engine}://{host}:{self.port}/{quote(self.database, safe='')}?{query}"
 
 
 def _options_for(driver: str, address: Address) -> Mapping[str, str]:
     """The address's options as SQLAlchemy must pass them to `driver`."""
     options = address.options
+    if address.engine == "mysql":
+        # TLS is PyMySQL's word to say; the other drivers ask for it only when they are told to.
+        return options if driver == "pymysql" else {k: v for k, v in options.items() if k != "ssl_disabled"}
     if not options or driver in ("psycopg", "psycopg_async", "psycopg2", "psycopg2cffi"):
         return options
     if driver == "asyncpg":

@@ -71,7 +71,21 @@ def _file_variables(address: Address) -> dict[str, str]:
     return {"DATABASE_PATH": address.url_for("path")}
 
 
-_OF_ENGINE = {"sqlite": _file_variables}
+def mysql_variables(address: Address) -> dict[str, str]:
+    """What tells MariaDB's and MySQL's own programs, and images and frameworks that follow them, where a database is."""
+    mysql = {
+        "MYSQL_HOST": address.host,
+        "MYSQL_PORT": str(address.port or ""),
+        "MYSQL_TCP_PORT": str(address.port or ""),
+        "MYSQL_USER": address.user,
+        "MYSQL_PASSWORD": address.password,
+        "MYSQL_PWD": address.password,
+        "MYSQL_DATABASE": address.database,
+    }
+    return {variable: value for variable, value in mysql.items() if value}
+
+
+_OF_ENGINE = {"sqlite": _file_variables, "mysql": mysql_variables}
 
 
 def without_misleading(environ: Mapping[str, str], *, embedded: bool) -> dict[str, str]:

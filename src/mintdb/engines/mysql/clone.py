@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mintdb.address import Address
 from mintdb.contract import Present, Restored, Way
@@ -19,7 +20,7 @@ from mintdb.engines.mysql.rewind.binlog import Log
 from mintdb.engines.mysql.rewind.marks import Mark
 from mintdb.engines.mysql.rewind.rewinder import Means
 from mintdb.engines.mysql.schema import Schema, read_schema
-from mintdb.engines.mysql.session import Session
+from mintdb.engines.mysql.session import Lenient, Session
 from mintdb.engines.mysql.sessions import Who
 
 
@@ -53,6 +54,10 @@ class MysqlClone:
     @property
     def address(self) -> Address:
         return self._stay.address(self._name)
+
+    def connect(self, **options: Any) -> Any:  # Any: PyMySQL's own options, and its connection
+        """See contract.Clone: a PyMySQL connection, without asking for TLS where none was asked for."""
+        return Lenient(**{**self.address.params, **options})
 
     def settle(self, *, seconds: float) -> Present:
         """See contract.Clone."""

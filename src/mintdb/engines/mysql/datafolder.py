@@ -123,7 +123,12 @@ def _pristine(binaries: Binaries, settings: ServerSettings, cache: Path, account
 
 
 def _install(data: Path, binaries: Binaries, chosen: list[str], account: Account) -> None:
-    argv: list[str | Path] = [binaries.install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
+    argv: list[str | Path] = [
+        binaries.install,
+        "--no-defaults",
+        f"--datadir={data}",
+        "--auth-root-authentication-method=normal",
+    ]
     run = account.run(
         [*argv, "--skip-test-db", "--skip-name-resolve", *chosen], env=clean_environment(), timeout=INSTALL_TIMEOUT
     )

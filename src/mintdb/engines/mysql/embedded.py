@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from mintdb.address import Address
 from mintdb.engines import errors as common
 from mintdb.engines.mysql import errors
@@ -109,7 +111,7 @@ def join(reservation: EmbeddedReservation, *, owner: str, linger: float) -> Main
 
 def ensure_keeper(reservation: EmbeddedReservation, maintenance: Maintenance, *, linger: float) -> None:
     """Whoever leaves sees to it that somebody will stop the server: its keeper may have been killed meanwhile."""
-    if maintenance.session.is_open and maintenance.is_free(KEEPER_LOCK):
+    if maintenance.session.is_open() and maintenance.is_free(KEEPER_LOCK):
         with _locked(reservation.live):
             _replace_keeper(reservation, maintenance, linger)
 
@@ -188,8 +190,6 @@ def _port(live: Path, key: str) -> int:
 
 @contextmanager
 def _locked(live: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
     try:
         with FileLock(live / "lock", timeout=JOIN_TIMEOUT):
             yield

@@ -144,7 +144,7 @@ def keep(errand: Errand, state: State) -> None:
         except Timeout:
             continue  # somebody is joining just now
         with lock:
-            if maintenance.session.is_open and _is_used(maintenance):
+            if maintenance.session.is_open() and _is_used(maintenance):
                 continue
             _stop(maintenance, live, state)
         return
@@ -192,13 +192,13 @@ def _forget_logs(data: Path) -> None:
 def _serve_until_unused(maintenance: Maintenance, *, linger: float) -> None:
     """Clear up; return when the server has not been used for `linger` s, or is gone."""
     unused_since = time.monotonic()
-    while maintenance.session.is_open:
+    while maintenance.session.is_open():
         try:
             _work(maintenance)
             if _is_used(maintenance):
                 unused_since = time.monotonic()
         except (pymysql.MySQLError, MintdbError):
-            if not maintenance.session.is_open:
+            if not maintenance.session.is_open():
                 return
             traceback.print_exc()  # into keeper.log; it is tried again at the next tick
         if time.monotonic() - unused_since >= linger:

@@ -86,7 +86,7 @@ class Maintenance:
 
     def release(self, what: str) -> None:
         """Give a lock back."""
-        if self.session.is_open:
+        if self.session.is_open():
             self.run("select release_lock(%s)", lock_key(what))
 
     def is_free(self, what: str) -> bool:

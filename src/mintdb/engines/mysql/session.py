@@ -15,7 +15,14 @@ from mintdb.engines.mysql.errors import LoginRefused, ServerGone, ServerUnreacha
 
 CONNECT_TIMEOUT = 10  # seconds
 REFUSED = {ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, 1698, 2059}  # …, …NO_PASSWORD, no such login plugin
-GONE = {CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, 0, ER.SERVER_SHUTDOWN, 1927, 4031}  # …, ER_CONNECTION_KILLED, idle for too long
+GONE = {
+    CR.CR_SERVER_GONE_ERROR,
+    CR.CR_SERVER_LOST,
+    0,
+    ER.SERVER_SHUTDOWN,
+    1927,
+    4031,
+}  # …, ER_CONNECTION_KILLED, idle for too long
 # What a put-back needs, and what nothing that mintdb does must depend on. Unknown to MySQL: the second line's.
 SETTINGS = (
     "foreign_key_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00'",
@@ -24,7 +31,15 @@ SETTINGS = (
 )
 
 
-class _Own(Connection):
+class Lenient(Connection):
+    """PyMySQL's connection, but one that may be closed again, as those of other drivers may."""
+
+    def close(self) -> None:
+        if self.open:
+            super().close()
+
+
+class _Own(Lenient):
     def fileno(self) -> int:
         """See core.ours.HasDescriptor."""
         return int(self._sock.fileno())  # type: ignore[attr-defined]  # missing in the stubs
@@ -47,7 +62,6 @@ class Session:
         ours.claim(self._connection)
         self.id = int(self._connection.thread_id())  # type: ignore[no-untyped-call]  # untyped in the stubs
 
-    @property
     def is_open(self) -> bool:
         """Whether it was neither closed nor lost."""
         return bool(self._connection.open)
@@ -100,8 +114,7 @@ class Session:
 
     def close(self) -> None:
         """End the session; its locks are free. Again is harmless."""
-        if self._connection.open:
-            self._connection.close()
+        self._connection.close()
 
     def _explained(self, error: pymysql.MySQLError) -> Exception:
         if code_of(error) in GONE or not self._connection.open:
