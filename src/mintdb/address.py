@@ -132,11 +132,14 @@ class Address:
         tail = "?" + urlencode(query, quote_via=quote) if query else ""
         return f"{scheme}://{netloc}/{quote(self.database, safe='')}{tail}"
 
+    def common_options(self) -> Mapping[str, str]:
+        """Without what only PyMySQL understands: it alone asks for TLS unasked."""
+        return {k: v for k, v in self.options.items() if k != "ssl_disabled"}
+
     def _jdbc(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         login = {"user": self.user, "password": self.password}
-        options = _options_for("jdbc", self) if self.engine == "mysql" else self.options
-        query = urlencode({k: v for k, v in {**login, **options}.items() if v}, quote_via=quote)
+        query = urlencode({k: v for k, v in {**login, **self.common_options()}.items() if v}, quote_via=quote)
         return f"jdbc:{self.engine}://{host}:{self.port}/{quote(self.database, safe='')}?{query}"
 
 
@@ -144,8 +147,7 @@ def _options_for(driver: str, address: Address) -> Mapping[str, str]:
     """The address's options as SQLAlchemy must pass them to `driver`."""
     options = address.options
     if address.engine == "mysql":
-        # TLS is PyMySQL's word to say; the other drivers ask for it only when they are told to.
-        return options if driver == "pymysql" else {k: v for k, v in options.items() if k != "ssl_disabled"}
+        return options if driver == "pymysql" else address.common_options()
     if not options or driver in ("psycopg", "psycopg_async", "psycopg2", "psycopg2cffi"):
         return options
     if driver == "asyncpg":

@@ -72,7 +72,7 @@ def _file_variables(address: Address) -> dict[str, str]:
 
 
 def mysql_variables(address: Address) -> dict[str, str]:
-    """What tells MariaDB's and MySQL's own programs, and images and frameworks that follow them, where a database is."""
+    """What tells MariaDB's and MySQL's own programs, and what follows them, where a database is."""
     mysql = {
         "MYSQL_HOST": address.host,
         "MYSQL_PORT": str(address.port or ""),

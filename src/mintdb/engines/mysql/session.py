@@ -22,7 +22,7 @@ GONE = {
     ER.SERVER_SHUTDOWN,
     1927,
     4031,
-}  # …, ER_CONNECTION_KILLED, idle for too long
+}  # …, ER_CONNECTION_KILLED, idle too long
 # What a put-back needs, and what nothing that mintdb does must depend on. Unknown to MySQL: the second line's.
 SETTINGS = (
     "foreign_key_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00'",
