@@ -40,8 +40,8 @@ FLOOR = {
     "doorman": {"connections"},
     "report": {*FACTS, "connections", "engines.places"},
     "boundaries": {"core", "connections", "mint", "report"},
-    "pytest_plugin": {*FACTS, "core", "boundaries", "connections", "django", "doorman", "mint", "report"},
-    "django": {*FACTS, "core", "connections", "mint", "report", "engines.postgresql"},
+    "sqlalchemy": {*FACTS, "connections"},
+    "pytest_plugin": {*FACTS, "core", "boundaries", "connections", "doorman", "mint", "report", "sqlalchemy"},
     "startup": {"handover", "connections", "unittest_boundaries"},
     "unittest_boundaries": {*FACTS, "boundaries", "connections", "mint", "report"},
     "cli": {*FACTS, *COMMON, "core", "connections", "mint", "report", "engines.postgresql"},
@@ -51,9 +51,7 @@ DOORS = {
     ("schemas", "engines.postgresql"): {"mintdb.schemas.dump"},
     ("cli", "engines.postgresql"): {f"mintdb.cli.{name}" for name in ("doctor", "down", "ready", "status", "up")},
     ("core", "mintdb"): {"mintdb.core.templates"},
-    ("django", "engines.postgresql"): {"mintdb.django.creation", "mintdb.django.managed"},
-    ("pytest_plugin", "core"): {"mintdb.pytest_plugin", "mintdb.pytest_plugin.django", "mintdb.pytest_plugin.run"},
-    ("pytest_plugin", "django"): {"mintdb.pytest_plugin.django"},
+    ("pytest_plugin", "core"): {"mintdb.pytest_plugin", "mintdb.pytest_plugin.fixtures", "mintdb.pytest_plugin.run"},
 }
 
 # Libraries that not everybody has, or that cost too much to import for nothing; and who may, at module level.
@@ -66,13 +64,11 @@ LIBRARIES = {
     "pymysql": ("mintdb.engines.mysql",),
     "filelock": ("mintdb.engines.mysql",),
     "psycopg": ("mintdb.engines.postgresql.rewind", "mintdb.schemas"),
-    "sqlalchemy": ("mintdb.schemas.metadata",),
-    "django": ("mintdb.django", "mintdb.schemas.django"),
-    "asgiref": ("mintdb.django",),
+    "sqlalchemy": ("mintdb.schemas.metadata", "mintdb.sqlalchemy"),
 }
 # Within a function, where it is known to be wanted.
 LAZY = {
-    "psycopg": ("mintdb.engines.postgresql", "mintdb.django.places"),
+    "psycopg": ("mintdb.engines.postgresql",),
     "alembic": ("mintdb.schemas.alembic_runner",),
     "sqlalchemy": ("mintdb.schemas.alembic_runner",),
     "filelock": ("mintdb.engines.postgresql",),
@@ -177,7 +173,7 @@ def test_an_engine_and_a_schema_source_are_found_by_name_when_used() -> None:
         if found.how == "top"
         and re.match(r"mintdb\.(engines|schemas)\.", found.imported)
         and part_of(found.importer) not in (*COMMON, "engines.postgresql", "engines.mysql", "schemas")
-        and found.importer not in DOORS["cli", "engines.postgresql"] | DOORS["django", "engines.postgresql"]
+        and found.importer not in DOORS["cli", "engines.postgresql"]
     ]
     assert at_import == []
 
@@ -220,7 +216,7 @@ def test_the_package_itself_imports_nothing_of_its_own() -> None:
 
 def test_what_the_plugin_loads_reaches_no_driver() -> None:
     """Followed through all that is imported on the way, from the entry point and from the hook that always runs."""
-    reached, waiting = set(), {"mintdb.pytest_plugin", "mintdb.pytest_plugin.run"}
+    reached, waiting = set(), {"mintdb.pytest_plugin", "mintdb.pytest_plugin.fixtures", "mintdb.pytest_plugin.run"}
     while waiting:
         module = waiting.pop()
         reached.add(module)

@@ -87,7 +87,10 @@ def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     own = ("PYTEST_", "PG", "DATABASE_URL", "MINTDB_URL", "MINTDB_HANDOVER")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    plain = {"PYTEST_ADDOPTS": " ".join(QUIET), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "80", "MINTDB_LINGER": "20"}
+    quiet = " ".join(QUIET)
+    if "asyncio_mode" in page.read_text(encoding="utf-8"):
+        quiet = quiet.replace("no:asyncio", "asyncio")
+    plain = {"PYTEST_ADDOPTS": quiet, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "80", "MINTDB_LINGER": "20"}
     return {**kept, "PATH": path, **plain}
 
 

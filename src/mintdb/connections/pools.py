@@ -31,6 +31,7 @@ class Pools:
 
     def __init__(self) -> None:
         self._owners: dict[int, tuple[weakref.ref[object], Owner]] = {}
+        self._ours: weakref.WeakSet[Owner] = weakref.WeakSet()
         self.keep_idle = True  # False: a pool closes a connection when it is given back
         os.register_at_fork(after_in_child=self._owners.clear)  # a child must not close its parent's sessions
 
@@ -42,6 +43,11 @@ class Pools:
             self._owners.pop(key, None)
 
         self._owners[key] = weakref.ref(pool, forget), owner
+
+    def is_ours(self, pool: object) -> None:
+        """A pool is mintdb's own, made for the tests: it is no sprawl of the application's."""
+        if owner := self.find(pool):
+            self._ours.add(owner)
 
     def find(self, pool: object) -> Owner | None:
         """The owner that a pool object is."""
@@ -80,7 +86,7 @@ class Pools:
     def sprawl(self, url: str | None = None) -> Sequence[Sprawl]:
         """Places that more than one living pool leads to, the most crowded first."""
         by_url: dict[str, list[Owner]] = defaultdict(list)
-        for owner in self.living():
+        for owner in (owner for owner in self.living() if owner not in self._ours):
             leads_to = owner.pool.find_url() if owner.pool else None
             if leads_to is not None and url in (None, leads_to):
                 by_url[leads_to].append(owner)

@@ -7,7 +7,6 @@ framework, and of mintdb only what is used. Without configuration it does nothin
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from mintdb.core.lease import Lease
     from mintdb.pytest_plugin.run import Run
 
+pytest_plugins = ("mintdb.pytest_plugin.fixtures",)
 MARKER = (
     'mintdb(database="default", isolation=None, leaks=None): which database a test leases, how it is put back, and what'
     " a connection that is left open means"
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options; each stands above the MINTDB_* variable and the setting of the same name."""
     group = parser.getgroup("mintdb", "a real database in mint condition for every test")
     group.addoption("--mintdb-url", metavar="URL", help="use the server that this URL names, not an embedded one")
-    group.addoption("--mintdb-isolation", metavar="HOW", help="rewind (the default), clone or none")
+    group.addoption("--mintdb-isolation", metavar="HOW", help="rewind (the default), clone, transaction or none")
     group.addoption("--mintdb-leaks", metavar="HOW", help="warn (the default), error (the guilty test fails) or ignore")
     group.addoption("--mintdb-fresh", action="store_true", help="build the templates anew")
     report = "write a report of connections and put-backs, as .json or as an .html page; may be given twice"
@@ -48,14 +48,6 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """By now whoever sets Django up has done it."""
-    if "mintdb.django.creation" in sys.modules:
-        from mintdb.pytest_plugin.django import join
-
-        join(session.config)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, MutableMapping
+from collections.abc import Callable, Generator, Iterator, Mapping, MutableMapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from mintdb.settings import DEFAULT, DatabaseSettings, Settings, load
 from mintdb.variables import variables_for
 
 if TYPE_CHECKING:
+    from mintdb.address import Address
     from mintdb.core.lease import Lease
     from mintdb.doorman import Doorman
     from mintdb.mint import Mint
@@ -115,12 +116,32 @@ class Run:
     def lease_for(self, item: pytest.Item) -> Iterator[Lease]:
         """The lease that the fixture `mintdb` hands to a test."""
         request = marker.read(item, self.settings)
-        if request.isolation is None and request.database in self.boundaries.leases:
+        if self._is_put_back_at_home(request.isolation) and request.database in self.boundaries.leases:
             yield self.boundaries.leases[request.database]
             return
         with self.mint.lease(request.database, isolation=request.isolation) as lease:
             yield lease
         self.summary.count(lease.restored)
+
+    def _is_put_back_at_home(self, isolation: str | None) -> bool:
+        return isolation is None or {isolation, self.settings.isolation} <= {"rewind", "transaction"}
+
+    def isolation_of(self, item: pytest.Item) -> str:
+        """How a test is isolated: as its marker says, else as the run is."""
+        return marker.read(item, self.settings).isolation or self.settings.isolation
+
+    def exports_of(self, item: pytest.Item) -> Mapping[str, str]:
+        """The variables that a test's database is exported in, and the form of the URL in each."""
+        return self.settings.get_database(marker.read(item, self.settings).database).export
+
+    def addresses(self, lease: Lease) -> list[Address]:
+        """Of the databases that a test has: that of `lease` first."""
+        leased = [other.address for other in self.boundaries.leases.values() if other is not lease]
+        return [lease.address, *leased]
+
+    def is_home(self, lease: Lease) -> bool:
+        """Whether the lease is of a clone that stays for the whole run."""
+        return any(lease.address == self.mint.reserve(alias) for alias in (*self.settings.databases, DEFAULT))
 
     def further_leases(self) -> Iterator[Callable[..., Lease]]:
         """A factory of leases that end with the test."""

@@ -16,14 +16,12 @@ from mintdb.schemas.errors import LibraryMissingError, UnknownSourceError
 __all__ = ["NoSchema", "get_source"]
 
 NONE = "none"
-DJANGO = "django"  # without an argument: the alias "default"
-EXTRAS = {"sqlalchemy": "sqlalchemy", "psycopg": "postgresql", "django": "django"}
+EXTRAS = {"sqlalchemy": "sqlalchemy", "psycopg": "postgresql"}
 MODULES = {
     "sql": "sql_files",
     "python": "python",
     "metadata": "metadata",
     "alembic": "alembic",
-    "django": "django",
     "dump": "dump",
     "evolutions": "evolutions",
 }
@@ -51,7 +49,7 @@ def get_source(setting: str, *, root: Path) -> SchemaSource:
     if setting.strip() in ("", NONE):
         return NoSchema()
     kind, colon, argument = setting.partition(":")
-    if (not colon and kind != DJANGO) or kind not in MODULES:
+    if not colon or kind not in MODULES:
         raise _unknown(setting, kind)
     source: SchemaSource = _import(kind, setting).get_source(argument, setting=setting, root=root)
     return source

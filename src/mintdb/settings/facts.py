@@ -11,7 +11,7 @@ from typing import Any
 from mintdb.address import find_server, redact
 from mintdb.settings.errors import ProtectedEnvironment, ProtectedServer, UnknownDatabase, nearest
 
-ISOLATIONS = ("rewind", "clone", "none")
+ISOLATIONS = ("rewind", "clone", "transaction", "none")
 POLICIES = ("warn", "error", "ignore")
 ENGINES = ("postgresql", "sqlite", "mysql")
 DEFAULT = "default"

@@ -94,7 +94,7 @@ def _runs(loop: Any) -> bool:  # Any: an event loop of any make
 
 def install(sqlalchemy: ModuleType) -> Callable[[], None]:
     """Hook what creates engines, and listen to all pools."""
-    for name in ("event", "pool", "engine"):
+    for name in ("event", "exc", "pool", "engine"):
         if not hasattr(sqlalchemy, name):
             raise Moved(f"sqlalchemy has no {name!r}")
     patches = Patches()
@@ -102,6 +102,7 @@ def install(sqlalchemy: ModuleType) -> Callable[[], None]:
     patches.replace(sqlalchemy.engine.Dialect, "engine_created", _engine_created)
     events = [
         (sqlalchemy.pool.Pool, "connect", _connected),
+        (sqlalchemy.pool.Pool, "checkout", _stands_still(sqlalchemy.exc.DisconnectionError)),
         (sqlalchemy.pool.Pool, "checkout", _checked_out),
         (sqlalchemy.pool.Pool, "checkin", _checked_in),
     ]
@@ -164,6 +165,30 @@ def _owner_of_pool(pool: Any) -> Owner:  # Any: see above
     owner = Owner("SQLAlchemy pool", "", clock.monotonic(), ledger.opening, (), SqlalchemyPool(pool=pool))
     pools.add(pool, owner)
     return owner
+
+
+def _stands_still(disconnected: type[Exception]) -> Callable[[Any, Any, Any], None]:  # Any: see above
+    """A pool that outlives an event loop never hands out a connection of one that stands still: it opens another."""
+
+    def checked_out(dbapi_connection: Any, record: Any, proxy: Any) -> None:  # Any: see above
+        if _let_go_of_another_loop(record):
+            raise disconnected  # which is how a listener asks the pool for a new connection
+
+    return checked_out
+
+
+@never_raises("sqlalchemy")
+def _let_go_of_another_loop(record: Any) -> bool:  # Any: see above
+    connection = record.driver_connection
+    entry = ledger.find(connection)
+    if entry is None or entry.loop_ref is None or not entry.driver.is_async(connection):
+        return False
+    loop = entry.loop
+    if loop is not None and loop.is_running():  # here, or in another thread: then it is not ours to end
+        return False
+    entry.driver.finish(connection)
+    record.dbapi_connection = None  # a record without a connection makes one
+    return True
 
 
 @never_raises("sqlalchemy")

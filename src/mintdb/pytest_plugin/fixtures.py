@@ -1,0 +1,168 @@
+"""The fixtures with SQLAlchemy engines and sessions; SQLAlchemy is imported when one of them is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mintdb.errors import SettingsError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+    from sqlalchemy.orm import Session
+
+    from mintdb.core.lease import Lease
+    from mintdb.pytest_plugin.run import Run
+    from mintdb.sqlalchemy import Engines, Transactions
+
+
+class SqlalchemyMissing(SettingsError):
+    """A fixture with an engine or a session was asked for, and SQLAlchemy is not installed. Facts: error."""
+
+    text = """\
+the fixtures with engines and sessions need SQLAlchemy, which cannot be imported
+  it said    {error}
+  1. pip install 'mintdb[sqlalchemy]'"""
+
+
+@pytest.fixture(scope="session")
+def mintdb_engine_options() -> dict[str, Any]:  # Any: create_engine's own options
+    """For you to override: options of `create_engine`, and `driver` ("psycopg2")."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def mintdb_async_engine_options() -> dict[str, Any]:  # Any: as above
+    """For you to override: options of `create_async_engine`, and `driver` ("asyncpg")."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def _mintdb_engines(request: pytest.FixtureRequest) -> Iterator[Engines]:
+    """The run's engines."""
+    library = _sqlalchemy()
+    from mintdb.connections.hooks import watch
+
+    watch()  # where nothing is configured, nobody has looked at connections so far
+    engines: Engines = library.Engines()
+    yield engines
+    engines.let_go()
+
+
+@pytest.fixture
+def mintdb_engine(
+    request: pytest.FixtureRequest,
+    mintdb: Lease,
+    _mintdb_engines: Engines,
+    mintdb_engine_options: dict[str, Any],  # Any: as above
+) -> Iterator[Engine]:
+    """A SQLAlchemy engine that leads to the test's database; one for the whole run, as an application has one."""
+    run = _run(request)
+    yield _mintdb_engines.get(mintdb.address, mintdb_engine_options, run.exports_of(request.node).values())
+    _let_go_of_a_clone(request, mintdb, _mintdb_engines)
+
+
+@pytest.fixture
+def mintdb_async_engine(
+    request: pytest.FixtureRequest,
+    mintdb: Lease,
+    _mintdb_engines: Engines,
+    mintdb_async_engine_options: dict[str, Any],  # Any: as above
+) -> Iterator[AsyncEngine]:
+    """The asynchronous one. It works on whatever event loop the test runs."""
+    run = _run(request)
+    yield _mintdb_engines.get_async(mintdb.address, mintdb_async_engine_options, run.exports_of(request.node).values())
+    _let_go_of_a_clone(request, mintdb, _mintdb_engines)
+
+
+@pytest.fixture
+def mintdb_session(
+    request: pytest.FixtureRequest, mintdb_engine: Engine, _mintdb_transactions: Transactions | None
+) -> Iterator[Session]:
+    """A SQLAlchemy session on the test's database. Its commits are real, and put back after the test."""
+    library = _sqlalchemy()
+    with library.open_session(
+        mintdb_engine, test=request.node.nodeid, **_kind(library, _mintdb_transactions)
+    ) as session:
+        yield session
+
+
+@pytest.fixture
+def mintdb_async_session(
+    request: pytest.FixtureRequest, mintdb_async_engine: AsyncEngine, _mintdb_transactions: Transactions | None
+) -> Iterator[AsyncSession]:
+    """The asynchronous one."""
+    library = _sqlalchemy()
+    opened: AbstractContextManager[AsyncSession] = library.open_async_session(
+        mintdb_async_engine, test=request.node.nodeid, **_kind(library, _mintdb_transactions)
+    )
+    with opened as session:
+        yield session
+
+
+@pytest.fixture
+def mintdb_join(
+    request: pytest.FixtureRequest, mintdb: Lease, _mintdb_transactions: Transactions | None
+) -> Callable[..., None]:
+    """`mintdb_join(SessionLocal)`: the application's own sessionmakers take part in this test.
+
+    Under `isolation = "transaction"` their sessions share its one transaction. Under every other isolation they are
+    left alone, and only checked: an engine that leads elsewhere is refused before anything is sent there.
+    """
+    library, variables = _sqlalchemy(), _run(request).exports_of(request.node)
+
+    def join(*makers: Any) -> None:  # Any: sessionmaker and its kin, blocking or not
+        for maker in makers:
+            for engine in library.engines_of(maker):
+                library.check_leads_to(engine, mintdb.address, variables=variables)
+        if _mintdb_transactions is not None:
+            _mintdb_transactions.join(*makers)
+
+    return join
+
+
+@pytest.fixture
+def _mintdb_transactions(request: pytest.FixtureRequest, mintdb: Lease) -> Iterator[Transactions | None]:
+    """The test's outer transactions, if that is its isolation."""
+    run = _run(request)
+    if run.isolation_of(request.node) != "transaction":
+        yield None
+        return
+    transactions: Transactions = _sqlalchemy().Transactions(
+        run.addresses(mintdb), variables=run.exports_of(request.node)
+    )
+    with transactions:
+        yield transactions
+
+
+def _kind(library: ModuleType, transactions: Transactions | None) -> Mapping[str, Any]:  # Any: Session's own options
+    if transactions is None:
+        return {}
+    return {"kind": transactions.kind_of(library.TestSession), "join_transaction_mode": "create_savepoint"}
+
+
+def _let_go_of_a_clone(request: pytest.FixtureRequest, lease: Lease, engines: Engines) -> None:
+    """A clone of the test's own goes with the test."""
+    if not _run(request).is_home(lease):
+        engines.let_go(lease.address)
+
+
+def _sqlalchemy() -> ModuleType:
+    try:
+        import mintdb.sqlalchemy
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("sqlalchemy"):
+            raise
+        raise SqlalchemyMissing(error=error) from None
+    return mintdb.sqlalchemy
+
+
+def _run(request: Any) -> Run:  # Any: FixtureRequest is generic in later versions of pytest
+    from mintdb.pytest_plugin.run import get_run
+
+    return get_run(request.config)

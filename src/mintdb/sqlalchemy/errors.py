@@ -1,0 +1,99 @@
+"""What can be wrong with an engine or a session in a test: one class for each remedy."""
+
+from __future__ import annotations
+
+from mintdb.errors import LeaseError, SettingsError
+
+
+class DriverNotInstalled(SettingsError):
+    """The driver of an engine is not installed. Facts: form, error, install."""
+
+    text = """\
+an engine for {form} needs a driver that cannot be imported
+  it said    {error}
+  1. pip install {install}
+  2. or name another driver in the fixture {options}:  return {{"driver": "…"}}"""
+
+
+class DriverOfTheOtherKind(SettingsError):
+    """A blocking engine for an asynchronous driver, or the other way round.
+
+    Facts: form, kind, wanted, other, example.
+    """
+
+    text = """\
+{form} is {kind} driver, and {wanted} engine was asked for
+  1. ask for the fixture {other}
+  2. or name a driver of that kind in the fixture's options:  return {{"driver": "{example}"}}"""
+
+
+class EngineElsewhere(SettingsError):
+    """An engine of the application does not lead to the test's database. Facts: engine, created, ours, variable."""
+
+    text = """\
+an engine leads to {engine}, which is not the test's database
+{created}  the test's  {ours}
+  1. let the application read its URL from {variable}
+  2. or import the application later: what it reads before mintdb exports the URL stays what it was"""
+
+
+class SessionAfterTest(LeaseError):
+    """A session was used after its test had ended. Facts: test."""
+
+    text = """\
+the session of {test} was used after that test had ended
+  the database may be another test's by now
+  1. ask for the session inside the test
+  2. or let what runs longer (a thread, a task, a wider fixture) open sessions of its own"""
+
+
+class SecondConnection(LeaseError):
+    """isolation = "transaction" has one connection, and something opens another. Facts: database, opener."""
+
+    text = """\
+a second connection to {database} under isolation = "transaction"
+{opener}  it would see nothing of what the test wrote, and what it commits would stay
+  1. let the application's sessions join:  mintdb_join(SessionLocal)
+  2. or let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
+
+
+class OutOfTurn(LeaseError):
+    """Two sessions on one connection do not end in the reverse order of their beginning.
+
+    Facts: doing, first, second.
+    """
+
+    text = """\
+a session {doing} while a younger one is at work: under isolation = "transaction" both share one connection
+  began first  {first}
+  began later  {second}
+  1. let one end before the other goes on: concurrent requests need connections of their own
+  2. or let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
+
+
+class CommitUndone(LeaseError):
+    """A session's rollback would undo what another session had committed meanwhile. Facts: first, second."""
+
+    text = """\
+a session rolls back what another one has committed: under isolation = "transaction" both share one connection
+  rolls back   {first}
+  committed    {second}
+  1. end the first session (commit, rollback or close) before the other one begins
+  2. or let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
+
+
+class NeedsRealCommit(LeaseError):
+    """A statement whose effect comes with a commit that never happens. Facts: statement, why."""
+
+    text = """\
+{statement} under isolation = "transaction": {why}
+  1. let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
+
+
+class TwoKindsOfSession(LeaseError):
+    """Blocking and asynchronous sessions cannot share one connection. Facts: database, opened, wanted."""
+
+    text = """\
+{database} has {opened} connection in this test, and {wanted} session wants to join it under isolation = "transaction"
+  1. use sessions of one kind in this test
+  2. or let it really commit:  @pytest.mark.mintdb(isolation="rewind")"""
