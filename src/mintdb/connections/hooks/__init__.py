@@ -23,6 +23,9 @@ HOOKS = {
     "psycopg_pool": "psycopg_pool",
     "psycopg2": "psycopg2",
     "asyncpg": "asyncpg",
+    "pymysql": "pymysql",
+    "MySQLdb": "mysqlclient",
+    "asyncmy": "asyncmy",
     "sqlalchemy": "sqlalchemy",
     "django.db": "django",
 }

@@ -56,6 +56,11 @@ class Patches:
                 setattr(owner, name, original)
 
 
+def as_text(name: str | bytes | None) -> str:
+    """A database's name as a driver keeps it."""
+    return name.decode() if isinstance(name, bytes) else name or ""
+
+
 def never_raises(driver: str) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
     """For what a hook does beside its driver's own work: whatever fails there, the connection works all the same."""
 

@@ -1,0 +1,114 @@
+"""See asyncmy connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from types import ModuleType
+from typing import Any, cast
+
+from mintdb.connections import gate
+from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
+from mintdb.connections.ledger import ledger
+from mintdb.connections.stack import Frames
+
+# The driver's objects are `Any` here: it is compiled, and has no types.
+
+
+class Asyncmy:
+    """What the ledger asks of asyncmy."""
+
+    name = "asyncmy"
+
+    def is_closed(self, connection: object) -> bool:
+        return not cast(Any, connection).connected
+
+    def find_fileno(self, connection: object) -> int | None:
+        transport = cast(Any, connection)._transport
+        sock = None if transport is None else transport.get_extra_info("socket")
+        return None if sock is None or sock.fileno() < 0 else int(sock.fileno())
+
+    def is_async(self, connection: object) -> bool:
+        return True
+
+    def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
+        return None
+
+    def silence(self, connection: object) -> None:
+        """`finish` does: it is always called where it may be."""
+
+    def finish(self, connection: object) -> None:
+        asyncmy = cast(Any, connection)
+        if asyncmy._loop.is_closed():
+            _finish_on_a_dead_loop(asyncmy)
+        else:
+            asyncmy.close()
+        ledger.closed(connection)
+
+
+def _finish_on_a_dead_loop(connection: Any) -> None:  # Any: see above
+    # close() would ask the loop to call it back. asyncio's transport is made to look as if it had closed its socket.
+    transport = connection._transport
+    sock = getattr(transport, "_sock", None)
+    if sock is not None:
+        sock.close()
+        transport._sock = None
+    connection._transport = None
+    connection._connected = False
+
+
+_expect = never_raises("asyncmy")(ledger.expect)
+DRIVER = Asyncmy()
+
+
+def install(asyncmy: ModuleType) -> Callable[[], None]:
+    """Hook the class of all connections, pooled ones included."""
+    patches = Patches()
+    connection = asyncmy.connection.Connection
+    patches.replace(connection, "connect", _connect)
+    patches.replace(connection, "close", _close)
+    return patches.undo
+
+
+def adopt(asyncmy: ModuleType, thing: Any) -> None:  # Any: see above
+    """Who opened it is not known."""
+    if issubclass(type(thing), asyncmy.connection.Connection) and thing.connected:
+        _opened(thing, stack=())
+
+
+def _connect(original: Function) -> Function:
+    @wraps(original)
+    async def connect(self: Any) -> Any:  # Any: see Function
+        if self.connected:
+            return await original(self)
+        if gate.keeper is not None:
+            await gate.keeper.wait_async(lambda: as_text(self._db))
+        _expect()
+        result = await original(self)
+        _opened(self)
+        return result
+
+    return connect
+
+
+def _close(original: Function) -> Function:
+    @wraps(original)
+    def close(self: Any) -> None:  # Any: see Function
+        original(self)
+        ledger.closed(self)
+
+    return close
+
+
+@never_raises("asyncmy")
+def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see above
+    ledger.opened(
+        connection,
+        DRIVER,
+        host=connection._unix_socket or connection._host or "",
+        port=int(connection._port or 0),
+        database=as_text(connection._db),
+        backend_pid=connection.thread_id(),
+        skip=3,
+        stack=stack,
+    )

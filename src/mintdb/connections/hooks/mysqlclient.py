@@ -1,0 +1,102 @@
+"""See connections of mysqlclient, the C driver that is imported as MySQLdb."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from types import ModuleType
+from typing import Any, cast
+
+from mintdb.connections import gate
+from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
+from mintdb.connections.ledger import ledger
+
+# The driver's objects are `Any` here: it is compiled, and has no types.
+PLACES = ("host", "user", "password", "database", "port")  # of the arguments that connect takes without names
+
+
+class Mysqlclient:
+    """What the ledger asks of mysqlclient."""
+
+    name = "mysqlclient"
+
+    def is_closed(self, connection: object) -> bool:
+        return not cast(Any, connection).open
+
+    def find_fileno(self, connection: object) -> int | None:
+        return None if self.is_closed(connection) else int(cast(Any, connection).fileno())
+
+    def is_async(self, connection: object) -> bool:
+        return False
+
+    def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
+        """Nothing is asked: what a session that stays has set is not put back on this engine."""
+        return None
+
+    def silence(self, connection: object) -> None:
+        """It never warns."""
+
+    def finish(self, connection: object) -> None:
+        cast(Any, connection).close()
+        ledger.closed(connection)
+
+
+_expect = never_raises("MySQLdb")(ledger.expect)
+DRIVER = Mysqlclient()
+
+
+def install(mysqldb: ModuleType) -> Callable[[], None]:
+    """Hook the class that every name of `connect` makes, but for the raw `_mysql.connect`.
+
+    It has no finalizer: that one was collected shows when the ledger takes stock.
+    """
+    from importlib import import_module
+
+    connection = import_module(f"{mysqldb.__name__}.connections").Connection  # imported when somebody connects
+    patches = Patches()
+    patches.replace(connection, "__init__", _init)
+    patches.replace(connection, "close", _close)
+    return patches.undo
+
+
+def adopt(mysqldb: ModuleType, thing: Any) -> None:  # Any: see above
+    """It does not tell its database: one that was opened before anybody looked stays unknown."""
+
+
+def _init(original: Function) -> Function:
+    @wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # Any: see Function
+        given = {**dict(zip(PLACES, args, strict=False)), **kwargs}
+        if gate.keeper is not None:
+            gate.keeper.wait(lambda: _database(given))
+        _expect()
+        original(self, *args, **kwargs)
+        _opened(self, given)
+
+    return __init__
+
+
+def _close(original: Function) -> Function:
+    @wraps(original)
+    def close(self: Any) -> None:  # Any: see Function
+        original(self)
+        ledger.closed(self)
+
+    return close
+
+
+@never_raises("MySQLdb")
+def _opened(connection: Any, given: dict[str, Any]) -> None:  # Any: see above
+    ledger.opened(
+        connection,
+        DRIVER,
+        host=str(given.get("unix_socket") or given.get("host") or ""),
+        port=int(connection.port or 0),
+        database=_database(given),
+        backend_pid=connection.thread_id(),
+        skip=3,
+    )
+
+
+def _database(given: dict[str, Any]) -> str:  # Any: see above
+    return as_text(given.get("database") or given.get("db"))

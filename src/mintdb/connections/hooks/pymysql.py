@@ -1,0 +1,106 @@
+"""See PyMySQL connections, whatever their class was called where it was imported, and also when one reconnects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from types import ModuleType
+from typing import Any, cast
+
+from mintdb.connections import gate
+from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
+from mintdb.connections.ledger import ledger
+from mintdb.connections.stack import Frames
+
+# The driver's objects are `Any` here: mintdb is type-checked where PyMySQL is not installed.
+
+
+class PyMySQL:
+    """What the ledger asks of PyMySQL."""
+
+    name = "PyMySQL"
+
+    def is_closed(self, connection: object) -> bool:
+        return not cast(Any, connection).open
+
+    def find_fileno(self, connection: object) -> int | None:
+        sock = cast(Any, connection)._sock
+        return None if sock is None or sock.fileno() < 0 else int(sock.fileno())
+
+    def is_async(self, connection: object) -> bool:
+        return False
+
+    def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
+        """Nothing is asked: what a session that stays has set is not put back on this engine."""
+        return None
+
+    def silence(self, connection: object) -> None:
+        """It never warns."""
+
+    def finish(self, connection: object) -> None:
+        cast(Any, connection)._force_close()
+        ledger.closed(connection)
+
+
+_expect = never_raises("pymysql")(ledger.expect)
+DRIVER = PyMySQL()
+
+
+def install(pymysql: ModuleType) -> Callable[[], None]:
+    """Hook the class of all connections: `pymysql.connect` is one more name for it."""
+    patches = Patches()
+    connection = pymysql.connections.Connection
+    patches.replace(connection, "connect", _connect)
+    patches.replace(connection, "_force_close", _force_close)
+    patches.replace(connection, "__del__", _del)
+    return patches.undo
+
+
+def adopt(pymysql: ModuleType, thing: Any) -> None:  # Any: see above
+    """Who opened it is not known."""
+    if issubclass(type(thing), pymysql.connections.Connection) and thing.open:
+        _opened(thing, stack=())
+
+
+def _connect(original: Function) -> Function:
+    @wraps(original)
+    def connect(self: Any, sock: Any = None) -> None:  # Any: see Function
+        if gate.keeper is not None:
+            gate.keeper.wait(lambda: as_text(self.db))
+        _expect()
+        original(self, sock)
+        _opened(self)
+
+    return connect
+
+
+def _force_close(original: Function) -> Function:
+    @wraps(original)
+    def _force_close(self: Any) -> None:  # Any: see Function
+        ledger.closed(self)
+        original(self)
+
+    return _force_close
+
+
+def _del(original: Function) -> Function:
+    @wraps(original)
+    def __del__(self: Any) -> None:  # Any: see Function
+        ledger.collected(self)
+        original(self)
+
+    return __del__
+
+
+@never_raises("pymysql")
+def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see above
+    ledger.opened(
+        connection,
+        DRIVER,
+        host=connection.unix_socket or connection.host or "",
+        port=int(connection.port or 0),
+        database=as_text(connection.db),
+        backend_pid=connection.thread_id(),
+        skip=3,
+        stack=stack,
+    )
