@@ -41,7 +41,18 @@ FLOOR = {
     "report": {*FACTS, "connections", "engines.places"},
     "boundaries": {"core", "connections", "mint", "report"},
     "sqlalchemy": {*FACTS, "connections"},
-    "pytest_plugin": {*FACTS, "core", "boundaries", "connections", "doorman", "mint", "report", "sqlalchemy"},
+    "pytest_plugin": {
+        *FACTS,
+        "core",
+        "boundaries",
+        "connections",
+        "django",
+        "doorman",
+        "mint",
+        "report",
+        "sqlalchemy",
+    },
+    "django": {*FACTS, "core", "connections", "mint", "report", "engines.postgresql"},
     "startup": {"handover", "connections", "unittest_boundaries"},
     "unittest_boundaries": {*FACTS, "boundaries", "connections", "mint", "report"},
     "cli": {*FACTS, *COMMON, "core", "connections", "mint", "report", "engines.postgresql"},
@@ -51,7 +62,9 @@ DOORS = {
     ("schemas", "engines.postgresql"): {"mintdb.schemas.dump"},
     ("cli", "engines.postgresql"): {f"mintdb.cli.{name}" for name in ("doctor", "down", "ready", "status", "up")},
     ("core", "mintdb"): {"mintdb.core.templates"},
-    ("pytest_plugin", "core"): {"mintdb.pytest_plugin", "mintdb.pytest_plugin.fixtures", "mintdb.pytest_plugin.run"},
+    ("django", "engines.postgresql"): {"mintdb.django.creation", "mintdb.django.managed"},
+    ("pytest_plugin", "core"): {f"mintdb.pytest_plugin{part}" for part in ("", ".django", ".fixtures", ".run")},
+    ("pytest_plugin", "django"): {"mintdb.pytest_plugin.django"},
 }
 
 # Libraries that not everybody has, or that cost too much to import for nothing; and who may, at module level.
@@ -65,10 +78,12 @@ LIBRARIES = {
     "filelock": ("mintdb.engines.mysql",),
     "psycopg": ("mintdb.engines.postgresql.rewind", "mintdb.schemas"),
     "sqlalchemy": ("mintdb.schemas.metadata", "mintdb.sqlalchemy"),
+    "django": ("mintdb.django", "mintdb.schemas.django"),
+    "asgiref": ("mintdb.django",),
 }
 # Within a function, where it is known to be wanted.
 LAZY = {
-    "psycopg": ("mintdb.engines.postgresql",),
+    "psycopg": ("mintdb.engines.postgresql", "mintdb.django.places"),
     "alembic": ("mintdb.schemas.alembic_runner",),
     "sqlalchemy": ("mintdb.schemas.alembic_runner",),
     "filelock": ("mintdb.engines.postgresql",),
@@ -173,7 +188,7 @@ def test_an_engine_and_a_schema_source_are_found_by_name_when_used() -> None:
         if found.how == "top"
         and re.match(r"mintdb\.(engines|schemas)\.", found.imported)
         and part_of(found.importer) not in (*COMMON, "engines.postgresql", "engines.mysql", "schemas")
-        and found.importer not in DOORS["cli", "engines.postgresql"]
+        and found.importer not in DOORS["cli", "engines.postgresql"] | DOORS["django", "engines.postgresql"]
     ]
     assert at_import == []
 

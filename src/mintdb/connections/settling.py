@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mintdb.connections import closing, state
 from mintdb.connections.account import Account, untold
@@ -36,6 +36,10 @@ class CloneAccounts:
     def begin(self, test: str | None) -> None:
         """See core.clones.Accounts."""
         self._account = Account(test, self.database, self.port)
+
+    def rename(self, test: str) -> None:
+        """See core.clones.Accounts."""
+        self._account = replace(self._account, test=test)
 
     def close(self, clone: Clone, present: Present) -> Connections:
         """See core.clones.Accounts."""

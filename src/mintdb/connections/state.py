@@ -30,7 +30,7 @@ select (select coalesce(json_object_agg(name, setting), '{}') from pg_catalog.pg
          where relnamespace = pg_catalog.pg_my_temp_schema() and relkind in ('r', 'v', 'S', 'p'))::text,
        pg_catalog.current_setting('role')"""
 
-_RESET_ALL = (
+RESET_ALL = (
     "reset session authorization",
     "reset role",
     "reset all",
@@ -104,7 +104,7 @@ def _undress(entry: Entry) -> bool:
     if entry.baseline is None:
         # Seen for the first time. What it is wearing now may be its driver's (client_encoding) or the test's.
         entry.baseline = _try(_read, entry)
-    return entry.baseline == PLAIN and _try(_run, entry, _RESET_ALL) is not None
+    return entry.baseline == PLAIN and _try(_run, entry, RESET_ALL) is not None
 
 
 def _put_back_what_is_readable(entry: Entry) -> bool:

@@ -19,6 +19,9 @@ class Accounts(Protocol):
     def begin(self, test: str | None) -> None:
         """A lease begins."""
 
+    def rename(self, test: str) -> None:
+        """The test that has the lease is known by name only now."""
+
     def close(self, clone: Clone, present: Present) -> Connections:
         """It ends: end the leaks, and say what became of every connection."""
 
@@ -100,6 +103,10 @@ class ClonePool:
             place.test, place.inner, place.told = test, None, []
             place.accounts.begin(test)
             return Lease(place.clone, self._care(place, isolation))
+
+    def rename_test(self, test: str) -> None:
+        """Whoever leased the home clone knows by now which test it is for."""
+        self._home.accounts.rename(test)
 
     def remember_sessions(self) -> None:
         """A wide fixture was set up: what it did to its connections' sessions stays."""

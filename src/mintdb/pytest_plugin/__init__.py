@@ -7,6 +7,7 @@ framework, and of mintdb only what is used. Without configuration it does nothin
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """By now whoever sets Django up has done it."""
+    if "mintdb.django.creation" in sys.modules:
+        from mintdb.pytest_plugin.django import join
+
+        join(session.config)
 
 
 @pytest.hookimpl(optionalhook=True)

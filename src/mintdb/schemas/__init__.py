@@ -16,12 +16,14 @@ from mintdb.schemas.errors import LibraryMissingError, UnknownSourceError
 __all__ = ["NoSchema", "get_source"]
 
 NONE = "none"
-EXTRAS = {"sqlalchemy": "sqlalchemy", "psycopg": "postgresql"}
+DJANGO = "django"  # without an argument: the alias "default"
+EXTRAS = {"sqlalchemy": "sqlalchemy", "psycopg": "postgresql", "django": "django"}
 MODULES = {
     "sql": "sql_files",
     "python": "python",
     "metadata": "metadata",
     "alembic": "alembic",
+    "django": "django",
     "dump": "dump",
     "evolutions": "evolutions",
 }
@@ -49,7 +51,7 @@ def get_source(setting: str, *, root: Path) -> SchemaSource:
     if setting.strip() in ("", NONE):
         return NoSchema()
     kind, colon, argument = setting.partition(":")
-    if not colon or kind not in MODULES:
+    if (not colon and kind != DJANGO) or kind not in MODULES:
         raise _unknown(setting, kind)
     source: SchemaSource = _import(kind, setting).get_source(argument, setting=setting, root=root)
     return source

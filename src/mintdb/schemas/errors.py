@@ -281,3 +281,29 @@ class EvolutionSyntaxError(EvolutionError):
   in the ups of evolution {revision}, SQLSTATE {code}
 {statement}
   1. write a semicolon inside a function or a string twice: Play ends a statement at every other one"""
+
+
+class DjangoNotConfiguredError(SchemaError):
+    """Django's settings cannot be found. Facts: setting, error."""
+
+    text = """\
+schema source {setting!r} needs Django's settings
+  it said    {error}
+  1. name them:  export DJANGO_SETTINGS_MODULE=project.settings"""
+
+
+class DjangoAliasMissingError(SchemaError):
+    """There is no such alias in DATABASES. Facts: setting, alias, known."""
+
+    text = """\
+schema source {setting!r}: DATABASES has no alias {alias!r}
+  1. it has {known}"""
+
+
+class DjangoMigrationFailedError(SchemaError):
+    """A migration, or what runs after all of them, raised. Facts: setting, migration, error, where, statement."""
+
+    text = """\
+{migration} failed: {error}
+  at {where}{statement}
+  1. mend it, and run the tests again: nothing was kept of this attempt"""

@@ -1,0 +1,109 @@
+"""Let marks follow pytest's fixtures on Django's test databases too, and tell at the end what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from mintdb.connections.facts import Opening
+from mintdb.connections.ledger import ledger
+from mintdb.core.clones import ClonePool
+from mintdb.django import managed, telling
+
+UNITTEST = "_unittest_setUpClass"  # how pytest names the fixture that calls setUpClass: Django's test cases see to that
+
+
+def join(config: pytest.Config) -> None:
+    """Watch over the run, whose settings have `mintdb.django` in INSTALLED_APPS."""
+    known = config.option
+    telling.gathers = True
+    telling.policy = known.mintdb_leaks
+    managed.always_fresh = known.mintdb_fresh
+    managed.keeps = bool(getattr(known, "reuse_db", False))  # pytest-django's; with --create-db it tells Django no
+    config.pluginmanager.register(DjangoRun(config), "mintdb-django")
+
+
+class DjangoRun:
+    """The hooks for one run, or one worker of it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self._wide_ended = False  # whether a wide fixture was torn down since the last test
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Iterator[Any]:
+        """What a fixture wider than a test writes lives as long as the fixture."""
+        if fixturedef.scope == "function" or fixturedef.argname.startswith(UNITTEST):
+            return (yield)
+        before = ledger.enter(Opening(request.node.nodeid or None, "setup", fixturedef.argname, fixturedef.scope))
+        try:
+            with _marked(fixturedef):
+                return (yield)
+        finally:
+            ledger.enter(before)
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        if fixturedef.scope != "function":
+            self._wide_ended = True
+            for pool in _pools():
+                pool.marks.after_teardown(fixturedef)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, nextitem: pytest.Item | None) -> Iterator[Any]:
+        """Under `leaks = "error"` the guilty test fails; what wider fixtures have left is undone."""
+        result = yield
+        if self._wide_ended and nextitem is not None and not _in_transaction():
+            for pool in _pools():
+                pool.marks.clear(settle=telling.settle())
+        self._wide_ended = False
+        if reports := telling.guilty():
+            pytest.fail("\n".join(reports), pytrace=False)
+        return result
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Hand over what was counted: to the run of the settings, if there is one, and to xdist's controller."""
+        from mintdb.pytest_plugin.run import KEY
+
+        summary = telling.summary
+        if run := self.config.stash.get(KEY, None):
+            run.summary.add(summary.to_json())
+            summary = run.summary
+        if hasattr(self.config, "workerinput"):
+            self.config.workeroutput["mintdb"] = summary.to_json()  # type: ignore[attr-defined]  # xdist's
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        from mintdb.pytest_plugin.run import KEY
+
+        if KEY not in self.config.stash:
+            telling.summary.tell_sprawl(telling.leaks_policy())
+            for line in telling.summary.lines():
+                terminalreporter.write_line(line)
+
+
+@contextmanager
+def _marked(owner: object) -> Iterator[None]:
+    """What is written in the block belongs to `owner`; within a transaction, that belongs to whoever began it."""
+    pools = [] if _in_transaction() else _pools()
+    for pool in pools:
+        pool.marks.before_setup(owner, settle=telling.settle())
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        for pool in pools:
+            pool.marks.after_setup(owner, failed=failed)
+
+
+def _pools() -> list[ClonePool]:
+    return [database.pool for database in managed.databases.values()]
+
+
+def _in_transaction() -> bool:
+    from mintdb.django import sessions
+
+    return bool(managed.databases) and sessions.in_transaction()
