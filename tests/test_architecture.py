@@ -39,7 +39,7 @@ FLOOR = {
     "mint": {*FACTS, "core", "connections", "engines", "schemas"},
     "doorman": {"connections"},
     "report": {*FACTS, "connections", "engines.places"},
-    "boundaries": {"core", "connections", "mint", "report"},
+    "boundaries": {"engines.places", "core", "connections", "mint", "report"},
     "sqlalchemy": {*FACTS, "connections"},
     "pytest_plugin": {
         *FACTS,
@@ -60,7 +60,10 @@ FLOOR = {
 # Doors in those walls. docs/why/architecture.md has the reason for each.
 DOORS = {
     ("schemas", "engines.postgresql"): {"mintdb.schemas.dump"},
-    ("cli", "engines.postgresql"): {f"mintdb.cli.{name}" for name in ("doctor", "down", "ready", "status", "up")},
+    ("cli", "engines.postgresql"): {
+        f"mintdb.cli.{name}"
+        for name in ("doctor", "down", "kill", "observed", "ready", "reap", "status", "template", "up")
+    },
     ("core", "mintdb"): {"mintdb.core.templates"},
     ("django", "engines.postgresql"): {"mintdb.django.creation", "mintdb.django.managed"},
     ("pytest_plugin", "core"): {f"mintdb.pytest_plugin{part}" for part in ("", ".django", ".fixtures", ".run")},
@@ -87,7 +90,7 @@ LAZY = {
     "alembic": ("mintdb.schemas.alembic_runner",),
     "sqlalchemy": ("mintdb.schemas.alembic_runner",),
     "filelock": ("mintdb.engines.postgresql",),
-    "rich": ("mintdb.cli.progress",),
+    "rich": ("mintdb.cli.progress", "mintdb.cli.tables"),
 }
 # Words of the glossary's third column that have another meaning, which they keep.
 OTHER_MEANING = {"driver", "backend", "cluster", "copy", "external", "log"}

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from mintdb.connections import clock
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
+from mintdb.connections.live import LIVE, live_file
 from mintdb.core.lease import Lease
 from mintdb.mint import Mint
 from mintdb.report import Summary
@@ -42,12 +43,16 @@ class Boundaries:
 
     def open(self) -> None:
         """Make every database ready; what an application wrote at its import is there for every test."""
+        from mintdb.engines.places import find_cache  # platformdirs, for those who run tests
+
+        live_file.begin(find_cache() / LIVE)
         for alias in self._aliases():
             self.mint.open(alias).pool.marks.keep_what_is_there()
 
     def close(self, policy: str) -> None:
         """Leave the servers, and note what there is to say of the whole process."""
         self._summary.tell_sprawl(policy)
+        live_file.end()
         if self._began:  # xdist's controller runs no test
             self._summary.workers.append(Worker(self.mint.worker, os.getpid(), ledger.total, ledger.peak))
         try:
@@ -60,6 +65,7 @@ class Boundaries:
     def begin(self, test: str) -> None:
         """Lease every database, before the first fixture is set up."""
         self._began, self._began_at = clock.monotonic(), clock.wall()
+        live_file.turn()
         for alias in self._aliases():
             self.leases[alias] = self.mint.lease(alias, test=test)
 

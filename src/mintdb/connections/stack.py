@@ -70,18 +70,34 @@ def _add_parents(frames: list[CodeType | int]) -> None:
         current = current.parent
 
 
-def app_sites(frames: Frames) -> list[Site]:
+def app_sites(frames: Frames) -> Iterator[Site]:
     """The frames that are neither of the standard library, nor of an installed package, nor of mintdb.
 
     None beyond the event loop, where a task was started by a library: that is only who started the loop.
     """
     within = takewhile(lambda frame: not _is_event_loop(frame[0]), _pairs(frames))
-    return [Site(code.co_filename, _line(code, at), code.co_name) for code, at in within if is_app(code.co_filename)]
+    return (Site(code.co_filename, _line(code, at), code.co_name) for code, at in within if _is_app(code.co_filename))
 
 
 def find_app_site(frames: Frames) -> Site | None:
     """The innermost frame of the application: the line that a person can change."""
-    return next(iter(app_sites(frames)), None)
+    return next(app_sites(frames), None)
+
+
+def shown_app_site(frames: Frames) -> str:
+    """The same as text, empty if there is none; remembered, so that a line that opens many costs the words once."""
+    for code, at in _pairs(frames):
+        if _is_event_loop(code):
+            break
+        if _is_app(code.co_filename):
+            known = _SHOWN.get((id(code), at))
+            if known is None or known[0] is not code:
+                known = _SHOWN[id(code), at] = code, str(Site(code.co_filename, _line(code, at), code.co_name))
+            return known[1]
+    return ""
+
+
+_SHOWN: dict[tuple[int, int], tuple[CodeType, str]] = {}  # as many as an application has lines that open connections
 
 
 def _pairs(frames: Frames) -> Iterator[tuple[CodeType, int]]:

@@ -48,7 +48,7 @@ def make(summary: Summary, project: str) -> RunReport:
     tests = sorted(summary.tests, key=lambda tested: tested.began)
     return RunReport(
         project,
-        redact(shlex.join(sys.argv)),
+        redact(shlex.join([_program(sys.argv[0]), *sys.argv[1:]])),
         summary.began,
         clock.wall() - summary.began,
         tests,
@@ -56,6 +56,12 @@ def make(summary: Summary, project: str) -> RunReport:
         summary.sprawl,
         list(summary.notes()),
     )
+
+
+def _program(path: str) -> str:
+    """`pytest`, as one types it, for the file that Python has run."""
+    found = Path(path)
+    return found.parent.name if found.name == "__main__.py" else found.name
 
 
 def write(report: RunReport, files: Sequence[str], *, root: Path) -> list[str]:

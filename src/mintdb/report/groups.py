@@ -9,6 +9,16 @@ from typing import Any
 
 Found = Mapping[str, Any]  # Any: JSON; see connections.explain.Finding.to_plain, and its test
 
+LABELS = {
+    "pool": "pool_place",
+    "state": "state",
+    "thread": "thread",
+    "task": "task",
+    "fixture": "fixture",
+    "process": "command_line",
+    "waits for": "waits_for",
+    "last ran": "query",
+}
 UNKNOWN = "opened before it could be seen"
 
 
@@ -25,7 +35,12 @@ class Group:
         """The tests that met it, each once, in their order."""
         return list(dict.fromkeys(found["test"] for found in self.found))
 
-    def values(self, fact: str) -> list[str]:
+    def story(self) -> list[tuple[str, str]]:
+        """What is known of it: a label and at most three values for each fact."""
+        known = [(label, self._values(fact)) for label, fact in LABELS.items()]
+        return [(label, "; ".join(values[:3]) + "; …" * (len(values) > 3)) for label, values in known if values]
+
+    def _values(self, fact: str) -> list[str]:
         """The different values of a fact, the first ones first; unknown ones are left out."""
         return list(dict.fromkeys(str(found[fact]) for found in self.found if found.get(fact) is not None))
 

@@ -13,7 +13,7 @@ from statistics import median
 from jinja2 import Environment, StrictUndefined, Template
 
 from mintdb.report.facts import RunReport, Tested
-from mintdb.report.groups import Group, by_line
+from mintdb.report.groups import by_line
 
 COLUMNS = 480  # of a timeline: what a screen can show; each has the highest value of the tests within it
 HEIGHT = 56  # of a timeline, in the same units
@@ -48,7 +48,6 @@ def render(report: RunReport) -> str:
         tests_shown=TESTS_SHOWN,
         slowest=sorted(tests, key=lambda tested: tested.put_back, reverse=True)[:SLOWEST_SHOWN],
         rows=_rows(tests),
-        story=_story,
     )
 
 
@@ -112,19 +111,3 @@ def _rows(tests: Sequence[Tested]) -> str:
         for t in tests
     ]
     return json.dumps(rows, ensure_ascii=False).replace("<", "\\u003c")
-
-
-def _story(group: Group) -> list[tuple[str, str]]:
-    """What is known of a group, a line for each fact."""
-    facts = {
-        "pool": "pool_place",
-        "state": "state",
-        "thread": "thread",
-        "task": "task",
-        "fixture": "fixture",
-        "process": "command_line",
-        "waits for": "waits_for",
-        "last ran": "query",
-    }
-    known = {label: group.values(fact) for label, fact in facts.items()}
-    return [(label, "; ".join(values[:3]) + "; …" * (len(values) > 3)) for label, values in known.items() if values]

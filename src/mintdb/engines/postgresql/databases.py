@@ -105,6 +105,16 @@ def drop(maintenance: Maintenance, name: str) -> None:
     forget(maintenance, name)
 
 
+def drop_template(maintenance: Maintenance, name: str) -> None:
+    """Drop a template and its warm clones; clones that runs hold are databases of their own, and stay."""
+    parsed = find_role(name)
+    for made in list_made(maintenance):
+        other = find_role(made.name)
+        if parsed and other and other.role is Role.WARM and other.fingerprint == parsed.fingerprint:
+            drop(maintenance, made.name)
+    drop(maintenance, name)
+
+
 def _unseal(maintenance: Maintenance, name: str) -> None:
     """A template cannot be dropped until it is none. What is none is left alone.
 

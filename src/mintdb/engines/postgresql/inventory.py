@@ -70,6 +70,11 @@ class Contents:
         return [made.name for made in self.made if made.role is role and (made.owner == KEPT) == kept]
 
 
+def observe(address: Address) -> Maintenance:
+    """A session of somebody who looks: not named as runs are, for who looks does not use the server."""
+    return Maintenance(address, owner=f"look-{new_token()}")
+
+
 def find_running() -> list[Running]:
     """The servers of this user, on this machine and in this namespace."""
     return [
@@ -115,7 +120,7 @@ def keep(running: Running, database: str) -> None:
 
 def give_away(address: Address) -> None:
     """Forget that a database on an external server is ours: it stays, and whoever kept it may drop it."""
-    maintenance = Maintenance(address, owner=f"look-{new_token()}")
+    maintenance = observe(address)
     try:
         maintenance.run("delete from databases where name = %s", address.database)
     finally:
@@ -145,8 +150,7 @@ def stop(running: Running, *, force: bool = False) -> Sequence[Run]:
 
 @contextmanager
 def _looking(running: Running) -> Iterator[Maintenance]:
-    # Not named as runs are: who looks does not use the server.
-    maintenance = Maintenance(running.address(), owner=f"look-{new_token()}")
+    maintenance = observe(running.address())
     try:
         yield maintenance
     finally:

@@ -116,12 +116,7 @@ class PostgresServer:
 
     def drop_template(self, name: str) -> None:
         """See contract.Server. Its warm clones go with it."""
-        parsed = find_role(name)
-        for made in databases.list_made(self._maintenance):
-            other = find_role(made.name)
-            if parsed and other and other.role is Role.WARM and other.fingerprint == parsed.fingerprint:
-                databases.drop(self._maintenance, made.name)
-        databases.drop(self._maintenance, name)
+        databases.drop_template(self._maintenance, name)
 
     def clone(self, template: str, name: str) -> PostgresClone:
         """See contract.Server."""

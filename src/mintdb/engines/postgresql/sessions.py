@@ -23,6 +23,7 @@ LOCKS: LiteralString = """
 with locks as materialized (select * from pg_locks where pid = any (%s))
 select pid,
        max(mode || case locktype when 'transactionid' then ' on a row that another transaction has changed'
+                                 when 'advisory' then ' on an advisory lock'
                                  else ' on a ' || locktype end) filter (where not granted),
        case when bool_or(not granted) then pg_blocking_pids(pid) else '{}' end,
        array_agg(distinct 'advisory lock ' || case objsubid when 1 then ((classid::bigint << 32) | objid::bigint)::text

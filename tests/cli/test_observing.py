@@ -1,0 +1,123 @@
+"""`mintdb ps`, `kill`, `reap`, `template` and `explain`: what a person can see of a run, and do about it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from programs import Run, wait_for
+from tests.frameworks.suites import QUIET
+
+SLOW = """
+import os
+import threading
+import psycopg
+
+def hold(connection):
+    connection.execute("select pg_advisory_xact_lock(7)")
+
+def test_blocked(tmp_path):
+    url = os.environ["DATABASE_URL"]
+    with psycopg.connect(url) as first:
+        hold(first)
+        second = psycopg.connect(url)
+        thread = threading.Thread(target=wait, args=[second], name="waiter")
+        thread.start()
+        thread.join()
+        assert ended
+
+ended = []
+
+def wait(connection):
+    try:
+        hold(connection)
+    except psycopg.Error:
+        ended.append(connection)
+
+def test_leaks():
+    ended.append(psycopg.connect(os.environ["DATABASE_URL"]))
+"""
+
+
+@pytest.fixture
+def suite(project: Path) -> Path:
+    (project / "pyproject.toml").write_text('[tool.mintdb.databases.default]\nexport = "DATABASE_URL"\n')
+    (project / "test_slow.py").write_text(SLOW)
+    return project
+
+
+def test_a_test_that_hangs_is_seen_killed_and_explained(suite: Path, run: Run) -> None:
+    pytest_run = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *QUIET, "-q"], cwd=suite, stdout=subprocess.PIPE, text=True, env=os.environ
+    )
+    try:
+        shown = wait_for(lambda: _blocked(run), "the lock is waited for")
+        [waits] = [line for line in shown.splitlines() if "waits for" in line]
+        assert re.search(r"active, waits for ExclusiveLock on an advisory lock, held by \d+", waits), waits
+        assert "test_slow.py::test_blocked" in waits
+        assert "test_slow.py:13 in test_blocked" in waits
+        assert "select pg_advisory_xact_lock(7)" in waits
+
+        killed = run("kill", waits.split()[0])
+        assert killed.returncode == 0
+        assert f"ended backend {waits.split()[0]}, process {pytest_run.pid} (" in killed.stderr
+        assert "of test_slow.py::test_blocked" in killed.stderr
+        output, _ = pytest_run.communicate(timeout=60)
+    finally:
+        pytest_run.kill()
+        pytest_run.wait()
+    assert "2 passed" in output, output
+
+    explained = run("explain").stdout
+    assert "LEAK  1 x test_slow.py:28 in test_leaks" in explained
+    assert "slowest to put back:" in explained
+    of_one = run("explain", "test_leaks", "--html", "page.html").stdout
+    assert of_one.startswith("test_slow.py::test_leaks: ")
+    assert "test_blocked" not in of_one
+    assert (suite / "page.html").exists()
+
+
+def _blocked(run: Run) -> str:
+    shown = run("ps").stdout
+    return shown if "waits for" in shown else ""
+
+
+def test_where_nothing_runs_each_command_says_so(project: Path, run: Run, own_home: Path) -> None:
+    assert run("ps").stdout == "nobody is connected to a database that mintdb made\n"
+    assert run("reap").stderr == "mintdb: nothing was left by dead runs\n"
+    assert run("template", "list").stdout == "there are no templates\n"
+    explained = run("explain")
+    assert (explained.returncode, explained.stderr) == (
+        3,
+        "mintdb: no run of this project is known: run its tests first\n",
+    )
+    killed = run("kill", "postgres")
+    assert killed.returncode == 3
+    assert killed.stderr == "mintdb: nothing to end: postgres is no backend, database or test that mintdb ps shows\n"
+
+
+def test_templates_are_built_listed_and_dropped(project: Path, run: Run) -> None:
+    (project / "db.sql").write_text("create table pear (id int)")
+    built = run("template", "build", "--schema", "sql:db.sql")
+    assert "was built" in built.stderr, built.stderr
+    [name] = re.findall(r"mint_orchard_\w+_template", built.stderr)
+    assert "is there already" in run("template", "build", "--schema", "sql:db.sql").stderr
+    assert name in run("template", "list").stdout
+    assert f"dropped {name}" in run("template", "drop", name).stderr
+    assert name not in run("template", "list").stdout
+    again = run("template", "drop", name)
+    assert (again.returncode, again.stderr) == (3, f"mintdb: there is no template {name}\n")
+
+
+def test_reap_drops_what_a_killed_run_has_left(suite: Path, run: Run) -> None:
+    (suite / "test_slow.py").write_text("import os\n\ndef test_dies():\n    os.kill(os.getpid(), 9)\n")
+    died = subprocess.run([sys.executable, "-m", "pytest", *QUIET, "-q"], cwd=suite, capture_output=True, check=False)
+    assert died.returncode == -9
+    reaped = run("reap").stderr
+    # The server's keeper may have been faster.
+    assert "dropped mint_orchard_" in reaped or "nothing was left by dead runs" in reaped
+    assert "nothing was left by dead runs" in run("reap").stderr
