@@ -20,6 +20,7 @@ LONGEST = 500  # lines
 # A part is a folder of mintdb, an engine, or a module that stands alone. What each may import of the others.
 FACTS = {"mintdb", "errors", "address", "contract", "settings", "variables", "handover"}  # know nothing of their users
 COMMON = {"engines.account", "engines.errors", "engines.places", "engines.ports", "engines.processes"}
+OF_ENGINES = ("engines.postgresql", "engines.mysql", "engines.sqlite")
 FLOOR = {
     "mintdb": {"mint", "core", "errors"},  # names only, and only for type checkers: test_the_package_imports_nothing
     "errors": set(),
@@ -34,6 +35,7 @@ FLOOR = {
     **{f"engines.{part}": {*FACTS, *COMMON} for part in ("account", "errors", "places", "ports", "processes")},
     "engines.postgresql": {*FACTS, *COMMON, "core"},
     "engines.mysql": {*FACTS, *COMMON, "core"},
+    "engines.sqlite": {*FACTS, *COMMON, "core"},
     "schemas": {*FACTS, "engines.postgresql"},
     "hypothesis": {"core", "errors"},
     "mint": {*FACTS, "core", "connections", "engines", "schemas"},
@@ -89,7 +91,7 @@ LAZY = {
     "psycopg": ("mintdb.engines.postgresql", "mintdb.django.places"),
     "alembic": ("mintdb.schemas.alembic_runner",),
     "sqlalchemy": ("mintdb.schemas.alembic_runner",),
-    "filelock": ("mintdb.engines.postgresql",),
+    "filelock": ("mintdb.engines.postgresql", "mintdb.engines.sqlite"),
     "rich": ("mintdb.cli.progress", "mintdb.cli.tables"),
 }
 # Words of the glossary's third column that have another meaning, which they keep.
@@ -190,7 +192,7 @@ def test_an_engine_and_a_schema_source_are_found_by_name_when_used() -> None:
         for found in all_imports()
         if found.how == "top"
         and re.match(r"mintdb\.(engines|schemas)\.", found.imported)
-        and part_of(found.importer) not in (*COMMON, "engines.postgresql", "engines.mysql", "schemas")
+        and part_of(found.importer) not in (*COMMON, *OF_ENGINES, "schemas")
         and found.importer not in DOORS["cli", "engines.postgresql"] | DOORS["django", "engines.postgresql"]
     ]
     assert at_import == []

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from mintdb.connections import clock
 from mintdb.connections.closing import collect
-from mintdb.connections.facts import Entry
+from mintdb.connections.facts import Entry, Serverless
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
@@ -50,7 +50,7 @@ class Account:
         scope = Scope(self.test, self.began, tolerated, self.threads, os.getpid(), locking)
         known = {entry.backend_pid for entry in entries if entry.is_open}
         rows = [row if row.backend_pid in known else traced(row) for row in sessions()]
-        return judge_all(entries, rows, scope)
+        return judge_all(entries, rows, scope, own=_own_sessions(entries))
 
     def traffic(self) -> tuple[int, int]:
         """How many connections were opened since the account began, and the most that were open at once."""
@@ -60,6 +60,16 @@ class Account:
     def open_entries(self) -> list[Entry]:
         """What this process has open to the database now."""
         return ledger.open_entries(self.database, port=self.port)
+
+
+def _own_sessions(entries: Iterable[Entry]) -> dict[int, Session]:
+    """By id of the entry: what connections say of themselves, where there is no server to ask."""
+    found = {}
+    for entry in entries:
+        connection = entry.connection()
+        if entry.is_open and connection is not None and isinstance(entry.driver, Serverless):
+            found[id(entry)] = entry.driver.find_session(connection)
+    return {key: session for key, session in found.items() if session is not None}
 
 
 def peak_of(entries: Iterable[Entry], *, since: float) -> int:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from mintdb.connections.facts import Entry
+from mintdb.connections.facts import Entry, Serverless
 from mintdb.connections.ledger import ledger
 from mintdb.connections.sockets import shut
 
@@ -31,6 +31,8 @@ def end(entries: Iterable[Entry], terminate: Terminate) -> list[Entry]:
         if entry.backend_pid is not None:
             terminate(entry.backend_pid)  # a busy backend does not look at its socket
         if connection is not None:
+            if isinstance(entry.driver, Serverless) and not entry.driver.is_async(connection):
+                entry.driver.finish(connection)  # nobody else can
             entry.driver.silence(connection)
             if entry.driver.is_async(connection):
                 _finish_async(entry, connection)

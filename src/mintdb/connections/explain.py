@@ -64,6 +64,14 @@ _PLAIN = (
 )
 
 
+def _find_backend(verdict: Verdict) -> int | None:
+    """None where no server numbers its sessions: a process is told as one."""
+    entry, session = verdict.entry, verdict.session
+    if session is None:
+        return entry.backend_pid if entry else None
+    return session.backend_pid if session.backend_pid not in (0, session.process) else None
+
+
 def find(verdict: Verdict, *, database: str | None = None, held: Sequence[str] = ()) -> Finding:
     """The facts of a verdict that a report needs; `held` is what the application's side knows of its session."""
     entry, session = verdict.entry, verdict.session
@@ -72,7 +80,7 @@ def find(verdict: Verdict, *, database: str | None = None, held: Sequence[str] =
     return Finding(
         kind=verdict.kind,
         reason=verdict.reason,
-        backend_pid=session.backend_pid if session else entry.backend_pid if entry else None,
+        backend_pid=_find_backend(verdict),
         state=session.state if session else None,
         seconds=(session.seconds_in_transaction or session.seconds_in_state) if session else None,
         database=entry.database if entry else database,

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mintdb.connections.stack import Frames, Site, find_app_site
+from mintdb.contract import Session
 
 if TYPE_CHECKING:
     import asyncio
@@ -66,6 +67,14 @@ class Driver(Protocol):
 
         Never waits for a server, and leaves nothing behind that warns when it is collected.
         """
+
+
+@runtime_checkable
+class Serverless(Protocol):
+    """A driver of an engine without a server: what a session does, only its connection knows."""
+
+    def find_session(self, connection: object) -> Session | None:
+        """The session as its connection sees it; asked from any thread. None: the connection is closed."""
 
 
 class Pool(Protocol):

@@ -16,6 +16,8 @@ PROC = Path("/proc")
 
 def traced(session: Session) -> Session:
     """The session with the process at its other end, where that can be known."""
+    if session.process is not None and session.command_line is None:
+        return replace(session, command_line=find_command_line(session.process))
     if session.process is not None or session.client_port is None or session.client_port <= 0:
         return session
     process, command_line = _trace(session.backend_pid, session.client_port)

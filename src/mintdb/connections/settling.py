@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from mintdb.connections import closing, state
 from mintdb.connections.account import Account, untold
 from mintdb.connections.explain import explain, explain_prepared, find
+from mintdb.connections.facts import Serverless
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
@@ -77,6 +78,11 @@ class CloneAccounts:
         if stay:
             state.put_back(stay)
         self._last_seen = dict(present.backends)
+
+    def cut_off(self) -> None:
+        """See core.clones.Accounts. A server has ended its own sessions already."""
+        left = [entry for entry in self._account.open_entries() if isinstance(entry.driver, Serverless)]
+        closing.end(left, lambda backend: None)
 
     def _is_anything_unexplained(self, present: Present) -> bool:
         """Whether a full account is worth while: somebody is in the way, or a connection has come, or gone unclosed."""

@@ -128,6 +128,18 @@ def is_app(file: str) -> bool:
 _is_app = lru_cache(maxsize=4096)(is_app)
 
 
+def is_library(file: str) -> bool:
+    """Whether a source file is of the standard library."""
+    return file.startswith(_standard_library()) and "-packages/" not in file
+
+
+@lru_cache(maxsize=1)
+def _standard_library() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    folders = {paths["stdlib"], paths["platstdlib"]}
+    return tuple(folder.rstrip(os.sep) + os.sep for folder in {*folders, *map(os.path.realpath, folders)})
+
+
 @lru_cache(maxsize=1)
 def _library_folders() -> tuple[str, ...]:
     paths = sysconfig.get_paths()

@@ -20,12 +20,15 @@ site: an engine that is created when it is first needed, for the whole run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 from mintdb.connections.facts import Ending, Entry, Opening, Owner
 from mintdb.contract import Session
+
+NOBODY: Mapping[int, Session] = MappingProxyType({})
 
 
 class Kind(StrEnum):
@@ -63,13 +66,21 @@ class Verdict:
         return self.kind in (Kind.LEAK, Kind.ABANDONED)
 
 
-def judge_all(entries: Iterable[Entry], sessions: Sequence[Session], scope: Scope) -> list[Verdict]:
-    """A verdict for every entry and for every session without one, joined by backend pid."""
+def judge_all(
+    entries: Iterable[Entry], sessions: Sequence[Session], scope: Scope, *, own: Mapping[int, Session] = NOBODY
+) -> list[Verdict]:
+    """A verdict for every entry and for every session without one, joined by backend pid.
+
+    `own` are sessions that no server knows, by the id of their entry.
+    """
     rows = {session.backend_pid: session for session in sessions}
-    verdicts = [
-        judge(entry, rows.pop(entry.backend_pid, None) if entry.is_open and entry.backend_pid else None, scope)
-        for entry in entries
-    ]
+
+    def find(entry: Entry) -> Session | None:
+        if entry.backend_pid is None:
+            return own.get(id(entry))
+        return rows.pop(entry.backend_pid, None) if entry.is_open else None
+
+    verdicts = [judge(entry, find(entry), scope) for entry in entries]
     return verdicts + [judge(None, session, scope) for session in rows.values()]
 
 

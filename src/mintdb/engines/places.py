@@ -42,10 +42,10 @@ def find_places() -> Places:
     return Places(cache, live)
 
 
-def data_parent(places: Places) -> Path:
-    """Where data folders go: tmpfs where the file system *and* the cgroup have room, else the cache's disk."""
+def data_parent(places: Places, *, room: int = ROOM_FOR_DATA) -> Path:
+    """Where data goes: tmpfs where the file system *and* the cgroup have `room` bytes, else the cache's disk."""
     on_tmpfs = places.live.is_relative_to(SHM)
-    return places.live if on_tmpfs and room_left(places.live) >= ROOM_FOR_DATA else places.cache / "data"
+    return places.live if on_tmpfs and room_left(places.live) >= room else places.cache / "data"
 
 
 def room_left(folder: Path) -> int:

@@ -17,8 +17,6 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
-import psycopg
-
 from mintdb.address import Address
 from mintdb.errors import SchemaError
 from mintdb.schemas.alembic_runner import ANSWER, Answer, Order
@@ -37,6 +35,7 @@ from mintdb.schemas.redirection import redirect
 HEAD = "head"
 SEPARATORS = {"os": os.pathsep, "space": " ", "newline": "\n", ":": ":", ";": ";"}
 SECTION = "alembic"
+USUAL_DRIVERS = {"postgresql": "psycopg", "sqlite": "pysqlite"}
 UPGRADE_TIMEOUT = 1800.0  # seconds; years of migrations take minutes, and one that waits for input takes for ever
 ANY_RELATION = """
 select exists (
@@ -119,10 +118,10 @@ class Alembic:
         return value.replace(f"{self.root}{os.sep}", "")
 
     def _url(self, database: Address) -> str:
-        """With the driver that the ini names; psycopg, which is both sync and async, where it names none."""
+        """With the driver that the ini names, or the engine's usual one; psycopg is both sync and async."""
         dialect, _, driver = self._options.get("sqlalchemy.url", "").partition("://")[0].partition("+")
-        kept = f"postgresql+{driver}" if dialect == "postgresql" and driver else "postgresql+psycopg"
-        return database.url_for(kept)
+        usual = USUAL_DRIVERS[database.engine]
+        return database.url_for(f"{database.engine}+{driver if dialect == database.engine and driver else usual}")
 
     def _run(self, order: Order, changes: dict[str, str]) -> Answer:
         paths = [str(self._start), *filter(None, sys.path)]
@@ -192,5 +191,11 @@ def _last_lines(text: str, *, lines: int = 5) -> Iterator[str]:
 
 
 def _has_relations(database: Address) -> bool:
+    if database.engine == "sqlite":
+        from mintdb.schemas import sqlite
+
+        return sqlite.has_tables(database)
+    import psycopg
+
     with psycopg.connect(database.url_for("libpq"), autocommit=True) as connection:
         return connection.execute(ANY_RELATION).fetchone() == (True,)

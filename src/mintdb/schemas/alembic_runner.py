@@ -81,7 +81,7 @@ def _guard(database: str) -> None:
 
     @event.listens_for(Engine, "do_connect")
     def refuse(dialect: object, record: object, arguments: tuple[object, ...], options: dict[str, object]) -> None:
-        name = options.get("dbname", options.get("database"))
+        name = options.get("dbname", options.get("database")) or next(iter(arguments), None)  # a file comes first
         if name != database:
             raise Elsewhere(f"{name!r} on {options.get('host', 'this machine')}")
 

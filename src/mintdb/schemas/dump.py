@@ -1,4 +1,4 @@
-"""`dump:FILE|DIR`: restore what `pg_dump` wrote, in any of its formats, for whoever runs the tests.
+"""`dump:FILE|DIR`: restore what `pg_dump` wrote, in any of its formats, or a SQLite file, for whoever runs the tests.
 
 Owners and grants are left out, as with `--no-owner --no-privileges`: the roles that they name are those of another
 server. A plain dump is run as a SQL file is, so a failure names its line; the other formats need `pg_restore`.
@@ -13,8 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-
-import psycopg
+from typing import TYPE_CHECKING
 
 from mintdb.address import Address
 from mintdb.errors import SchemaError
@@ -22,6 +21,9 @@ from mintdb.schemas.errors import NewerDumpError, NoDumpError, PathMissingError,
 from mintdb.schemas.server_errors import SHOWN_LINES
 from mintdb.schemas.sql_files import read_statements, run_script
 from mintdb.schemas.sql_split import Statement
+
+if TYPE_CHECKING:
+    import psycopg
 
 BLOCK = 1 << 20
 CUSTOM = b"PGDMP"  # src/bin/pg_dump/pg_backup_archiver.c
@@ -56,6 +58,9 @@ class Dump:
     def build(self, database: Address) -> None:
         """Restore it. Raises one of mintdb.schemas.errors."""
         self._files()
+        if database.engine == "sqlite":
+            self._take_over(database)
+            return
         try:
             if self._is_archive():
                 self._restore(database)
@@ -63,6 +68,21 @@ class Dump:
                 self._run_plain(database)
         except SchemaError as error:
             raise self._newer_dump(error, database) or error from None
+
+    def _take_over(self, database: Address) -> None:
+        """A SQLite file, or what the shell's `.dump` wrote."""
+        from mintdb.schemas import sqlite
+
+        if sqlite.is_file_of_its_own(self.path):
+            sqlite.take_over(self.path, database, setting=self.description)
+        elif self._is_archive():
+            raise NoDumpError(setting=self.description, path=self.path)
+        else:
+            sqlite.run_files(database, [(self._shown, self.path)])
+
+    @property
+    def _shown(self) -> str:
+        return str(self.path.relative_to(self.root) if self.path.is_relative_to(self.root) else self.path)
 
     def _files(self) -> list[Path]:
         if not self.path.exists():
@@ -79,14 +99,17 @@ class Dump:
         return head.startswith(CUSTOM) or head[TAR_MAGIC] == b"ustar"
 
     def _run_plain(self, database: Address) -> None:
-        shown = str(self.path.relative_to(self.root) if self.path.is_relative_to(self.root) else self.path)
-        statements = [s for s in read_statements(self.path, shown) if not ABOUT_ROLES.match(s.text)]
+        import psycopg
+
+        statements = [s for s in read_statements(self.path, self._shown) if not ABOUT_ROLES.match(s.text)]
         with psycopg.connect(database.url_for("libpq"), autocommit=True, prepare_threshold=None) as connection:
             _make_room(connection, statements)
-            run_script(connection, shown, statements)
+            run_script(connection, self._shown, statements)
 
     def _restore(self, database: Address) -> None:
         if CREATES_PUBLIC.search(self._list()):
+            import psycopg
+
             with psycopg.connect(database.url_for("libpq"), autocommit=True) as connection:
                 connection.execute("drop schema public")
         # The password goes by the environment: every user of the machine can read a command line.
@@ -120,6 +143,8 @@ class Dump:
 
     def _newer_dump(self, error: SchemaError, database: Address) -> NewerDumpError | None:
         """The error with its likely reason, where the dump's server was newer than this one."""
+        import psycopg
+
         dumped = self._find_version()
         with psycopg.connect(database.url_for("libpq")) as connection:
             server = connection.info.parameter_status("server_version") or "0"

@@ -65,6 +65,32 @@ class StatementError(SchemaError):
 {statement}"""
 
 
+class FileStatementError(SchemaError):
+    """SQLite refused a statement of a SQL file or of an evolution. Facts: file, line, message, code, statement."""
+
+    text = """\
+{file}:{line} failed: {message}
+  {code}
+{statement}"""
+
+
+class DotCommandError(SchemaError):
+    """A SQL file holds a command for the sqlite3 shell itself. Facts: file, line, command."""
+
+    text = """\
+{file}:{line} has the sqlite3 shell's command {command}, which SQLite does not know
+  1. put its effect into SQL; a folder's files run in order, so .read is not needed"""
+
+
+class DamagedFileError(SchemaError):
+    """A SQLite file cannot be read, or is damaged. Facts: setting, path, message."""
+
+    text = """\
+schema source {setting!r} is a SQLite file that cannot be used: {message}
+  looked at {path}
+  1. what can be saved of it:  sqlite3 {path} .recover > saved.sql"""
+
+
 class OpenTransactionError(SchemaError):
     """A SQL file ends in the middle of a transaction. Facts: file, line."""
 
@@ -162,7 +188,7 @@ class CreateAllError(SchemaError):
 
     text = """\
 schema source {setting!r}: create_all failed: {message}
-  SQLSTATE {code}
+  {code}
 {statement}"""
 
 

@@ -10,22 +10,26 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-
-import psycopg
+from typing import TYPE_CHECKING
 
 from mintdb.address import Address
 from mintdb.schemas.errors import (
     EvolutionError,
     EvolutionSyntaxError,
+    FileStatementError,
     NoEvolutionsError,
     PathMissingError,
     SubstitutionError,
 )
 from mintdb.schemas.server_errors import describe_server_error, get_code, shorten
 from mintdb.schemas.sql_files import BOM, decode
+
+if TYPE_CHECKING:
+    import psycopg
 
 log = logging.getLogger("mintdb.schemas")
 
@@ -107,6 +111,11 @@ class Evolutions:
     def build(self, database: Address) -> None:
         """Run all ups and write down in play_evolutions that they were. Raises one of mintdb.schemas.errors."""
         evolutions = list(self.read())
+        if database.engine == "sqlite":
+            self._build_file(database, evolutions)
+            return
+        import psycopg
+
         with psycopg.connect(database.url_for("libpq"), autocommit=True, prepare_threshold=None) as connection:
             connection.execute(TABLE)
             for evolution in evolutions:
@@ -139,6 +148,8 @@ class Evolutions:
         return SUBSTITUTION.sub(lambda found: found[0].removeprefix("!"), line)
 
     def _apply(self, connection: psycopg.Connection, evolution: Evolution) -> None:
+        import psycopg
+
         ups, downs = evolution.ups, evolution.downs
         connection.execute(BEGIN, [evolution.revision, evolution.hash, ups.text, downs.text])
         for line, text in ups.statements():
@@ -147,6 +158,26 @@ class Evolutions:
             except psycopg.Error as error:
                 raise self._explain(error, evolution, line, text) from error
         connection.execute(END, [evolution.revision])
+
+    def _build_file(self, database: Address, evolutions: Sequence[Evolution]) -> None:
+        """The same on SQLite, whose tables Play keeps in the same shape."""
+        import sqlite3
+
+        from mintdb.schemas import sqlite
+
+        begin, end = (sql.replace("%s", "?").replace("now()", "current_timestamp") for sql in (BEGIN, END))
+        with closing(sqlite.connect(database)) as connection:
+            connection.execute(TABLE)
+            for evolution in evolutions:
+                ups, downs = evolution.ups, evolution.downs
+                connection.execute(begin, [evolution.revision, evolution.hash, ups.text, downs.text])
+                for line, text in ups.statements():
+                    try:
+                        connection.execute(text)
+                    except sqlite3.Error as error:
+                        facts = sqlite.facts_of(error, self._shown(evolution.file), line, text)
+                        raise FileStatementError(**facts) from error
+                connection.execute(end, [evolution.revision])
 
     def _explain(self, error: psycopg.Error, evolution: Evolution, line: int, text: str) -> EvolutionError:
         kind = EvolutionSyntaxError if get_code(error) == SYNTAX_ERROR else EvolutionError

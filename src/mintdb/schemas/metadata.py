@@ -14,7 +14,6 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -28,6 +27,7 @@ from mintdb.schemas.python_sources import read_sources
 from mintdb.schemas.server_errors import describe_server_error, get_code, shorten
 
 DIALECT = "postgresql+psycopg://"
+DRIVERS = {"postgresql": "psycopg", "sqlite": "pysqlite"}
 FORM = "metadata:package.models:Base.metadata"
 ADDRESS_OF_OBJECT = re.compile(r" at 0x[0-9a-f]+")
 # create_all takes these from sets: their order differs from run to run and decides nothing.
@@ -59,10 +59,12 @@ class Metadata:
         """Run create_all in one transaction, over one connection that is closed afterwards."""
         with importing_from(self.named.root), self._explained():
             metadata = self._load()
-            engine = sa.create_engine(database.url_for(f"{database.engine}+psycopg"), poolclass=NullPool)
+            driver = DRIVERS[database.engine]
+            engine = sa.create_engine(database.url_for(f"{database.engine}+{driver}"), poolclass=NullPool)
             try:
                 with engine.begin() as connection:
-                    _create_schemas(metadata, connection)
+                    if database.engine != "sqlite":  # which has none
+                        _create_schemas(metadata, connection)
                     metadata.create_all(connection)
             finally:
                 engine.dispose()
@@ -89,11 +91,11 @@ class Metadata:
             raise CallFailedError(setting=self.description, error=describe(error), where=where) from error
 
     def _refused(self, error: DBAPIError) -> CreateAllError:
-        assert isinstance(error.orig, psycopg.Error)
+        message, code = _said(error.orig)
         return CreateAllError(
             setting=self.description,
-            message=describe_server_error(error.orig),
-            code=get_code(error.orig),
+            message=message,
+            code=code,
             statement=shorten(error.statement or ""),
         )
 
@@ -134,6 +136,16 @@ def _create_schemas(metadata: sa.MetaData, connection: sa.Connection) -> None:
     named = {metadata.schema, *(table.schema for table in metadata.tables.values())}
     for name in sorted(schema for schema in named if schema):
         connection.execute(CreateSchema(name, if_not_exists=True))
+
+
+def _said(error: BaseException | None) -> tuple[str, str]:
+    """What the database said, and its code: a SQLSTATE, or SQLite's own name for the error."""
+    if name := getattr(error, "sqlite_errorname", None):
+        return str(error), str(name)
+    import psycopg
+
+    assert isinstance(error, psycopg.Error)
+    return describe_server_error(error), f"SQLSTATE {get_code(error)}"
 
 
 def _creates_schemas(metadata: sa.MetaData) -> bool:

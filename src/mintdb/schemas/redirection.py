@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import PurePath
 from urllib.parse import urlsplit
 
 from mintdb.address import Address
@@ -19,11 +20,19 @@ SCHEME = re.compile(r"(?P<jdbc>jdbc:)?(?P<dialect>[a-z]+)(?P<driver>\+[a-z0-9_]+
 def redirect(environment: Mapping[str, str], database: Address) -> dict[str, str]:
     """DATABASE_URL, and every variable that holds a URL of the same server, with `database` in the form it had."""
     changes = {"DATABASE_URL": database.url_for("libpq")}
+    if database.engine == "sqlite":
+        return changes | _redirect_files(environment, database)
     for name, value in environment.items():
         form = _find_form(value)
         if form is not None and _same_server(value, database.url_for(form)):
             changes[name] = database.url_for(form)
     return changes
+
+
+def _redirect_files(environment: Mapping[str, str], database: Address) -> dict[str, str]:
+    """Variables that hold the path of a file beside `database`, in whatever form: those of this run's own clones."""
+    beside = re.compile(re.escape(str(PurePath(database.database).parent)) + r"/mint_[a-z0-9_]+\.db$")
+    return {name: beside.sub(database.database, value) for name, value in environment.items() if beside.search(value)}
 
 
 def _find_form(value: str) -> str | None:

@@ -1,4 +1,4 @@
-"""`sql:FILE|DIR`: run SQL files as `psql -f` runs them, and name the line that fails.
+"""`sql:FILE|DIR`: run SQL files as `psql -f`, or the sqlite3 shell, runs them, and name the line that fails.
 
 Each file starts with a session of its own, so that a `SET` in one does not reach the next. Every statement commits by
 itself unless the file says BEGIN.
@@ -11,9 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import psycopg
-from psycopg.pq import TransactionStatus
+from typing import TYPE_CHECKING
 
 from mintdb.address import Address
 from mintdb.schemas.errors import (
@@ -27,6 +25,9 @@ from mintdb.schemas.errors import (
 )
 from mintdb.schemas.server_errors import describe_server_error, get_code, shorten
 from mintdb.schemas.sql_split import MetaCommandFound, Statement, TextAfterCopy, split
+
+if TYPE_CHECKING:
+    import psycopg
 
 BOM = "\N{BYTE ORDER MARK}"
 UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -49,6 +50,13 @@ class SqlFiles:
 
     def build(self, database: Address) -> None:
         """Run every file. Raises one of mintdb.schemas.errors, with the file's name relative to the root."""
+        if database.engine == "sqlite":
+            from mintdb.schemas import sqlite
+
+            sqlite.run_files(database, [(self._shown(file), file) for file in self._files()])
+            return
+        import psycopg
+
         scripts = [(self._shown(file), list(read_statements(file, self._shown(file)))) for file in self._files()]
         with psycopg.connect(database.url_for("libpq"), autocommit=True, prepare_threshold=None) as connection:
             for shown, statements in scripts:
@@ -108,11 +116,14 @@ def _not_utf8(content: bytes, position: int, shown: str) -> EncodingError:
 
 def run_script(connection: psycopg.Connection, shown: str, statements: Iterable[Statement]) -> None:
     """Run a file's statements in a session that is as new. Raises StatementError and OpenTransactionError."""
+    from psycopg import Error
+    from psycopg.pq import TransactionStatus
+
     begun = 0
     for statement in statements:
         try:
             _run_statement(connection, statement)
-        except psycopg.Error as error:
+        except Error as error:
             raise _explain(error, shown, statement) from error
         idle = connection.info.transaction_status is TransactionStatus.IDLE
         begun = 0 if idle else begun or statement.line

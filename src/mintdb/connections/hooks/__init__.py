@@ -26,6 +26,8 @@ HOOKS = {
     "pymysql": "pymysql",
     "MySQLdb": "mysqlclient",
     "asyncmy": "asyncmy",
+    "sqlite3": "sqlite3",
+    "aiosqlite": "aiosqlite",
     "sqlalchemy": "sqlalchemy",
     "django.db": "django",
 }

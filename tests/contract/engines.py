@@ -1,0 +1,65 @@
+"""The engines that the contract's claims are tried on, and what each of them cannot do: said here, and nowhere else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+
+def _always() -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One engine: the contract's schema in its SQL, and its limits."""
+
+    name: str
+    schema: str
+    driver: str  # SQLAlchemy's, blocking
+    limits: Mapping[str, str] = field(default_factory=dict)  # name of a test in this folder -> what is so instead
+    missing: Callable[[], str | None] = _always  # why it cannot run here, and the remedy
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return {"engine": self.name, "schema": "sql:schema.sql"}
+
+    def limit(self, claim: str) -> str | None:
+        """What is so instead of a claim."""
+        return self.limits.get(claim)
+
+
+POSTGRESQL = Kind(
+    "postgresql",
+    """
+    create table account (id int generated always as identity primary key,
+                          owner text not null unique, balance int not null default 0);
+    create table entry (id int generated always as identity primary key,
+                        account_id int not null references account on delete cascade, amount int not null);
+    create view rich as select owner from account where balance >= 100;
+    insert into account (owner, balance) values ('Ann', 100), ('Bob', 0);
+    """,
+    driver="psycopg",
+)
+
+SQLITE = Kind(
+    "sqlite",
+    """
+    create table account (id integer primary key autoincrement,
+                          owner text not null unique, balance int not null default 0);
+    create table entry (id integer primary key autoincrement,
+                        account_id int not null references account on delete cascade, amount int not null);
+    create view rich as select owner from account where balance >= 100;
+    insert into account (owner, balance) values ('Ann', 100), ('Bob', 0);
+    """,
+    driver="pysqlite",
+    limits={"test_a_mark_beneath_another_can_go_first": "a mark is a whole file: it goes after those upon it"},
+)
+
+KINDS = (POSTGRESQL, SQLITE)
+
+
+def find_program(*names: str) -> str | None:
+    """The first of several programs that is installed."""
+    return next((found for name in names if (found := shutil.which(name))), None)
