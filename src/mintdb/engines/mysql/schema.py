@@ -123,9 +123,16 @@ class Difference:
 
     drop: Sequence[Definition]
     make: Sequence[Definition]
+    collate: str | None = None  # what new tables get
 
     def __bool__(self) -> bool:
-        return bool(self.drop or self.make)
+        return bool(self.drop or self.make or self.collate)
+
+    @property
+    def description(self) -> str:
+        """What differs, for people."""
+        objects = {f"{d.kind} {d.name}" for d in (*self.drop, *self.make)}
+        return ", ".join(sorted(objects | ({"the collation"} if self.collate else set())))
 
 
 def read_schema(session: Session, database: str) -> Schema:
@@ -136,7 +143,9 @@ def read_schema(session: Session, database: str) -> Schema:
     found = [(_kind(kind), str(each), str(on)) for kind, each, on in [*listed, *triggers]]
     shown = session.run_all(f"show create {kind.value} {name(database, each)}" for kind, each, _ in found)
     definitions = [_definition(database, *what, rows[0]) for what, rows in zip(found, shown, strict=True)]
-    (collation,) = session.row("select @@collation_database")
+    (collation,) = session.row(
+        "select default_collation_name from information_schema.schemata where schema_name = %s", database
+    )
     by_table: dict[str, list[str]] = {}
     for table, column in columns:
         by_table.setdefault(table, []).append(column)
@@ -157,7 +166,8 @@ def differences(now: Schema, wanted: Schema) -> Difference:
     drop += [d for d in now.objects.values() if d.kind is Kind.TRIGGER and d.on in touched and d not in drop]
     make += [d for d in wanted.objects.values() if d.kind is Kind.TRIGGER and d.on in touched and d not in make]
     order = list(wanted.objects.values())
-    return Difference(sorted(drop, key=_takes_away_first), sorted(make, key=order.index))
+    collate = None if now.collation == wanted.collation else wanted.collation
+    return Difference(sorted(drop, key=_takes_away_first), sorted(make, key=order.index), collate)
 
 
 def replay(session: Session, database: str, definitions: Iterable[Definition]) -> None:

@@ -129,6 +129,12 @@ def _state(command: str, modes: str | None) -> str:
     return "idle in transaction" if modes else "idle"
 
 
+def statements_to_end_prepared(maintenance: Maintenance) -> list[str]:
+    """What rolls back the transactions that wait for their second phase. One whose session lives refuses it."""
+    found = maintenance.rows("xa recover")
+    return [f"xa rollback x'{data[:gtrid].hex()}', x'{data[gtrid:].hex()}', {form}" for form, gtrid, _, data in found]
+
+
 def all_of(sessions: Sequence[Session]) -> list[int]:
     """Their connection ids."""
     return [session.backend_pid for session in sessions]

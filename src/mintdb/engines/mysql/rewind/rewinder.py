@@ -57,6 +57,7 @@ class Means:
     log: Log | None  # None: every table is visited
     counts: bool  # whether InnoDB's counters may be read
     clear: Callable[[], object]  # ends who holds a lock in the database
+    unblock: Callable[[], object]  # the same, where something was waited for in vain
     new_side: Callable[[], str]  # makes a database for a mark's rows
     drop_side: Callable[[str], None]
     create: Callable[[Schema], None]  # makes the database itself anew, empty
@@ -104,7 +105,7 @@ class Rewinder:
 
     def make_anew(self) -> None:
         """Drop the database, and make it as the newest mark has it."""
-        self._means.clear()
+        self._means.unblock()
         schema = self._marks.schema
         self._means.create(schema)
         sources = {table: each for table in schema.tables if (each := self._marks.source(table))}
@@ -202,23 +203,21 @@ class Rewinder:
             carry_out(plan, self._session, self._database, make=self._make)
         except pymysql.MySQLError:
             self._session.run("rollback")
-            self._means.clear()
+            self._means.unblock()
             carry_out(plan, self._session, self._database, make=self._make)
 
     def _put_schema_back(self) -> tuple[str | None, set[str]]:
         """Make definitions what they were; returns what had to be made again, and the tables that are empty now."""
         now = read_schema(self._session, self._database)
-        wanted = self._marks.schema
-        difference = differences(now, wanted)
-        if now.collation != wanted.collation:
-            self._session.run(f"alter database {name(self._database)} collate {wanted.collation}")
+        difference = differences(now, self._marks.schema)
         if not difference:
             return None, set()
         self._means.clear()
+        if difference.collate:
+            self._session.run(f"alter database {name(self._database)} collate {difference.collate}")
         self._session.run_all(each.drop(self._database) for each in difference.drop)
         self._make(difference.make)
-        changed = sorted({f"{d.kind} {d.name}" for d in (*difference.drop, *difference.make)})
-        return f"the schema was changed: {', '.join(changed)}", {
+        return f"the schema was changed: {difference.description}", {
             d.name for d in difference.make if d.kind is Kind.TABLE
         }
 

@@ -1,0 +1,109 @@
+"""An embedded MariaDB server for these tests, and what a database holds, told in full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pymysql
+import pytest
+
+from mintdb.address import Address
+from mintdb.core.names import DatabaseName, Role, new_token
+from mintdb.engines.mysql import embedded
+from mintdb.engines.mysql.binaries import find_binaries
+from mintdb.engines.mysql.errors import BinariesNotFound
+from mintdb.engines.mysql.server import MysqlServer
+
+OBJECTS = "select table_name, table_type from information_schema.tables where table_schema = database() order by 1"
+ROUTINES = (
+    "select routine_type, routine_name from information_schema.routines where routine_schema = database() order by 2"
+)
+
+
+def require_mariadb() -> None:
+    """Skip what needs a MariaDB server where there is none."""
+    try:
+        find_binaries()
+    except BinariesNotFound as missing:
+        pytest.skip(f"no MariaDB server here: {str(missing).splitlines()[2].strip()}")
+
+
+@contextmanager
+def stay(server_settings: dict[str, str] | None = None) -> Iterator[MysqlServer]:
+    """A stay on an embedded server. It stops by itself, some seconds after the last stay on it."""
+    require_mariadb()
+    reservation = embedded.reserve(embedded.settings_for(server_settings=server_settings))
+    server = reservation.open(owner=new_token(), linger=2.0, let_go=lambda database: None)
+    try:
+        yield server
+    finally:
+        server.reap()
+        server.close()
+
+
+def connect(address: Address, **options: Any) -> pymysql.Connection:
+    """As an application connects."""
+    return pymysql.connect(**{**address.params, "autocommit": True, **options})
+
+
+def run(address: Address, *statements: str) -> Sequence[Sequence[object]]:
+    """Run statements over a connection of their own; the last one's rows."""
+    connection = connect(address)
+    try:
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return list(cursor.fetchall())
+    finally:
+        connection.close()
+
+
+def new_template(server: MysqlServer, *statements: str) -> str:
+    """A sealed template that the statements have built."""
+    fingerprint = f"{abs(hash((statements, new_token()))):012x}"[:12]
+    template = str(DatabaseName(Role.TEMPLATE, "test", fingerprint))
+    server.build_template(template, build_by(*statements))
+    return template
+
+
+def build_by(*statements: str) -> Callable[[Address], None]:
+    """A schema source's `build`."""
+
+    def build(address: Address) -> None:
+        run(address, *statements)
+
+    return build
+
+
+def new_name(server: MysqlServer, worker: str = "main") -> str:
+    return str(DatabaseName(Role.CLONE, "test", owner=new_token(), worker=worker))
+
+
+def dump(address: Address) -> dict[str, object]:
+    """Everything in a database that a test could see: rows in their order, counters, definitions."""
+    connection = connect(address)
+    try:
+        with connection.cursor() as cursor:
+            return dict(_dump(cursor, address.database))
+    finally:
+        connection.close()
+
+
+def _dump(cursor: Any, database: str) -> Iterator[tuple[str, object]]:
+    def ask(statement: str) -> list[Any]:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+
+    yield "collation", ask("select @@collation_database")
+    for table, kind in ask(OBJECTS):
+        shown = ask(f"show create {'view' if kind == 'VIEW' else 'table'} `{table}`")[0][1]
+        yield f"{kind} {table}", shown.replace(f"`{database}`.", "")
+        yield f"rows of {table}", ask(f"select * from `{table}`")
+    for kind, routine in ask(ROUTINES):
+        yield f"{kind} {routine}", ask(f"show create {kind} `{routine}`")[0][1:3]
+    triggers = ask("show triggers")
+    yield "triggers", [(t[0], t[1], t[2], t[3], t[4], t[6], t[7]) for t in triggers]  # t[5] is the time of its making
+    for event in ask("select event_name from information_schema.events where event_schema = database()"):
+        yield f"event {event[0]}", ask(f"show create event `{event[0]}`")[0][1:4]
