@@ -13,7 +13,8 @@ from mintdb.address import Address
 from mintdb.core.names import new_token
 
 TEMPLATE = (
-    "create table customer (id int auto_increment primary key, name varchar(40) not null, n int default 0, unique (name))",
+    "create table customer"
+    " (id int auto_increment primary key, name varchar(40) not null, n int default 0, unique (name))",
     "create table orders (id int auto_increment primary key, customer_id int, note varchar(40),"
     " foreign key (customer_id) references customer (id) on delete cascade on update cascade)",
     "create table item (id int auto_increment primary key, order_id int, parent int,"

@@ -66,9 +66,9 @@ def house(server: MysqlServer, template: str) -> Iterator[House]:
 @settings(THOROUGH, max_examples=220 * FACTOR)
 @given(workload=steps(ddl=False, longest=12), leave_open=st.booleans())
 def test_rows_and_numbers_are_put_back_and_the_workload_runs_again_to_the_same_results(house, workload, leave_open):
-    first, held = house.work(workload, leave_open=leave_open)
+    first, _held = house.work(workload, leave_open=leave_open)
     house.put_back(house.expected)
-    again, held = house.work(workload, leave_open=leave_open)
+    again, _held = house.work(workload, leave_open=leave_open)
     house.put_back(house.expected)
     assert again == first
 
@@ -76,7 +76,7 @@ def test_rows_and_numbers_are_put_back_and_the_workload_runs_again_to_the_same_r
 @settings(THOROUGH, max_examples=60 * FACTOR)
 @given(workload=steps(ddl=True, longest=12), leave_open=st.booleans())
 def test_a_changed_schema_is_put_back(house, workload, leave_open):
-    _, held = house.work(workload, leave_open=leave_open)
+    _, _held = house.work(workload, leave_open=leave_open)
     house.put_back(house.expected)
 
 
