@@ -17,6 +17,7 @@ SCHEMES = {
     "mysql": "mysql",
     "mariadb": "mysql",
     "sqlite": "sqlite",
+    "snowflake": "snowflake",
 }
 DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306}
 
@@ -67,6 +68,8 @@ class Address:
         """
         if self.engine == "sqlite":
             return self._url_of_file(form)
+        if self.engine == "snowflake":
+            return self._url_of_account(form)
         if form in ("libpq", "sqlalchemy", self.engine):
             return self._render(
                 self.engine, _options_for(self.engine, self) if self.engine == "mysql" else self.options
@@ -82,9 +85,11 @@ class Address:
 
     @property
     def params(self) -> dict[str, str | int]:
-        """Keyword arguments for the engine's usual driver: psycopg and psycopg2, sqlite3, PyMySQL; options included."""
+        """Keyword arguments for the driver's `connect`: psycopg's and psycopg2's, sqlite3's, snowflake.connector's."""
         if self.engine == "sqlite":
             return {"database": self.database, **({"uri": True} if self.is_in_memory else {})}
+        if self.engine == "snowflake":
+            return {"account": self.database, "user": self.user, "password": self.password, **self.options}
         known: dict[str, str | int] = {
             "host": self.host,
             "port": self.port,
@@ -117,6 +122,14 @@ class Address:
             known = "path, sqlalchemy, jdbc, sqlite+DRIVER"
             raise UnknownUrlForm(form=form, why=f"the database is {self.engine}", known=known)
         return f"sqlite{plus}{driver}:///{self.database}" + ("&uri=true" if self.is_in_memory else "")
+
+    def _url_of_account(self, form: str) -> str:
+        """Snowflake's URLs lead to an account; the current database and schema are options of the address."""
+        if form not in ("libpq", "sqlalchemy", "snowflake"):
+            raise UnknownUrlForm(form=form, why=f"the database is {self.engine}", known="sqlalchemy, snowflake")
+        path = "".join(f"/{quote(part, safe='')}" for part in self.options.values())
+        login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@" if self.user else ""
+        return f"snowflake://{login}{self.database}{path}"
 
     def _render(self, scheme: str, options: Mapping[str, str]) -> str:
         login = quote(self.user, safe="")

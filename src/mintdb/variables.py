@@ -85,7 +85,11 @@ def mysql_variables(address: Address) -> dict[str, str]:
     return {variable: value for variable, value in mysql.items() if value}
 
 
-_OF_ENGINE = {"sqlite": _file_variables, "mysql": mysql_variables}
+def _account_variables(address: Address) -> dict[str, str]:
+    return {f"SNOWFLAKE_{name.upper()}": str(value) for name, value in address.params.items()}
+
+
+_OF_ENGINE = {"sqlite": _file_variables, "mysql": mysql_variables, "snowflake": _account_variables}
 
 
 def without_misleading(environ: Mapping[str, str], *, embedded: bool) -> dict[str, str]:

@@ -55,6 +55,13 @@ class SqlFiles:
 
             sqlite.run_files(database, [(self._shown(file), file) for file in self._files()])
             return
+        if database.engine == "snowflake":
+            from mintdb.schemas import snowflake
+
+            snowflake.run_files(
+                database, [(self._shown(f), decode(f.read_bytes(), self._shown(f))) for f in self._files()]
+            )
+            return
         import psycopg
 
         scripts = [(self._shown(file), list(read_statements(file, self._shown(file)))) for file in self._files()]

@@ -13,7 +13,7 @@ from mintdb.settings.errors import ProtectedEnvironment, ProtectedServer, Unknow
 
 ISOLATIONS = ("rewind", "clone", "transaction", "none")
 POLICIES = ("warn", "error", "ignore")
-ENGINES = ("postgresql", "sqlite", "mysql")
+ENGINES = ("postgresql", "sqlite", "mysql", "snowflake")
 DEFAULT = "default"
 DEFAULT_ENGINE = "postgresql"
 ALL_LIBPQ = "PG*"  # exported as PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and what TLS needs

@@ -30,6 +30,7 @@ HOOKS = {
     "aiosqlite": "aiosqlite",
     "sqlalchemy": "sqlalchemy",
     "django.db": "django",
+    "mintdb.engines.snowflake.sessions": "snowflake",  # emulated: what it stands for is refused, and never connects
 }
 
 
