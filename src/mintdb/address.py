@@ -187,18 +187,18 @@ def parse_url(url: str) -> Address:
         return Address(engine, _file_of(url))
     if "," in parts.netloc:
         raise BadUrl(url=redact(url), why="it names several hosts; mintdb needs one server")
+    options = dict(parse_qsl(parts.query))
     try:
-        port = parts.port
+        port = parts.port or int(options.pop("port", 0))
     except ValueError as error:
         raise BadUrl(url=redact(url), why=str(error)) from None
-    options = dict(parse_qsl(parts.query))
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     host = parts.hostname or options.pop("host", "")
     return Address(
         engine=engine,
         database=unquote(parts.path.removeprefix("/")) or options.pop("dbname", ""),
         host=host,
-        port=port or int(options.pop("port", 0)) or DEFAULT_PORTS.get(engine, 0),
+        port=port or DEFAULT_PORTS.get(engine, 0),
         user=user or options.pop("user", ""),
         password=password or options.pop("password", ""),
         options=MappingProxyType(options),

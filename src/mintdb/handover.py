@@ -23,10 +23,13 @@ class Handover:
     template: str
     url: str  # of the database, with its password, as the command finds it in DATABASE_URL
     own_url: str  # as mintdb itself reaches the same server
-    settings: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # engine, schema, url, fixed name  # Any: keyword arguments
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the database, where given  # Any: keyword arguments
+    mirrors: Mapping[str, str] = field(default_factory=dict)  # the URLs of databases that mirror it, by name
     taken: bool = False
+
+    def find_url(self, alias: str) -> str | None:
+        """The URL of the database, under its own name or as a mirror; None if it is another one."""
+        return self.url if alias == self.alias else self.mirrors.get(alias)
 
     def to_environment(self) -> dict[str, str]:
         """The variable that tells it to child processes."""

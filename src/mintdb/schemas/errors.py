@@ -333,3 +333,13 @@ class DjangoMigrationFailedError(SchemaError):
 {migration} failed: {error}
   at {where}{statement}
   1. mend it, and run the tests again: nothing was kept of this attempt"""
+
+
+class ExtensionMissingError(SchemaError):
+    """A PostgreSQL extension that the server does not have. Facts: extension, nearest, version, known."""
+
+    text = """\
+the PostgreSQL {version} server has no extension {extension!r}{nearest}
+  it has     {known}
+  1. install PostgreSQL with it from your system's packages:  MINTDB_BINARIES=/usr/lib/postgresql/{version}/bin names it
+  2. or name a server that has it:  --mintdb-url postgresql://user:password@host/database"""

@@ -10,9 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePath
-from urllib.parse import urlsplit
 
-from mintdb.address import Address
+from mintdb.address import Address, find_server
 
 SCHEME = re.compile(r"(?P<jdbc>jdbc:)?(?P<dialect>[a-z]+)(?P<driver>\+[a-z0-9_]+)?://")
 
@@ -45,9 +44,9 @@ def _find_form(value: str) -> str | None:
 
 
 def _same_server(one: str, other: str) -> bool:
-    """Whether two URLs differ in the database at most."""
-    first, second = (urlsplit(url.removeprefix("jdbc:")) for url in (one, other))
-    return (first.netloc, first.query) == (second.netloc, second.query)
+    """Whether two URLs lead to the same server, whatever the database and the login: tests may have a role's."""
+    server = find_server(one)
+    return server is not None and server == find_server(other)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -47,6 +47,14 @@ class DatabaseSettings:
     roles: Sequence[str] = ()  # created before anything else, on a server of this project's own
     role: str | None = None  # whom the tests connect as
     search_path: str | None = None  # of the tests' connections
+
+    def given(self) -> dict[str, Any]:  # Any: plain values, as JSON has them
+        """What differs from the defaults, but for the name and what is exported."""
+        told = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("alias", "export")
+        }
+        plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in told.items()}
+        return {name: value for name, value in plain.items() if value}
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ class Settings:
         """Raise ProtectedEnvironment or ProtectedServer where mintdb may not write to a database's server."""
         if self.protected:
             raise ProtectedEnvironment(environment=self.env, where=self.origins["env"])
-        url = self.get_database(self.home_of(alias)).url
+        url = self.get_database(alias).url
         for environment, server in self.protected_servers:
             if url and find_server(url) == server:
                 raise ProtectedServer(alias=alias, url=redact(url), environment=environment)
