@@ -109,11 +109,13 @@ class AccountServer:
         built_by = self._templates / name / BUILT_BY
         return built_by.exists() and run in ("", built_by.read_text())
 
-    def build_template(self, name: str, build: Callable[[Address], None], *, run: str = "") -> None:
+    def build_template(self, name: str, build: Callable[[Address], None], *, run: str = "", base: str = "") -> None:
         """See contract.Server."""
         from mintdb.engines.snowflake.account import EmulatedAccount
 
         folder, sealed = self._folder / f"building-{name}", self._templates / f"{name}.{new_token()}"
+        if base:
+            shutil.copytree(self._templates / base, folder, ignore=shutil.ignore_patterns(BUILT_BY))
         account = EmulatedAccount(f"{name}_building", folder, creates_on_connect=True)
         try:
             with switchboard.building(account):
