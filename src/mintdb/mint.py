@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from mintdb.address import Address
+from mintdb.connections import files
 from mintdb.connections.budget import Budget, limited
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
@@ -74,6 +75,13 @@ class Mint:
             for variable, form in database.export.items():
                 exports |= libpq_variables(address) if variable == ALL_LIBPQ else {variable: address.url_for(form)}
         return exports
+
+    def lead_memory(self) -> None:
+        """From now on the in-memory SQLite databases of the application are the configured one, if there is one."""
+        aliases = sorted(self.settings.databases, key=lambda alias: alias != DEFAULT)
+        of_sqlite = [alias for alias in aliases if self.settings.get_database(alias).engine == "sqlite"]
+        for alias in of_sqlite[:1]:
+            files.lead_memory_to(self.reserve(alias).database)
 
     def hand_over(self, alias: str = DEFAULT) -> Handover:
         """What a child process needs to lease this process's home clone; this one only drops it in the end."""

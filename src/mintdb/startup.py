@@ -23,8 +23,11 @@ def wake() -> None:
     handover = find_handover(os.environ)
     if handover is None or handover.taken:
         return
+    from mintdb.connections import files
     from mintdb.connections.hooks import watch
 
+    if handover.settings.get("engine") == "sqlite":
+        files.lead_memory_to(handover.name)
     watch()
     if UNITTEST in sys.modules:
         _hold(sys.modules[UNITTEST])

@@ -54,7 +54,6 @@ SQLITE = Kind(
     insert into account (owner, balance) values ('Ann', 100), ('Bob', 0);
     """,
     driver="pysqlite",
-    limits={"test_a_mark_beneath_another_can_go_first": "a mark is a whole file: it goes after those upon it"},
 )
 
 KINDS = (POSTGRESQL, SQLITE)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintdb.boundaries import Boundaries
+from mintdb.connections import files
 from mintdb.connections.facts import Opening
 from mintdb.errors import MintdbError
 from mintdb.handover import Handover, find_handover
@@ -43,6 +44,7 @@ def prepare(config: pytest.Config) -> None:
             from mintdb.connections.hooks import watch
 
             run.export()
+            run.mint.lead_memory()
             watch()
             run.stand_at_the_door()
     except MintdbError as error:
@@ -273,6 +275,7 @@ class Run:
             terminalreporter.write_line(line, **_markup(line))
 
     def pytest_unconfigure(self) -> None:
+        files.lead_memory_to(None)
         if self._is_worker:
             os.environ.pop(WORKER_TAKEN, None)
         if self._doorman is not None:
