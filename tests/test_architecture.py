@@ -86,7 +86,7 @@ LIBRARIES = {
     "hypothesis": ("mintdb.hypothesis",),
     "pytest": ("mintdb.pytest_plugin",),
     "platformdirs": ("mintdb.engines",),
-    "pymysql": ("mintdb.engines.mysql",),
+    "pymysql": ("mintdb.engines.mysql", "mintdb.schemas.mysql"),
     "filelock": ("mintdb.engines.mysql", "mintdb.engines.snowflake.server"),
     "psycopg": ("mintdb.engines.postgresql.rewind", "mintdb.schemas"),
     "sqlalchemy": ("mintdb.schemas.metadata", "mintdb.sqlalchemy"),
@@ -95,6 +95,7 @@ LIBRARIES = {
 }
 # Within a function, where it is known to be wanted.
 LAZY = {
+    "pymysql": ("mintdb.schemas.evolutions",),
     "psycopg": ("mintdb.engines.postgresql", "mintdb.django.places"),
     "alembic": ("mintdb.schemas.alembic_runner",),
     "sqlalchemy": ("mintdb.schemas.alembic_runner",),

@@ -66,12 +66,24 @@ class StatementError(SchemaError):
 
 
 class FileStatementError(SchemaError):
-    """SQLite refused a statement of a SQL file or of an evolution. Facts: file, line, message, code, statement."""
+    """SQLite, MariaDB or MySQL refused a statement of a SQL file or an evolution.
+
+    Facts: file, line, message, code, statement.
+    """
 
     text = """\
 {file}:{line} failed: {message}
   {code}
 {statement}"""
+
+
+class OtherDatabaseError(SchemaError):
+    """A SQL file would lead to another database than the one that is being built. Facts: file, line, statement."""
+
+    text = """\
+{file}:{line} chooses, creates or drops a database
+{statement}
+  1. take the statement out: mintdb has made the database, and the file is run in it"""
 
 
 class DotCommandError(SchemaError):
