@@ -43,7 +43,7 @@ FLOOR = {
     "mint": {*FACTS, "core", "connections", "engines", "schemas"},
     "doorman": {"connections"},
     "report": {*FACTS, "connections", "engines.places"},
-    "boundaries": {"engines.places", "core", "connections", "mint", "report"},
+    "boundaries": {"contract", "engines.places", "core", "connections", "mint", "report"},
     "sqlalchemy": {*FACTS, "connections"},
     "pytest_plugin": {
         *FACTS,

@@ -14,7 +14,7 @@ from mintdb.boundaries import Boundaries
 from mintdb.connections import files
 from mintdb.connections.facts import Opening
 from mintdb.errors import MintdbError
-from mintdb.handover import Handover, find_handover
+from mintdb.handover import TAKEN, WATCH, Handover, find_handover, watch_alone
 from mintdb.pytest_plugin import marker
 from mintdb.report import Summary, check, finish
 from mintdb.settings import DEFAULT, DatabaseSettings, Settings, load
@@ -38,9 +38,12 @@ def prepare(config: pytest.Config) -> None:
         settings = load(config.rootpath, command_line=_command_line(config))
         if handover := find_handover(os.environ):
             settings = settings.with_database(DatabaseSettings(handover.alias, **handover.settings))
+        elif WATCH in os.environ:
+            settings = watch_alone(settings)
+            os.environ[WATCH] = TAKEN  # for good: at this process's end nobody else is to tell the same
         check(settings.report)
         run = Run(config, settings, handover)
-        if settings.configured:
+        if settings.configured or settings.isolation == "none":
             from mintdb.connections.hooks import watch
 
             run.export()
@@ -210,6 +213,7 @@ class Run:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[Any]:
         """Put the databases back once more if wider fixtures were torn down, and another test follows."""
+        self.boundaries.before_teardown()
         try:
             with self.boundaries.phase(Opening(item.nodeid, "teardown")):
                 result = yield

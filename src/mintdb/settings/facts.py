@@ -12,6 +12,7 @@ from mintdb.address import find_server, redact
 from mintdb.settings.errors import ProtectedEnvironment, ProtectedServer, UnknownDatabase, nearest
 
 ISOLATIONS = ("rewind", "clone", "transaction", "none")
+TERMINATIONS = ("never", "own")  # nothing; what a test opened and left open
 POLICIES = ("warn", "error", "ignore")
 ENGINES = ("postgresql", "sqlite", "mysql", "snowflake")
 DEFAULT = "default"
@@ -19,7 +20,8 @@ DEFAULT_ENGINE = "postgresql"
 ALL_LIBPQ = "PG*"  # exported as PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and what TLS needs
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 SECONDS = ("settle", "linger", "name_timeout", "connection_timeout")
-RUN_KEYS = ("env", "isolation", "leaks", *SECONDS, "keep_idle", "max_connections", "report", "binaries", "project")
+CONNECTION_KEYS = ("leaks", "keep_idle", "max_connections", "terminate", "report")
+RUN_KEYS = ("env", "isolation", *SECONDS, *CONNECTION_KEYS, "binaries", "project")
 # What belongs to an engine: a layer that names another one leaves it behind.
 ENGINE_KEYS = ("url", "locale", "timezone", "server_settings", "extensions", "roles", "role", "search_path")
 MIRROR_KEYS = ("mirror", "export", "role", "search_path")  # the rest is the other database's
@@ -76,6 +78,7 @@ class Settings:
         None  # at once, to one clone; None: no limit of ours, or what an external server allows
     )
     connection_timeout: float = 30.0  # seconds that an opener waits at the limit
+    terminate: str = "never"  # what is ended on databases that mintdb did not make: see TERMINATIONS
     report: Sequence[str] = ()  # files, .json or .html, relative to the root
     databases: Mapping[str, DatabaseSettings] = field(default_factory=lambda: MappingProxyType({}))
     environments: Sequence[str] = ()  # the names of all that are configured
