@@ -27,7 +27,7 @@ def wake() -> None:
     from mintdb.connections import files
     from mintdb.connections.hooks import watch
 
-    if handover.settings.get("engine") == "sqlite":
+    if handover is not None and handover.settings.get("engine") == "sqlite":
         files.lead_memory_to(handover.name)
     watch()
     if watching:
