@@ -29,7 +29,7 @@ class Account:
     database: str
     port: int | None = None
     began: float = field(default_factory=clock.monotonic)
-    threads: frozenset[int] = field(default_factory=lambda: running_threads())
+    threads: frozenset[int] = field(default_factory=lambda: _idents())
 
     def verdicts(self, sessions: Sessions, *, locking: Iterable[int] = ()) -> list[Verdict]:
         """A verdict on every connection that was open at some time since the account began, and on every session.
@@ -92,6 +92,5 @@ def untold(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return found
 
 
-def running_threads() -> frozenset[int]:
-    """The identifiers of the threads that run now."""
+def _idents() -> frozenset[int]:
     return frozenset(thread.ident for thread in threading.enumerate() if thread.ident is not None)

@@ -39,7 +39,7 @@ def use_psycopg2() -> None:
     before = sys.modules.get(module)
     sys.modules[module] = None  # type: ignore[assignment]  # importing it now raises ImportError
     try:
-        import django.db.backends.postgresql.psycopg_any  # noqa: F401  # it decides for the whole process
+        import django.db.backends.postgresql.base  # noqa: F401  # it decides for the whole process
     finally:
         if before is None:
             del sys.modules[module]

@@ -30,7 +30,12 @@ class Idle:
 
     def __init__(self) -> None:
         self.lent = False  # a test may be in the midst of using them
-        pools.add(self, Owner("Django", "connections", time.monotonic(), None, (), self))
+
+    def lend(self) -> None:
+        """A test has them from here on."""
+        if pools.find(self) is None:  # in a forked child, too, which forgets its parent's pools
+            pools.add(self, Owner("Django", "connections", time.monotonic(), None, (), self))
+        self.lent = True
 
     def is_alive(self) -> bool:
         """See connections.facts.Pool."""

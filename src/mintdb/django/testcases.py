@@ -76,7 +76,8 @@ def _pre_setup(original: Original, test: Any) -> None:  # Any: a test, or its cl
     name = _name(cls) if test is cls or test._testMethodName == "__init__" else telling.test_name(test.id())
     for database in managed.databases.values():
         database.begin(name)
-    sessions.idle.lent = bool(managed.databases)
+    if managed.databases:
+        sessions.idle.lend()
     if not _eager or cls.__module__.startswith("pytest_django"):  # whose class is made for one test
         ledger.enter(Opening(name, "call"))
     original()

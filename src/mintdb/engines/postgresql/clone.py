@@ -16,7 +16,6 @@ from mintdb.engines.postgresql.floors import Floors
 from mintdb.engines.postgresql.keeper import KEPT
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
 from mintdb.engines.postgresql.rewind import CannotRewind, PutBack, Rewinder, Trail
-from mintdb.variables import unmisled
 
 if TYPE_CHECKING:
     import psycopg
@@ -49,6 +48,7 @@ class PostgresClone:
         self._rewinder: Rewinder | None = None
         self._only_swaps: str | None = None  # why this clone is never rewound
         self._adopted = template is None
+        self._is_of_others = self._adopted and not databases.is_ours(stay.maintenance, name)
         if template is None:
             self._push_floor()
         else:
@@ -63,9 +63,7 @@ class PostgresClone:
         """See contract.Clone."""
         import psycopg
 
-        embedded = self._stay.own_address(self._name).host.startswith("/")
-        with unmisled(embedded=embedded):
-            return psycopg.connect(self.address.url, **options)
+        return psycopg.connect(self.address.url, **options)
 
     def settle(self, *, seconds: float) -> Present:
         """See contract.Clone."""
@@ -183,14 +181,18 @@ class PostgresClone:
         """
         own = self._own_backends()
         self._close_work()
-        self._stay.let_go(self._name)
-        left = sessions.wait_until_gone(self._stay.maintenance, self._name, seconds=GOODBYE)
+        for _ in range(2):  # a pool may have been growing, in a thread of its own, while it was asked
+            self._stay.let_go(self._name)
+            if not (left := sessions.wait_until_gone(self._stay.maintenance, self._name, seconds=GOODBYE)):
+                break
         sessions.end(self._stay.maintenance, self._name, [s.backend_pid for s in left])
         return [s for s in left if s.backend_pid not in own]
 
     def _copy(self) -> None:
         """Make the database anew, as the newest floor has it."""
         warm.take(self._stay.maintenance, self._floors.newest, self._name, owner=self._stay.owner)
+        if self._is_of_others:
+            databases.forget(self._stay.maintenance, self._name)  # or it would be dropped as an orphan one day
 
     # marks
 

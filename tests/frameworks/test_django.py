@@ -1,0 +1,236 @@
+"""Django's test cases, whoever runs them: databases from templates, put back and not flushed, gone at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.connections.private_server import running
+from tests.frameworks.django_projects import DjangoProject, new_project
+
+POOL = '{"OPTIONS": {"pool": true}}'
+EVERY_RUNNER = {
+    "runner": (("manage",), {}),
+    "parallel": (("manage", "--parallel", "2"), {}),
+    "pytest": (("pytest",), {"SHOP_ALIASES": "replica archive"}),
+    "xdist": (("pytest", "-n", "2"), {}),
+    "psycopg2": (("manage",), {"SHOP_PSYCOPG2": "1"}),
+    "pool": (("manage",), {"SHOP_ALIAS": POOL}),
+}
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """A server of somebody's with room for 20 connections."""
+    with running(max_connections=20) as port:
+        yield port
+
+
+@pytest.fixture
+def project(tmp_path: Path, port: int, server_home: Path) -> Iterator[DjangoProject]:
+    """The small shop; whatever its suite does, nothing of it is on the server afterwards."""
+    project = new_project(tmp_path / "shop", port)
+    yield project
+    assert project.databases() == set()
+
+
+@pytest.mark.parametrize(("how", "environment"), EVERY_RUNNER.values(), ids=EVERY_RUNNER)
+def test_every_test_finds_what_the_migrations_made_and_nothing_else(
+    project: DjangoProject, how: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    runner, *options = how
+    if runner == "manage":
+        ran = project.manage("test", *options, **environment)
+        assert "Ran 20 tests" in ran.output, ran.output
+    else:
+        ran = project.pytest(*options, **environment)
+        assert ran.outcomes == {"passed": 20}, ran.output
+    assert ran.code == 0, ran.output
+    assert "had to end" not in ran.output
+
+
+def test_it_works_on_the_embedded_server_too(project: DjangoProject) -> None:
+    settings = project.folder / "project" / "settings.py"
+    settings.write_text(settings.read_text().replace('if "SHOP_DATABASE" in os.environ', "if False"))
+    ran = project.manage("test", "shop.tests.TransactionTests", "shop.tests.Rollbacks")
+    assert ran.code == 0, ran.output
+    assert "Ran 11 tests" in ran.output
+
+
+def test_whoever_left_a_connection_is_named_and_never_in_the_way(project: DjangoProject) -> None:
+    project.write(
+        **{
+            "shop/worker.py": """
+            import sys, time, psycopg
+            session = psycopg.connect(sys.argv[1], autocommit=True)
+            while True:
+                session.execute("update shop_order set name = 'done' where name = 'new'")
+                time.sleep(0.01)
+            """
+        },
+        test_left="""
+        import subprocess, sys, threading, time
+        import pytest
+        from django.db import connection
+        from shop.models import Order
+
+        pytestmark = pytest.mark.django_db(transaction=True)
+
+        @pytest.fixture(scope="session")
+        def worker(django_db_setup, django_db_blocker):
+            with django_db_blocker.unblock():
+                values = connection.settings_dict
+            url = f"postgresql://postgres@127.0.0.1:{values['PORT']}/{values['NAME']}"
+            with open("worker.log", "w") as log:
+                subprocess.Popen([sys.executable, "shop/worker.py", url], stdout=log, stderr=log)
+
+        def poll(seen):
+            while True:
+                seen.append(Order.objects.count())
+                time.sleep(0.01)
+
+        def test_thread():
+            Order.objects.create(name="a")
+            seen = []
+            threading.Thread(target=poll, args=(seen,), name="poller", daemon=True).start()
+            while 1 not in seen:
+                time.sleep(0.01)
+
+        @pytest.mark.parametrize("n", range(3))
+        @pytest.mark.filterwarnings("ignore::ResourceWarning")  # nobody stops the worker
+        def test_worker(worker, n):
+            order = Order.objects.create(name="new")
+            assert order.pk == 1
+            while order.name != "done":
+                time.sleep(0.01)
+                order.refresh_from_db()
+        """,
+    )
+    ran = project.pytest("test_left.py")
+    assert ran.outcomes == {"passed": 4}, ran.output
+    assert "LEAK  test_left.py::test_thread left 1 connection open" in ran.output
+    assert 'opened   test_left.py:19 in poll, thread "poller"' in ran.output
+    assert ran.output.count("LEAK") == 1, ran.output
+    assert "still connected at the end: backend" in ran.output
+    assert f"({sys.executable} shop/worker.py postgresql://postgres@127.0.0.1:{project.port}/test_shop)" in ran.output
+    assert "terminating connection due to administrator command" in (project.folder / "worker.log").read_text()
+
+
+def test_what_a_wide_fixture_writes_lives_as_long_as_the_fixture(project: DjangoProject) -> None:
+    project.write(
+        test_wide="""
+        import pytest
+        from django.contrib.auth.models import User
+        from django.test import TestCase
+        from shop.models import Order, Product
+
+        @pytest.fixture(scope="session")
+        def django_db_setup(django_db_setup, django_db_blocker):
+            with django_db_blocker.unblock():
+                User.objects.create(username="of the session")
+
+        @pytest.fixture(scope="module")
+        def poster(django_db_setup, django_db_blocker):
+            with django_db_blocker.unblock():
+                return Order.objects.create(name="of the module")
+
+        def names():
+            return [*User.objects.values_list("username", flat=True), *Order.objects.values_list("name", flat=True)]
+
+        @pytest.mark.parametrize("n", range(2))
+        def test_committed(poster, transactional_db, n):
+            assert names() == ["of the session", "of the module"]
+            assert Order.objects.create(name="of a test").pk == poster.pk + 1
+            User.objects.all().delete()
+
+        @pytest.mark.parametrize("n", range(2))
+        def test_rolled_back(poster, db, n):
+            assert names() == ["of the session", "of the module"]
+            Order.objects.create(name="of a test")
+        """,
+        test_wide_after="""
+        from django.contrib.auth.models import User
+        from shop.models import Order
+
+        def test_after(transactional_db):
+            assert User.objects.get().username == "of the session"
+            assert not Order.objects.exists()
+        """,
+    )
+    ran = project.pytest("-p", "no:randomly", "test_wide.py", "test_wide_after.py")
+    assert ran.outcomes == {"passed": 5}, ran.output
+
+
+def test_code_under_async_tests_leaves_neither_a_row_nor_a_connection(project: DjangoProject) -> None:
+    project.write(
+        test_async="""
+        import pytest
+        from django.db import connection
+        from shop.models import Order
+
+        def others():
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "select count(*) from pg_stat_activity where datname = current_database()"
+                    " and backend_type = 'client backend' and application_name = '' and pid <> pg_backend_pid()"
+                )
+                return cursor.fetchone()[0]
+
+        @pytest.mark.parametrize("n", range(3))
+        @pytest.mark.asyncio
+        @pytest.mark.django_db(transaction=True)
+        async def test_committed(n):
+            assert (await Order.objects.acreate(name="a")).pk == 1
+
+        @pytest.mark.parametrize("n", range(3))
+        @pytest.mark.asyncio
+        async def test_rolled_back(db, n):
+            assert await Order.objects.acount() == 0
+            await Order.objects.acreate(name="a")
+
+        def test_nothing_is_left(db):
+            assert others() == 0
+            assert not Order.objects.exists()
+        """
+    )
+    ran = project.pytest("-p", "asyncio", "-o", "asyncio_default_fixture_loop_scope=function", "test_async.py")
+    assert ran.outcomes == {"passed": 7}, ran.output
+    assert "LEAK" not in ran.output
+
+
+def test_under_leaks_error_the_guilty_test_fails_and_no_other(project: DjangoProject) -> None:
+    project.write(
+        test_guilty="""
+        import threading
+        from django.test import TransactionTestCase
+        from shop.models import Order
+
+        kept = []
+
+        class Tests(TransactionTestCase):
+            def test_1_innocent(self):
+                Order.objects.create(name="a")
+
+            def test_2_guilty(self):
+                forever = threading.Event()
+                def leave():
+                    kept.append(Order.objects.count())
+                    forever.wait()
+                threading.Thread(target=leave, name="sitter", daemon=True).start()
+                while not kept:
+                    pass
+
+            def test_3_innocent(self):
+                assert Order.objects.create(name="a").pk == 1
+        """
+    )
+    by_pytest = project.pytest("test_guilty.py", MINTDB_LEAKS="error")
+    assert by_pytest.outcomes == {"passed": 3, "error": 1}, by_pytest.output
+    assert "ERROR test_guilty.py::Tests::test_2_guilty" in by_pytest.output
+    by_runner = project.manage("test", "test_guilty", MINTDB_LEAKS="error")
+    assert "FAILED (errors=1)" in by_runner.output
+    assert "ERROR: test_2_guilty" in by_runner.output
+    assert 'thread "sitter"' in by_runner.output
