@@ -20,7 +20,7 @@ LONGEST = 500  # lines
 # A part is a folder of mintdb, an engine, or a module that stands alone. What each may import of the others.
 FACTS = {"mintdb", "errors", "address", "contract", "settings", "variables", "handover"}  # know nothing of their users
 COMMON = {"engines.account", "engines.errors", "engines.places", "engines.ports", "engines.processes"}
-OF_ENGINES = ("engines.postgresql", "engines.mysql", "engines.sqlite")
+OF_ENGINES = ("engines.postgresql", "engines.mysql", "engines.sqlite", "engines.snowflake")
 FLOOR = {
     "mintdb": {"mint", "core", "errors"},  # names only, and only for type checkers: test_the_package_imports_nothing
     "errors": set(),
@@ -36,12 +36,14 @@ FLOOR = {
     "engines.postgresql": {*FACTS, *COMMON, "core"},
     "engines.mysql": {*FACTS, *COMMON, "core"},
     "engines.sqlite": {*FACTS, *COMMON, "core"},
+    "engines.snowflake": {*FACTS, *COMMON, "core", "snowflake"},
     "schemas": {*FACTS, "engines.postgresql"},
     "hypothesis": {"core", "errors"},
+    "snowflake": {"errors", "connections"},
     "mint": {*FACTS, "core", "connections", "engines", "schemas"},
     "doorman": {"connections"},
     "report": {*FACTS, "connections", "engines.places"},
-    "boundaries": {"engines.places", "core", "connections", "mint", "report"},
+    "boundaries": {"contract", "engines.places", "core", "connections", "mint", "report"},
     "sqlalchemy": {*FACTS, "connections"},
     "pytest_plugin": {
         *FACTS,
@@ -75,12 +77,17 @@ DOORS = {
 # Libraries that not everybody has, or that cost too much to import for nothing; and who may, at module level.
 LIBRARIES = {
     "click": ("mintdb.cli",),
+    "duckdb": ("mintdb.engines.snowflake",),
+    "fakesnow": ("mintdb.engines.snowflake",),
+    "pyarrow": ("mintdb.engines.snowflake",),
+    "snowflake": ("mintdb.engines.snowflake",),
+    "sqlglot": ("mintdb.engines.snowflake",),
     "jinja2": ("mintdb.report.page",),
     "hypothesis": ("mintdb.hypothesis",),
     "pytest": ("mintdb.pytest_plugin",),
     "platformdirs": ("mintdb.engines",),
-    "pymysql": ("mintdb.engines.mysql",),
-    "filelock": ("mintdb.engines.mysql",),
+    "pymysql": ("mintdb.engines.mysql", "mintdb.schemas.mysql"),
+    "filelock": ("mintdb.engines.mysql", "mintdb.engines.snowflake.server"),
     "psycopg": ("mintdb.engines.postgresql.rewind", "mintdb.schemas"),
     "sqlalchemy": ("mintdb.schemas.metadata", "mintdb.sqlalchemy"),
     "django": ("mintdb.django", "mintdb.schemas.django"),
@@ -88,17 +95,21 @@ LIBRARIES = {
 }
 # Within a function, where it is known to be wanted.
 LAZY = {
+    "pymysql": ("mintdb.schemas.evolutions",),
     "psycopg": ("mintdb.engines.postgresql", "mintdb.django.places"),
     "alembic": ("mintdb.schemas.alembic_runner",),
     "sqlalchemy": ("mintdb.schemas.alembic_runner",),
     "filelock": ("mintdb.engines.postgresql", "mintdb.engines.sqlite"),
     "rich": ("mintdb.cli.progress", "mintdb.cli.tables"),
+    "snowflake": ("mintdb.schemas.snowflake", "mintdb.snowflake"),
+    "sqlglot": ("mintdb.schemas.snowflake",),
 }
 # Words of the glossary's third column that have another meaning, which they keep.
 OTHER_MEANING = {"driver", "backend", "cluster", "copy", "external", "log"}
 # Names that say something else with such a word.
 EXCUSED = {
     "clean_environment": "an environment without the caller's variables",
+    "reset": "a cursor's method in the Snowflake connector",
     "status": "the command line's word, as everywhere",
 }
 

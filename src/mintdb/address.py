@@ -17,6 +17,7 @@ SCHEMES = {
     "mysql": "mysql",
     "mariadb": "mysql",
     "sqlite": "sqlite",
+    "snowflake": "snowflake",
 }
 DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306}
 
@@ -67,6 +68,8 @@ class Address:
         """
         if self.engine == "sqlite":
             return self._url_of_file(form)
+        if self.engine == "snowflake":
+            return self._url_of_account(form)
         if form in ("libpq", "sqlalchemy", self.engine):
             return self._render(
                 self.engine, _options_for(self.engine, self) if self.engine == "mysql" else self.options
@@ -82,9 +85,11 @@ class Address:
 
     @property
     def params(self) -> dict[str, str | int]:
-        """Keyword arguments for the engine's usual driver: psycopg and psycopg2, sqlite3, PyMySQL; options included."""
+        """Keyword arguments for the driver's `connect`: psycopg's and psycopg2's, sqlite3's, snowflake.connector's."""
         if self.engine == "sqlite":
             return {"database": self.database, **({"uri": True} if self.is_in_memory else {})}
+        if self.engine == "snowflake":
+            return {"account": self.database, "user": self.user, "password": self.password, **self.options}
         known: dict[str, str | int] = {
             "host": self.host,
             "port": self.port,
@@ -117,6 +122,14 @@ class Address:
             known = "path, sqlalchemy, jdbc, sqlite+DRIVER"
             raise UnknownUrlForm(form=form, why=f"the database is {self.engine}", known=known)
         return f"sqlite{plus}{driver}:///{self.database}" + ("&uri=true" if self.is_in_memory else "")
+
+    def _url_of_account(self, form: str) -> str:
+        """Snowflake's URLs lead to an account; the current database and schema are options of the address."""
+        if form not in ("libpq", "sqlalchemy", "snowflake"):
+            raise UnknownUrlForm(form=form, why=f"the database is {self.engine}", known="sqlalchemy, snowflake")
+        path = "".join(f"/{quote(part, safe='')}" for part in self.options.values())
+        login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@" if self.user else ""
+        return f"snowflake://{login}{self.database}{path}"
 
     def _render(self, scheme: str, options: Mapping[str, str]) -> str:
         login = quote(self.user, safe="")
@@ -174,18 +187,18 @@ def parse_url(url: str) -> Address:
         return Address(engine, _file_of(url))
     if "," in parts.netloc:
         raise BadUrl(url=redact(url), why="it names several hosts; mintdb needs one server")
+    options = dict(parse_qsl(parts.query))
     try:
-        port = parts.port
+        port = parts.port or int(options.pop("port", 0))
     except ValueError as error:
         raise BadUrl(url=redact(url), why=str(error)) from None
-    options = dict(parse_qsl(parts.query))
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     host = parts.hostname or options.pop("host", "")
     return Address(
         engine=engine,
         database=unquote(parts.path.removeprefix("/")) or options.pop("dbname", ""),
         host=host,
-        port=port or int(options.pop("port", 0)) or DEFAULT_PORTS.get(engine, 0),
+        port=port or DEFAULT_PORTS.get(engine, 0),
         user=user or options.pop("user", ""),
         password=password or options.pop("password", ""),
         options=MappingProxyType(options),

@@ -10,11 +10,14 @@ from mintdb.connections import clock
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
 from mintdb.connections.live import LIVE, live_file
+from mintdb.connections.watching import Watch
+from mintdb.contract import Restored, Way
 from mintdb.core.lease import Lease
 from mintdb.mint import Mint
 from mintdb.report import Summary
 from mintdb.report.facts import Tested, Worker
 
+ELSEWHERE = "elsewhere"  # in a report: databases that mintdb did not make
 HELD = (
     "{test} changed the schema before a wider fixture was set up in its midst: what it wrote stays as long as that"
     " fixture. Ask for the fixture by argument, so that it is set up first"
@@ -32,6 +35,8 @@ class Boundaries:
         self._began = 0.0  # when the test that runs now did, monotonic
         self._began_at = 0.0  # seconds since the epoch
         self._wide_ended = False  # whether a wide fixture was torn down since the last put-back
+        self._watch: Watch | None = None
+        self._running = ""  # the test that runs now
         self.leases: dict[str, Lease] = {}  # of the test that runs now, by database
 
     @property
@@ -46,6 +51,9 @@ class Boundaries:
         from mintdb.engines.places import find_cache  # platformdirs, for those who run tests
 
         live_file.begin(find_cache() / LIVE)
+        settings = self.mint.settings
+        if settings.isolation == "none":
+            self._watch = Watch(self.mint.has_made, ends_leaks=settings.terminate != "never")
         for alias in self._aliases():
             self.mint.open(alias).pool.marks.keep_what_is_there()
 
@@ -65,16 +73,28 @@ class Boundaries:
     def begin(self, test: str) -> None:
         """Lease every database, before the first fixture is set up."""
         self._began, self._began_at = clock.monotonic(), clock.wall()
+        self._running = test
         live_file.turn()
+        if self._watch is not None:
+            self._watch.begin(test)
         for alias in self._aliases():
             self.leases[alias] = self.mint.lease(alias, test=test)
 
     def end(self, test: str, policy: str, *, keep: bool = False) -> list[str]:
         """Put the databases back; returns what there is to say of connections. Again is harmless."""
-        if not self.leases:
+        if not self._running:
             return []
-        self._look_elsewhere()
-        return [said for alias in list(self.leases) if (said := self._release(alias, test, policy, keep=keep))]
+        self._running = ""
+        reports = [self._end_watch(test, policy)]
+        if self.leases:
+            self._look_elsewhere()
+            reports += [self._release(alias, test, policy, keep=keep) for alias in list(self.leases)]
+        return list(filter(None, reports))
+
+    def before_teardown(self) -> None:
+        """The test's clean-up is about to begin: it may drop databases of its own."""
+        if self._watch is not None:
+            self._watch.sample()
 
     @contextmanager
     def phase(self, opening: Opening) -> Iterator[None]:
@@ -122,27 +142,25 @@ class Boundaries:
             if not self.mint.has_made(entry.database):
                 self._summary.note_elsewhere(entry.database, entry.host, entry.port)
 
+    def _end_watch(self, test: str, policy: str) -> str:
+        if self._watch is None:
+            return ""
+        connections = self._watch.end()
+        if connections.opened or not self.leases:
+            self._note(test, policy, ELSEWHERE, Restored(Way.KEPT, 0.0, connections=connections))
+        return connections.report
+
     def _release(self, alias: str, test: str, policy: str, *, keep: bool) -> str:
         lease = self.leases.pop(alias)
         if keep:
             self._summary.kept.append((test, lease.keep().url))
         restored = lease.release()
         self._summary.count(restored, test)
-        connections = restored.connections
-        tested = Tested(
-            test,
-            self.mint.worker,
-            alias,
-            self._began_at,
-            clock.monotonic() - self._began,
-            str(restored.way),
-            restored.seconds,
-            connections.opened,
-            connections.peak,
-            restored.reason,
-            connections.findings,
-        )
-        self._summary.note(tested, connections.report, policy)
+        self._note(test, policy, alias, restored)
         if self.mint.open(alias).pool.marks.held_test:
             self._summary.troubles.append(HELD.format(test=test))
-        return connections.report
+        return restored.report
+
+    def _note(self, test: str, policy: str, alias: str, restored: Restored) -> None:
+        tested = Tested.of(test, self.mint.worker, alias, self._began_at, restored)
+        self._summary.note(tested, restored.report, policy)

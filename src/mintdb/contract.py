@@ -186,8 +186,11 @@ class Server(Protocol):
     def has_template(self, name: str, *, run: str = "") -> bool:
         """Whether a *sealed* template of that name is there; with `run`, whether that run has built it."""
 
-    def build_template(self, name: str, build: Callable[[Address], None], *, run: str = "") -> None:
-        """Fill a new database under a temporary name, then seal and rename it; nothing is left behind if it fails."""
+    def build_template(self, name: str, build: Callable[[Address], None], *, run: str = "", base: str = "") -> None:
+        """Fill a new database under a temporary name, then seal and rename it; nothing is left behind if it fails.
+
+        It is empty at first, or what the sealed template `base` is. `build` is given mintdb's own login.
+        """
 
     def hold_name(self, name: str, *, timeout: float) -> None:
         """Make a fixed database name this process's own, for as long as it stays.
@@ -216,7 +219,7 @@ class Reservation(Protocol):
     """Where a server's databases answer, or will answer: enough to export a URL. Nothing has been started for it."""
 
     def address(self, database: str) -> Address:
-        """As tests and applications reach a database."""
+        """As tests and applications reach a database: as the settings' `role`, if they name one."""
 
     def open(self, *, owner: str, linger: float, let_go: Callable[[str], object]) -> Server:
         """Join the server, starting it if it is ours and does not run. Raises ServerError.

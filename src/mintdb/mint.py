@@ -12,11 +12,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from mintdb.address import Address
+from mintdb.connections import files
 from mintdb.connections.budget import Budget, limited
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.settling import CloneAccounts
-from mintdb.contract import Reservation, SchemaSource, Server, Session
+from mintdb.contract import Reservation, Server, Session
 from mintdb.core import ours
 from mintdb.core.clones import ClonePool
 from mintdb.core.lease import Lease
@@ -24,7 +25,7 @@ from mintdb.core.names import DatabaseName, Role, distinct, find_role, new_token
 from mintdb.core.templates import Template, get_template
 from mintdb.engines import get_engine
 from mintdb.handover import Handover
-from mintdb.schemas import get_source
+from mintdb.schemas import get_layers
 from mintdb.settings import ALL_LIBPQ, DEFAULT, EMPTY, DatabaseSettings, Settings, load
 from mintdb.variables import libpq_variables
 
@@ -75,17 +76,31 @@ class Mint:
                 exports |= libpq_variables(address) if variable == ALL_LIBPQ else {variable: address.url_for(form)}
         return exports
 
+    def lead_memory(self) -> None:
+        """From now on the in-memory SQLite databases of the application are the configured one, if there is one."""
+        aliases = sorted(self.settings.databases, key=lambda alias: alias != DEFAULT)
+        of_sqlite = [alias for alias in aliases if self.settings.get_database(alias).engine == "sqlite"]
+        for alias in of_sqlite[:1]:
+            files.lead_memory_to(self.reserve(alias).database)
+
     def hand_over(self, alias: str = DEFAULT) -> Handover:
         """What a child process needs to lease this process's home clone; this one only drops it in the end."""
         opened, address = self.open(alias), self.reserve(alias)
         opened.pool.home.step_aside()
-        database = self.settings.get_database(alias)
-        given = {"engine": database.engine, "schema": database.schema, "url": database.url, "name": database.name}
-        settings = {key: value for key, value in given.items() if value}
-        return Handover(alias, address.database, opened.template.name, address.url, opened.server.own_url, settings)
+        mirrors = [mirror for mirror, database in self.settings.databases.items() if database.mirror == alias]
+        return Handover(
+            alias,
+            address.database,
+            opened.template.name,
+            address.url,
+            opened.server.own_url,
+            self.settings.get_database(alias).given(),
+            {mirror: self.reserve(mirror).url for mirror in mirrors},
+        )
 
     def open(self, alias: str = DEFAULT) -> OpenDatabase:
         """Make a database ready: server, template and home clone. Again is free. Raises MintdbError."""
+        alias = self.settings.home_of(alias)
         with self._opening:  # several threads may ask for their first lease at once
             if alias not in self._opened:
                 self._opened[alias] = self._open(alias)
@@ -94,7 +109,7 @@ class Mint:
 
     def is_open(self, alias: str = DEFAULT) -> bool:
         """Whether a database has been made ready."""
-        return alias in self._opened
+        return self.settings.home_of(alias) in self._opened
 
     def has_made(self, database: str) -> bool:
         """Whether a database of this name is one of this process's clones."""
@@ -105,7 +120,8 @@ class Mint:
 
     def lease(self, alias: str = DEFAULT, *, isolation: str | None = None, test: str | None = None) -> Lease:
         """Lease a database in mint condition, for `test` if a report should name one. Raises MintdbError."""
-        return self.open(alias).pool.lease(isolation or self.settings.isolation, test=test)
+        login = self.reserve(alias) if alias != self.settings.home_of(alias) else None
+        return self.open(alias).pool.lease(isolation or self.settings.isolation, test=test, login=login)
 
     def close(self) -> Sequence[Session]:
         """Drop this process's clones and leave the servers; returns the sessions of other processes that it ended."""
@@ -149,8 +165,14 @@ class Mint:
 
     def _build(self, alias: str, server: Server) -> OpenDatabase:
         database: DatabaseSettings = self.settings.get_database(alias)
-        source: SchemaSource = get_source(database.schema, root=self.settings.root)
-        template = get_template(server, source, project=self.settings.project, fresh=self.fresh, announce=self.announce)
+        template = get_template(
+            server,
+            *get_layers(database, root=self.settings.root),
+            project=self.settings.project,
+            environment=self.settings.env,
+            fresh=self.fresh,
+            announce=self.announce,
+        )
         if database.name:
             server.hold_name(database.name, timeout=self.settings.name_timeout)
         return OpenDatabase(server, template, self._pool_of(alias, server, template.name))
@@ -173,21 +195,22 @@ class Mint:
         return self._reserved[alias]
 
     def _reserve(self, alias: str) -> Reservation:
+        self.settings.refuse_protected(alias)
         database = self.settings.get_database(alias)
         engine = get_engine(database.engine)
-        if handover := self._find_handover(alias):
-            return engine.reserve_running(handover.url, own_url=handover.own_url)
+        if (handover := self._find_handover(alias)) and (url := handover.find_url(alias)):
+            return engine.reserve_running(url, own_url=handover.own_url)
         # A fixed name exists once on a server: each worker then needs a server of its own.
         slot = self.worker if database.name and self.worker != MAIN else ""
         return engine.reserve(database, self.settings, slot=slot)
 
     def _find_handover(self, alias: str) -> Handover | None:
-        return self._handover if self._handover and self._handover.alias == alias else None
+        return self._handover if self._handover and self._handover.find_url(alias) else None
 
     def _home_name(self, alias: str) -> str:
         if handover := self._find_handover(alias):
             return handover.name
-        return self.settings.get_database(alias).name or self._clone_name(alias, 1)
+        return self.settings.get_database(alias).name or self._clone_name(self.settings.home_of(alias), 1)
 
     def _clone_name(self, alias: str, number: int) -> str:
         suffix = ("" if alias == DEFAULT else distinct(alias)) + ("" if number == 1 else f"_{number}")

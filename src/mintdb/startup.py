@@ -13,19 +13,27 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
-from mintdb.handover import find_handover
+from mintdb.handover import find_handover, wants_watch
 
 UNITTEST = "unittest.suite"  # the last of unittest's modules that holds a boundary
 
 
 def wake() -> None:
-    """Set the hooks, if this process was started by `mintdb run` and nobody has taken its database over."""
+    """Set the hooks, if `mintdb run` has started this process and nobody has taken its database, or the watch, over."""
     handover = find_handover(os.environ)
-    if handover is None or handover.taken:
+    watching = wants_watch(os.environ)
+    if not watching and (handover is None or handover.taken):
         return
+    from mintdb.connections import files
     from mintdb.connections.hooks import watch
 
+    if handover is not None and handover.settings.get("engine") == "sqlite":
+        files.lead_memory_to(handover.name)
     watch()
+    if watching:
+        from mintdb.unittest_boundaries import watch_program
+
+        watch_program()
     if UNITTEST in sys.modules:
         _hold(sys.modules[UNITTEST])
     else:

@@ -10,28 +10,39 @@ from functools import wraps
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from mintdb.boundaries import Boundaries
+from mintdb.address import redact
+from mintdb.boundaries import ELSEWHERE, Boundaries
+from mintdb.connections import clock
 from mintdb.connections.facts import Opening
-from mintdb.handover import find_handover
+from mintdb.connections.ledger import ledger
+from mintdb.contract import Connections, Restored, Way
+from mintdb.handover import find_handover, wants_watch, watch_alone
 from mintdb.report import Summary, finish
+from mintdb.report.facts import Tested, Worker
 
 if TYPE_CHECKING:
     from mintdb.handover import Handover
+    from mintdb.settings import Settings
 
 
 class Tests:
     """This process's tests on the database that was handed over; made when the first of them runs."""
 
-    def __init__(self, handover: Handover) -> None:
+    def __init__(self, handover: Handover | None) -> None:
+        """With None, connections are watched and nothing is leased."""
         from mintdb.mint import Mint
         from mintdb.settings import DatabaseSettings, load
 
-        self.settings = load().with_database(DatabaseSettings(handover.alias, **handover.settings))
+        settings = load()
+        if handover is None:
+            self.settings = watch_alone(settings)
+        else:
+            self.settings = settings.with_database(DatabaseSettings(handover.alias, **handover.settings))
+            os.environ |= handover.as_taken().to_environment()
         self.policy = self.settings.leaks
         mint = Mint(self.settings, handover=handover)
         self.summary = Summary()
-        self.boundaries = Boundaries(lambda: mint, self.summary, lambda: [handover.alias])
-        os.environ |= handover.as_taken().to_environment()
+        self.boundaries = Boundaries(lambda: mint, self.summary, lambda: [handover.alias] if handover else [])
         self.boundaries.open()
         atexit.register(self.finish)
 
@@ -58,9 +69,7 @@ class Tests:
     def finish(self) -> None:
         """The process ends: leave the server, and say what there is to say."""
         self.boundaries.close(self.policy)
-        finish(self.summary, self.settings)
-        for line in self.summary.lines():
-            print(line, file=sys.stderr)
+        _finish(self.summary, self.settings)
 
 
 _tests: Tests | None = None
@@ -70,10 +79,44 @@ def hold(suite: ModuleType) -> None:
     """Wrap unittest's boundaries; nothing is connected to before the first test runs."""
     case = sys.modules["unittest.case"]
     _wrap(case.TestCase, "run", _run)
+    _wrap(case.TestCase, "_callTearDown", _tear_down)
     _wrap(suite.TestSuite, "_handleClassSetUp", _class_set_up)
     _wrap(suite.TestSuite, "_tearDownPreviousClass", _class_tear_down)
     _wrap(suite.TestSuite, "_handleModuleFixture", _module_set_up)
     _wrap(suite.TestSuite, "_handleModuleTearDown", _module_tear_down)
+
+
+def watch_program() -> None:
+    """Watch a program's connections from here to its end; if it turns out to run tests, those are watched instead."""
+    from mintdb.connections.watching import Watch
+
+    watch = Watch(lambda database: False)
+    began = clock.wall()
+    watch.begin(" ".join(sys.orig_argv[1:]))
+
+    def tell() -> None:
+        if _tests is None and wants_watch(os.environ):
+            _tell_program(watch.end(), began)
+
+    atexit.register(tell)
+
+
+def _tell_program(connections: Connections, began: float) -> None:
+    from mintdb.settings import load
+
+    settings, summary = load(), Summary(began=began)
+    if connections.opened:
+        name = redact(" ".join(sys.orig_argv[1:]))
+        tested = Tested.of(name, "main", ELSEWHERE, began, Restored(Way.KEPT, 0.0, connections=connections))
+        summary.note(tested, connections.report, settings.leaks)
+        summary.workers.append(Worker("main", os.getpid(), ledger.total, ledger.peak))
+        _finish(summary, settings)
+
+
+def _finish(summary: Summary, settings: Settings) -> None:
+    finish(summary, settings)
+    for line in summary.lines():
+        print(line, file=sys.stderr)
 
 
 def _get() -> Tests | None:
@@ -81,7 +124,7 @@ def _get() -> Tests | None:
     global _tests
     if _tests is None:
         handover = find_handover(os.environ)
-        if handover is not None and not handover.taken:
+        if wants_watch(os.environ) or (handover is not None and not handover.taken):
             _tests = Tests(handover)
     return _tests
 
@@ -103,6 +146,11 @@ def _wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:  # Any: a 
 
 def _run(tests: Tests, original: Any, test: Any, result: Any = None) -> Any:  # Any: see Tests.run
     return tests.run(test, lambda: original(test, result), result)
+
+
+def _tear_down(tests: Tests, original: Any, test: Any) -> Any:  # Any: see Tests.run
+    tests.boundaries.before_teardown()
+    return original(test)
 
 
 def _class_set_up(tests: Tests, original: Any, suite: Any, test: Any, result: Any) -> Any:  # Any: as above

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from mintdb.address import Address
 
@@ -39,8 +41,10 @@ LIBPQ = {
     "gsslib": "PGGSSLIB",
     "gssdelegation": "PGGSSDELEGATION",
 }
+# What goes before a URL: another server, or a session that behaves otherwise.
+OVERRULING = ("PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGHOSTADDR")
 # What leads a client to another server, login or behaviour than the URL says.
-MISLEADING = ("PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGHOSTADDR", "PGPASSFILE")
+MISLEADING = (*OVERRULING, "PGPASSFILE")
 # What a client may well need for a server that a URL names, and must not ask of an embedded one, which has no TLS.
 NEVER_FOR_EMBEDDED = ("PGSSL", "PGGSS", "PGREQUIRE", "PGCHANNEL", "PGTARGETSESSION", "PGLOADBALANCE")
 
@@ -85,7 +89,30 @@ def mysql_variables(address: Address) -> dict[str, str]:
     return {variable: value for variable, value in mysql.items() if value}
 
 
-_OF_ENGINE = {"sqlite": _file_variables, "mysql": mysql_variables}
+def _account_variables(address: Address) -> dict[str, str]:
+    return {f"SNOWFLAKE_{name.upper()}": str(value) for name, value in address.params.items()}
+
+
+_OF_ENGINE = {"sqlite": _file_variables, "mysql": mysql_variables, "snowflake": _account_variables}
+
+
+def find_misleading(environ: Mapping[str, str], *, embedded: bool) -> list[str]:
+    """The variables that lead libpq elsewhere although it is given a whole URL, of an embedded server or another."""
+    prefixes = NEVER_FOR_EMBEDDED if embedded else ()
+    return [variable for variable in environ if variable in OVERRULING or variable.startswith(tuple(prefixes))]
+
+
+@contextmanager
+def unmisled(*, embedded: bool) -> Iterator[None]:
+    """Take those variables out of this process's environment while the block connects.
+
+    PGSERVICE cannot be overruled in any other way: libpq reads an empty `service` as the name of one.
+    """
+    taken = {variable: os.environ.pop(variable) for variable in find_misleading(os.environ, embedded=embedded)}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
 
 
 def without_misleading(environ: Mapping[str, str], *, embedded: bool) -> dict[str, str]:

@@ -6,6 +6,9 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from mintdb.engines.mysql.binaries import find_binaries
+from mintdb.engines.mysql.errors import BinariesNotFound
+
 
 def _always() -> str | None:
     return None
@@ -54,10 +57,37 @@ SQLITE = Kind(
     insert into account (owner, balance) values ('Ann', 100), ('Bob', 0);
     """,
     driver="pysqlite",
-    limits={"test_a_mark_beneath_another_can_go_first": "a mark is a whole file: it goes after those upon it"},
 )
 
-KINDS = (POSTGRESQL, SQLITE)
+
+def _no_mariadb() -> str | None:
+    try:
+        find_binaries()
+    except BinariesNotFound:
+        return "no MariaDB server here:  apt-get install mariadb-server"
+    return None
+
+
+MYSQL = Kind(
+    "mysql",
+    """
+    create table account (id int auto_increment primary key,
+                          owner varchar(40) not null unique, balance int not null default 0);
+    create table entry (id int auto_increment primary key, account_id int not null, amount int not null,
+                        foreign key (account_id) references account (id) on delete cascade);
+    create view rich as select owner from account where balance >= 100;
+    insert into account (owner, balance) values ('Ann', 100), ('Bob', 0);
+    """,
+    driver="pymysql",
+    limits={
+        "test_a_mark_beneath_another_can_go_first": (
+            "a mark holds whole tables: it goes after those upon it that wrote to the same ones"
+        )
+    },
+    missing=_no_mariadb,
+)
+
+KINDS = (POSTGRESQL, SQLITE, MYSQL)
 
 
 def find_program(*names: str) -> str | None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mintdb.core import templates
-from mintdb.core.names import Role, find_role
+from mintdb.core.names import DatabaseName, Role, find_role, new_token
 from mintdb.core.templates import fingerprint, get_template
 from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.server import PostgresServer
@@ -108,6 +108,59 @@ SCHEMA = """
             connection.execute("create table t (n int)")
             connection.execute("select pg_sleep(0.3)")
 """
+
+
+SEED = "insert into t values ('{content}')"
+
+
+def test_a_changed_seed_builds_no_schema_anew(join: Join, maintenance: Maintenance, project: str) -> None:
+    schema, seed, other = Source(), Source("two", SEED), Source("three", SEED)
+    first = get_template(join(), schema, seed, project=project)
+    second = get_template(join(), schema, other, project=project)
+    assert (first.built, second.built, schema.built, seed.built, other.built) == (True, True, 1, 1, 1)
+    assert content_of(join(), second.name) == ["one", "three"]
+    assert not get_template(join(), schema, seed, project=project).built
+    assert not get_template(join(), schema, project=project).built, "the schema alone is a template too"
+
+
+def test_a_changed_schema_builds_its_seed_anew(join: Join, project: str) -> None:
+    seed = Source("two", SEED)
+    for schema in (Source("one"), Source("uno")):
+        name = get_template(join(), schema, seed, project=project).name
+        assert content_of(join(), name) == sorted([schema.content, "two"])
+    assert seed.built == 2
+
+
+def test_a_seed_that_fails_leaves_the_schema_sealed(join: Join, maintenance: Maintenance, project: str) -> None:
+    schema = Source()
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        get_template(join(), schema, Source("two", "insert into nowhere values (1)"), project=project)
+    assert list(named(maintenance, project).values()) == [Role.TEMPLATE]
+    assert not get_template(join(), schema, project=project).built
+
+
+def test_fresh_builds_every_layer_anew(join: Join, project: str) -> None:
+    layers = [Source(), Source("two", SEED)]
+    for run in ("", "a", "a"):
+        get_template(join(), *layers, project=project, fresh=run)
+    assert [layer.built for layer in layers] == [2, 2]
+
+
+def test_the_fingerprint_covers_layers_and_their_order_and_the_environment(server: PostgresServer) -> None:
+    one, two = Source("one"), Source("two")
+    digests = [fingerprint(server, *layers) for layers in ([one], [two], [one, two], [two, one], [one, one])]
+    digests += [fingerprint(server, one, environment=name) for name in ("ci", "dev")]
+    assert len(set(digests)) == 7
+
+
+def content_of(server: PostgresServer, template: str) -> list[str]:
+    """The rows of a template's table."""
+    clone = server.clone(template, str(DatabaseName(Role.CLONE, "look", owner=new_token(), worker="main")))
+    try:
+        with clone.connect() as connection:
+            return [row[0] for row in connection.execute("select content from t order by content")]
+    finally:
+        clone.drop()
 
 
 def test_many_processes_at_once_build_one_template(server: PostgresServer, tmp_path: Path, project: str) -> None:

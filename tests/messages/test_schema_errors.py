@@ -245,7 +245,7 @@ def test_create_all() -> None:
     error = errors.CreateAllError(
         setting="metadata:app:Base",
         message='type "vector" does not exist',
-        code="42704",
+        code="SQLSTATE 42704",
         statement="  | CREATE TABLE a (v vector)",
     )
     assert (

@@ -21,7 +21,7 @@ def test_no_schema_is_an_empty_database(
 ) -> None:
     source = get_source(setting, root=Path())
     source.build(database)
-    assert (list(source.fingerprint()), source.description) == ([], "none")
+    assert (list(source.fingerprint()), source.description) == ([], "")
     assert fetch("select tablename from pg_tables where schemaname = 'public'") == []
 
 

@@ -17,7 +17,7 @@ FIRST_WAIT = 0.5  # seconds for a name that another run holds, before anybody is
 
 def aliases(settings: Settings) -> Sequence[str]:
     """The configured databases; without settings there is the default one all the same."""
-    return list(settings.databases) or [DEFAULT]
+    return settings.leased or [DEFAULT]
 
 
 def main_alias(settings: Settings) -> str:

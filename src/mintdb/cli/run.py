@@ -13,6 +13,7 @@ import click
 
 from mintdb.cli import Ended, child, ready, say
 from mintdb.cli.progress import Progress
+from mintdb.handover import WATCH
 from mintdb.report import check
 from mintdb.report.ending import gathering
 from mintdb.report.words import describe
@@ -34,16 +35,29 @@ POLL = 0.01
 @click.option("--url", metavar="URL", help="Use the server that this URL names, not an embedded one.")
 @click.option("--schema", metavar="SOURCE", help="Where the tables come from: sql:db/, python:module:function, …")
 @click.option("--keep", is_flag=True, help="Keep the database when CMD has ended, and say how to reach it.")
+@click.option("--watch", is_flag=True, help="Create nothing: watch what CMD opens to its own databases.")
 @click.option("--report", metavar="FILE", multiple=True, help="Write a report of the tests in it, .json or .html.")
 @click.argument("argv", metavar="CMD...", nargs=-1, type=click.UNPROCESSED, required=True)
-def command(argv: tuple[str, ...], *, keep: bool, report: tuple[str, ...], **given: str | None) -> None:
+def command(argv: tuple[str, ...], *, keep: bool, watch: bool, report: tuple[str, ...], **given: str | None) -> None:
     """Run CMD with a database of its own, and drop it when CMD ends.
 
     CMD finds it in DATABASE_URL, JDBC_DATABASE_URL and PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, and in the
     variables that the settings export. Its exit code is passed on.
     """
     program = child.find_program(argv)
+    if watch:
+        sys.exit(run_watched(program, report))
     sys.exit(run(program, {**given, "report": list(report) or None}, keep=keep))
+
+
+def run_watched(program: child.Program, report: Sequence[str]) -> int:
+    """Run the command as it is, and let its Python processes tell who leaves a connection open."""
+    from mintdb.settings import load
+
+    settings = load(command_line={"report": list(report) or None})
+    check(settings.report)
+    with gathering(settings) as parts:
+        return child.run(program, {**os.environ, **parts, WATCH: "1"})
 
 
 def run(program: child.Program, given: dict[str, Any], *, keep: bool) -> int:  # Any: as click gives options

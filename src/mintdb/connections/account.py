@@ -29,7 +29,7 @@ class Account:
     database: str
     port: int | None = None
     began: float = field(default_factory=clock.monotonic)
-    threads: frozenset[int] = field(default_factory=lambda: _idents())
+    threads: frozenset[int] = field(default_factory=lambda: running_threads())
 
     def verdicts(self, sessions: Sessions, *, locking: Iterable[int] = ()) -> list[Verdict]:
         """A verdict on every connection that was open at some time since the account began, and on every session.
@@ -92,5 +92,6 @@ def untold(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return found
 
 
-def _idents() -> frozenset[int]:
+def running_threads() -> frozenset[int]:
+    """The identifiers of the threads that run now."""
     return frozenset(thread.ident for thread in threading.enumerate() if thread.ident is not None)

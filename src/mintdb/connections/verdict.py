@@ -6,6 +6,7 @@ Who is in doubt is not accused: a missed leak costs a connection, a false accusa
 |----------------------------------------------------------------------------|-----------|
 | was closed, or the server does not know it any more                        | closed    |
 | was collected without a close, and opened in the test                      | abandoned |
+| … but by an older thread, or for an older or wider fixture's pool          | closed    |
 | has no entry, and is not known to be of this process                       | foreign   |
 | is older than the test, of a wider fixture or of an older thread; harmless | resident  |
 | … but holds a transaction that is in the rewind's way                      | leak      |
@@ -49,6 +50,7 @@ class Scope:
     older_threads: frozenset[int] = frozenset()  # idents of the threads that ran when it began
     process: int | None = None  # this one
     locking: frozenset[int] = frozenset()  # backends that hold a lock which the rewind needs
+    rewinds: bool = True  # False: nothing is put back, and no transaction is in anybody's way
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def judge(entry: Entry | None, session: Session | None, scope: Scope) -> Verdict
 def _judge(entry: Entry | None, session: Session | None, scope: Scope) -> tuple[Kind, str]:
     if entry is None:
         return _judge_unseen(session, scope)
-    if entry.ending is Ending.COLLECTED and not _is_wider(entry.opening, entry.opened, scope):
+    if entry.ending is Ending.COLLECTED and not _belongs_elsewhere(entry, scope):
         return Kind.ABANDONED, "it was never closed, only garbage-collected"
     if not entry.is_open:
         return Kind.CLOSED, "it was closed"
@@ -111,7 +113,7 @@ def _judge_unseen(session: Session | None, scope: Scope) -> tuple[Kind, str]:
 
 
 def _judge_excused(session: Session, scope: Scope, excuse: str) -> tuple[Kind, str]:
-    if not session.is_busy:
+    if not session.is_busy or not scope.rewinds:
         return Kind.RESIDENT, excuse
     if session.only_reads and session.backend_pid not in scope.locking:
         return Kind.RESIDENT, f"{excuse}; its transaction is in nobody's way"
@@ -126,7 +128,7 @@ def _find_excuse(entry: Entry, scope: Scope) -> str | None:
         return _find_excuse_of_pool(entry.owner, scope)
     if entry.alias is not None and entry.thread == "MainThread":
         return f"Django keeps one connection of {entry.alias!r} for each thread"
-    if entry.thread_ident in scope.older_threads and entry.thread != "MainThread":
+    if _is_of_older_thread(entry, scope):
         return f"thread {entry.thread!r} is older than the test"
     return None
 
@@ -137,6 +139,17 @@ def _find_excuse_of_pool(owner: Owner, scope: Scope) -> str | None:
     if owner in scope.tolerated:
         return "its pool is the only living one of its creation site"
     return None
+
+
+def _belongs_elsewhere(entry: Entry, scope: Scope) -> bool:
+    """Whether somebody else than the test had it to close: collected during a test does not mean opened by it."""
+    if _is_wider(entry.opening, entry.opened, scope) or _is_of_older_thread(entry, scope):
+        return True
+    return entry.owner is not None and _is_wider(entry.owner.opening, entry.owner.created, scope)
+
+
+def _is_of_older_thread(entry: Entry, scope: Scope) -> bool:
+    return entry.thread_ident in scope.older_threads and entry.thread != "MainThread"
 
 
 def _is_wider(opening: Opening | None, moment: float, scope: Scope) -> bool:

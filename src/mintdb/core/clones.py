@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Protocol
 
+from mintdb.address import Address
 from mintdb.contract import Clone, Connections, Present, Restored, Server, Session, Way
 from mintdb.core.lease import Care, Lease, UncommittedWrites
 from mintdb.core.marks import MarkStack
@@ -98,14 +99,18 @@ class ClonePool:
         """The marks of the home clone."""
         return self._home.marks
 
-    def lease(self, isolation: str, *, test: str | None = None) -> Lease:
-        """Lease the home clone, or, while it is leased, a further one. `clone` isolation has one of its own."""
+    def lease(self, isolation: str, *, test: str | None = None, login: Address | None = None) -> Lease:
+        """Lease the home clone, or, while it is leased, a further one. `clone` isolation has one of its own.
+
+        `login` is an address of any clone, as the lease's holder reaches them where that is not as everybody does.
+        """
         with self._lock:
             own = isolation == "clone"
             place = self._free.pop(0) if self._free and not own else self._make()
             place.test, place.inner, place.told = test, None, []
             place.accounts.begin(test)
-            return Lease(place.clone, self._care(place, isolation))
+            address = login.with_database(place.clone.address.database) if login else None
+            return Lease(place.clone, self._care(place, isolation), address=address)
 
     def rename_test(self, test: str) -> None:
         """Whoever leased the home clone knows by now which test it is for."""

@@ -54,11 +54,12 @@ class Lease:
     Whoever holds it may open any number of connections, threads and processes on `url`, and really commit.
     """
 
-    def __init__(self, clone: Clone, care: Care) -> None:
+    def __init__(self, clone: Clone, care: Care, *, address: Address | None = None) -> None:
+        """`address` is how its holder reaches the clone, where that is not as everybody does."""
         self._process = os.getpid()
         self._thread = threading.get_ident()
         self._clone: Clone | None = clone
-        self._address = clone.address
+        self._address = address or clone.address
         self._care = care
         self._connections: list[Any] = []  # Any: see connect
         self.restored: Restored | None = None
@@ -96,9 +97,16 @@ class Lease:
         """
         self._check()
         assert self._clone is not None
-        connection = self._clone.connect(**options)
+        connection = self._clone.connect(**{**_difference(self._clone.address, self._address), **options})
         self._connections.append(connection)
         return connection
+
+    def through(self, address: Address) -> Lease:
+        """The same lease under another address of the database. Its release closes its own connections only."""
+        self._check()
+        assert self._clone is not None
+        care = Care(lambda: Restored(Way.KEPT, 0.0), lambda: None, lambda: Restored(Way.KEPT, 0.0))
+        return Lease(self._clone, care, address=address)
 
     def keep(self) -> Address:
         """Set the database aside as it is, under another name, for a person to look at; the lease goes on with a copy.
@@ -150,3 +158,9 @@ class Lease:
     def _check(self) -> None:
         if self._clone is None:
             raise LeaseEnded(database=self._address.database)
+
+
+def _difference(usual: Address, wanted: Address) -> dict[str, str | int]:
+    """What has to be said to a driver that would connect as usual."""
+    before, after = usual.params, wanted.params
+    return {key: after.get(key, "") for key in {*before, *after} if before.get(key) != after.get(key)}

@@ -28,6 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options; each stands above the MINTDB_* variable and the setting of the same name."""
     group = parser.getgroup("mintdb", "a real database in mint condition for every test")
     group.addoption("--mintdb-url", metavar="URL", help="use the server that this URL names, not an embedded one")
+    group.addoption("--mintdb-env", metavar="NAME", help="the environment of the settings file whose table counts")
     group.addoption("--mintdb-isolation", metavar="HOW", help="rewind (the default), clone, transaction or none")
     group.addoption("--mintdb-leaks", metavar="HOW", help="warn (the default), error (the guilty test fails) or ignore")
     group.addoption("--mintdb-fresh", action="store_true", help="build the templates anew")

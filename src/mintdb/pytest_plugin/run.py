@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mintdb.boundaries import Boundaries
+from mintdb.connections import files
 from mintdb.connections.facts import Opening
 from mintdb.errors import MintdbError
-from mintdb.handover import Handover, find_handover
+from mintdb.handover import TAKEN, WATCH, Handover, find_handover, watch_alone
 from mintdb.pytest_plugin import marker
 from mintdb.report import Summary, check, finish
 from mintdb.settings import DEFAULT, DatabaseSettings, Settings, load
-from mintdb.variables import variables_for
+from mintdb.variables import find_misleading, variables_for
 
 if TYPE_CHECKING:
     from mintdb.address import Address
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 FAILED = pytest.StashKey[bool]()  # whether any phase of the test failed
 WORKER, WORKER_TAKEN = "PYTEST_XDIST_WORKER", "MINTDB_XDIST_WORKER_TAKEN"
+ENVIRONMENT = "MINTDB_ENV"  # for what the tests start, and for an application that asks
 KEY = pytest.StashKey["Run"]()
 
 
@@ -36,12 +38,16 @@ def prepare(config: pytest.Config) -> None:
         settings = load(config.rootpath, command_line=_command_line(config))
         if handover := find_handover(os.environ):
             settings = settings.with_database(DatabaseSettings(handover.alias, **handover.settings))
+        elif WATCH in os.environ:
+            settings = watch_alone(settings)
+            os.environ[WATCH] = TAKEN  # for good: at this process's end nobody else is to tell the same
         check(settings.report)
         run = Run(config, settings, handover)
-        if settings.configured:
+        if settings.configured or settings.isolation == "none":
             from mintdb.connections.hooks import watch
 
             run.export()
+            run.mint.lead_memory()
             watch()
             run.stand_at_the_door()
     except MintdbError as error:
@@ -67,7 +73,7 @@ class Run:
         self._mint: Mint | None = None
         self._doorman: Doorman | None = None
         self._saved: dict[str, str | None] = {}
-        self.boundaries = Boundaries(lambda: self.mint, self.summary, lambda: list(settings.databases))
+        self.boundaries = Boundaries(lambda: self.mint, self.summary, lambda: settings.leased)
 
     @property
     def _is_worker(self) -> bool:
@@ -95,15 +101,21 @@ class Run:
         if self.handover:
             exports = variables_for(self.mint.reserve(self.handover.alias)) | exports
             exports |= self.handover.as_taken().to_environment()
-        for variable, value in exports.items():
-            self._saved.setdefault(variable, os.environ.get(variable))
-            os.environ[variable] = value
+        if self.settings.env:
+            exports[ENVIRONMENT] = self.settings.env
+        misleading = find_misleading(os.environ, embedded=self._all_embedded()) if exports else ()
+        for variable in {*misleading, *exports}:
+            self._saved.setdefault(variable, os.environ.pop(variable, None))
+        os.environ.update(exports)
+
+    def _all_embedded(self) -> bool:
+        return not any(database.url for database in self.settings.databases.values())
 
     def stand_at_the_door(self) -> None:
         """Whoever connects while modules are imported and tests collected finds the database ready."""
         from mintdb.doorman import Doorman
 
-        names = {self.mint.reserve(alias).database: alias for alias in self.settings.databases}
+        names = {self.mint.reserve(alias).database: alias for alias in self.settings.leased}
         self._doorman = Doorman(names, lambda alias: self._open_all())
 
     def _fresh_run(self) -> str:
@@ -116,8 +128,13 @@ class Run:
     def lease_for(self, item: pytest.Item) -> Iterator[Lease]:
         """The lease that the fixture `mintdb` hands to a test."""
         request = marker.read(item, self.settings)
-        if self._is_put_back_at_home(request.isolation) and request.database in self.boundaries.leases:
-            yield self.boundaries.leases[request.database]
+        shared = self.boundaries.leases.get(self.settings.home_of(request.database))
+        if self._is_put_back_at_home(request.isolation) and shared is not None:
+            if request.database in self.boundaries.leases:
+                yield shared
+            else:
+                with shared.through(self.mint.reserve(request.database)) as mirror:
+                    yield mirror
             return
         with self.mint.lease(request.database, isolation=request.isolation) as lease:
             yield lease
@@ -156,10 +173,7 @@ class Run:
             self.summary.count(lease.release())
 
     def pytest_report_header(self) -> list[str]:
-        return [
-            f"mintdb: {alias}: {database.engine}, {'external' if database.url else 'embedded'}"
-            for alias, database in self.settings.databases.items()
-        ]
+        return [f"mintdb: {alias}: " + _origin(database) for alias, database in self.settings.databases.items()]
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         try:
@@ -199,6 +213,7 @@ class Run:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[Any]:
         """Put the databases back once more if wider fixtures were torn down, and another test follows."""
+        self.boundaries.before_teardown()
         try:
             with self.boundaries.phase(Opening(item.nodeid, "teardown")):
                 result = yield
@@ -264,6 +279,7 @@ class Run:
             terminalreporter.write_line(line, **_markup(line))
 
     def pytest_unconfigure(self) -> None:
+        files.lead_memory_to(None)
         if self._is_worker:
             os.environ.pop(WORKER_TAKEN, None)
         if self._doorman is not None:
@@ -275,7 +291,7 @@ class Run:
                 os.environ[variable] = value
 
     def _open_all(self) -> None:
-        for alias in self.settings.databases:
+        for alias in self.settings.leased:
             self._open(alias)
 
     def _open(self, alias: str) -> None:
@@ -296,9 +312,15 @@ class Run:
             reporter.write_line(line if line.startswith("mintdb") else f"mintdb: {line}")
 
 
+def _origin(database: DatabaseSettings) -> str:
+    if database.mirror:
+        return f"mirror of {database.mirror}"
+    return f"{database.engine}, {'external' if database.url else 'embedded'}"
+
+
 def _command_line(config: pytest.Config) -> dict[str, object]:
     options = config.known_args_namespace
-    return {name: getattr(options, f"mintdb_{name}") for name in ("url", "isolation", "leaks", "report")}
+    return {name: getattr(options, f"mintdb_{name}") for name in ("url", "env", "isolation", "leaks", "report")}
 
 
 def _markup(line: str) -> dict[str, bool]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
+
+from mintdb.connections import clock
+from mintdb.contract import Restored
 
 FORMAT = 1  # of the JSON file; a number that grows when a reader of an older one would misunderstand
 
@@ -24,6 +27,24 @@ class Tested:
     peak: int  # most of them open at once
     reason: str | None = None  # why it was a swap
     findings: Sequence[Mapping[str, Any]] = ()  # connections that somebody has to mend  # Any: JSON
+
+    @classmethod
+    def of(cls, test: str, worker: str, database: str, began: float, restored: Restored) -> Self:
+        """What became of a lease that began at `began` and has ended now."""
+        connections = restored.connections
+        return cls(
+            test,
+            worker,
+            database,
+            began,
+            clock.wall() - began,
+            str(restored.way),
+            restored.seconds,
+            connections.opened,
+            connections.peak,
+            restored.reason,
+            connections.findings,
+        )
 
 
 @dataclass(frozen=True)

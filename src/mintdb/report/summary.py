@@ -128,6 +128,7 @@ class Summary:
         """What there is to say besides the reports of connections, a line each."""
         yield from self.troubles
         if not self.seconds:
+            yield from self._watched()
             return
         yield self._counts()
         for reason, times in Counter(self.reasons).most_common(REASONS_SHOWN):
@@ -139,6 +140,13 @@ class Summary:
         for session in self.left_behind:
             yield f"still connected at the end: {describe(session)}"
 
+    def _watched(self) -> Iterator[str]:
+        """Nothing was leased, and connections were only watched."""
+        if self.tests:
+            opened = sum(tested.opened for tested in self.tests)
+            peak = max(tested.peak for tested in self.tests)
+            yield f"watched {_tests(len(self.tests))}, which opened {opened} connections, at most {peak} at once"
+
     def _counts(self) -> str:
         counts = ", ".join(f"{self.ways[way]} {WORDS[way]}" for way in Way if way in self.ways)
         worst, test = self.worst
@@ -146,6 +154,10 @@ class Summary:
             f"{len(self.seconds)} put back: {counts}; median {median(self.seconds) * 1000:.1f} ms,"
             f" worst {worst * 1000:.0f} ms" + (f" ({test})" if test else "")
         )
+
+
+def _tests(number: int) -> str:
+    return f"{number} test{'s' * (number != 1)}"
 
 
 def _count(counts: dict[str, int], key: str, times: int = 1) -> None:

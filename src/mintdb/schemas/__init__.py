@@ -12,8 +12,9 @@ from types import ModuleType
 from mintdb.address import Address
 from mintdb.contract import SchemaSource
 from mintdb.schemas.errors import LibraryMissingError, UnknownSourceError
+from mintdb.settings import DatabaseSettings
 
-__all__ = ["NoSchema", "get_source"]
+__all__ = ["NoSchema", "get_layers", "get_source"]
 
 NONE = "none"
 DJANGO = "django"  # without an argument: the alias "default"
@@ -33,7 +34,7 @@ MODULES = {
 class NoSchema:
     """An empty database."""
 
-    description: str = NONE
+    description: str = ""
 
     def fingerprint(self) -> Iterable[bytes]:
         """Nothing decides what nothing makes."""
@@ -41,6 +42,16 @@ class NoSchema:
 
     def build(self, database: Address) -> None:
         """Leave `database` as it is."""
+
+
+def get_layers(database: DatabaseSettings, *, root: Path) -> list[SchemaSource]:
+    """What fills a database's template: extensions and schema, then each seed. Raises as `get_source` does."""
+    schema, *seeds = [get_source(setting, root=root) for setting in (database.schema, *database.seed)]
+    if database.extensions:
+        from mintdb.schemas.extensions import WithExtensions
+
+        schema = WithExtensions(database.extensions, schema)
+    return [schema, *seeds]
 
 
 def get_source(setting: str, *, root: Path) -> SchemaSource:

@@ -31,11 +31,12 @@ from mintdb.schemas.errors import (
     SeveralHeadsError,
 )
 from mintdb.schemas.redirection import redirect
+from mintdb.schemas.sql_files import get_runner
 
 HEAD = "head"
 SEPARATORS = {"os": os.pathsep, "space": " ", "newline": "\n", ":": ":", ";": ";"}
 SECTION = "alembic"
-USUAL_DRIVERS = {"postgresql": "psycopg", "sqlite": "pysqlite"}
+USUAL_DRIVERS = {"postgresql": "psycopg", "sqlite": "pysqlite", "mysql": "pymysql"}
 UPGRADE_TIMEOUT = 1800.0  # seconds; years of migrations take minutes, and one that waits for input takes for ever
 ANY_RELATION = """
 select exists (
@@ -191,10 +192,8 @@ def _last_lines(text: str, *, lines: int = 5) -> Iterator[str]:
 
 
 def _has_relations(database: Address) -> bool:
-    if database.engine == "sqlite":
-        from mintdb.schemas import sqlite
-
-        return sqlite.has_tables(database)
+    if database.engine != "postgresql":
+        return bool(get_runner(database.engine).has_tables(database))
     import psycopg
 
     with psycopg.connect(database.url_for("libpq"), autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""`dump:FILE|DIR`: restore what `pg_dump` wrote, in any of its formats, or a SQLite file, for whoever runs the tests.
+"""`dump:FILE|DIR`: restore, for whoever runs the tests, what `pg_dump` or `mariadb-dump` wrote, or a SQLite file.
 
 Owners and grants are left out, as with `--no-owner --no-privileges`: the roles that they name are those of another
 server. A plain dump is run as a SQL file is, so a failure names its line; the other formats need `pg_restore`.
@@ -61,6 +61,9 @@ class Dump:
         if database.engine == "sqlite":
             self._take_over(database)
             return
+        if database.engine == "mysql":
+            self._run_script(database)
+            return
         try:
             if self._is_archive():
                 self._restore(database)
@@ -79,6 +82,14 @@ class Dump:
             raise NoDumpError(setting=self.description, path=self.path)
         else:
             sqlite.run_files(database, [(self._shown, self.path)])
+
+    def _run_script(self, database: Address) -> None:
+        """What `mariadb-dump` or `mysqldump` wrote, `--databases` or not."""
+        from mintdb.schemas import mysql
+
+        if self._is_archive():
+            raise NoDumpError(setting=self.description, path=self.path)
+        mysql.run_files(database, [(self._shown, self.path)], skip_elsewhere=True)
 
     @property
     def _shown(self) -> str:

@@ -66,12 +66,24 @@ class StatementError(SchemaError):
 
 
 class FileStatementError(SchemaError):
-    """SQLite refused a statement of a SQL file or of an evolution. Facts: file, line, message, code, statement."""
+    """SQLite, MariaDB or MySQL refused a statement of a SQL file or an evolution.
+
+    Facts: file, line, message, code, statement.
+    """
 
     text = """\
 {file}:{line} failed: {message}
   {code}
 {statement}"""
+
+
+class OtherDatabaseError(SchemaError):
+    """A SQL file would lead to another database than the one that is being built. Facts: file, line, statement."""
+
+    text = """\
+{file}:{line} chooses, creates or drops a database
+{statement}
+  1. take the statement out: mintdb has made the database, and the file is run in it"""
 
 
 class DotCommandError(SchemaError):
@@ -333,3 +345,13 @@ class DjangoMigrationFailedError(SchemaError):
 {migration} failed: {error}
   at {where}{statement}
   1. mend it, and run the tests again: nothing was kept of this attempt"""
+
+
+class ExtensionMissingError(SchemaError):
+    """A PostgreSQL extension that the server does not have. Facts: extension, nearest, version, known."""
+
+    text = """\
+the PostgreSQL {version} server has no extension {extension!r}{nearest}
+  it has     {known}
+  1. install PostgreSQL with it from your system's packages:  MINTDB_BINARIES=/usr/lib/postgresql/{version}/bin names it
+  2. or name a server that has it:  --mintdb-url postgresql://user:password@host/database"""

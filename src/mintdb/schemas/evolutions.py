@@ -114,6 +114,9 @@ class Evolutions:
         if database.engine == "sqlite":
             self._build_file(database, evolutions)
             return
+        if database.engine == "mysql":
+            self._build_on_mysql(database, evolutions)
+            return
         import psycopg
 
         with psycopg.connect(database.url_for("libpq"), autocommit=True, prepare_threshold=None) as connection:
@@ -178,6 +181,25 @@ class Evolutions:
                         facts = sqlite.facts_of(error, self._shown(evolution.file), line, text)
                         raise FileStatementError(**facts) from error
                 connection.execute(end, [evolution.revision])
+
+    def _build_on_mysql(self, database: Address, evolutions: Sequence[Evolution]) -> None:
+        """The same on MariaDB and MySQL."""
+        import pymysql
+
+        from mintdb.schemas import mysql
+
+        with closing(mysql.connect(database)) as connection, connection.cursor() as cursor:
+            cursor.execute(TABLE.replace(" text", " mediumtext"))
+            for evolution in evolutions:
+                ups, downs = evolution.ups, evolution.downs
+                cursor.execute(BEGIN, (evolution.revision, evolution.hash, ups.text, downs.text))
+                for line, text in ups.statements():
+                    try:
+                        cursor.execute(text)
+                    except pymysql.MySQLError as error:
+                        facts = mysql.facts_of(error, self._shown(evolution.file), mysql.Statement(text, line))
+                        raise FileStatementError(**facts) from error
+                cursor.execute(END, (evolution.revision,))
 
     def _explain(self, error: psycopg.Error, evolution: Evolution, line: int, text: str) -> EvolutionError:
         kind = EvolutionSyntaxError if get_code(error) == SYNTAX_ERROR else EvolutionError

@@ -27,7 +27,7 @@ from mintdb.schemas.python_sources import read_sources
 from mintdb.schemas.server_errors import describe_server_error, get_code, shorten
 
 DIALECT = "postgresql+psycopg://"
-DRIVERS = {"postgresql": "psycopg", "sqlite": "pysqlite"}
+DRIVERS = {"postgresql": "psycopg", "sqlite": "pysqlite", "mysql": "pymysql"}
 FORM = "metadata:package.models:Base.metadata"
 ADDRESS_OF_OBJECT = re.compile(r" at 0x[0-9a-f]+")
 # create_all takes these from sets: their order differs from run to run and decides nothing.
@@ -63,7 +63,7 @@ class Metadata:
             engine = sa.create_engine(database.url_for(f"{database.engine}+{driver}"), poolclass=NullPool)
             try:
                 with engine.begin() as connection:
-                    if database.engine != "sqlite":  # which has none
+                    if database.engine == "postgresql":  # elsewhere there are none, or they are databases of their own
                         _create_schemas(metadata, connection)
                     metadata.create_all(connection)
             finally:
@@ -139,9 +139,12 @@ def _create_schemas(metadata: sa.MetaData, connection: sa.Connection) -> None:
 
 
 def _said(error: BaseException | None) -> tuple[str, str]:
-    """What the database said, and its code: a SQLSTATE, or SQLite's own name for the error."""
+    """What the database said, and its code: a SQLSTATE, MariaDB's number, or SQLite's own name."""
     if name := getattr(error, "sqlite_errorname", None):
         return str(error), str(name)
+    if error is not None and type(error).__module__.startswith("pymysql"):
+        number, message = (*error.args, "", "")[:2]
+        return str(message), f"error {number}"
     import psycopg
 
     assert isinstance(error, psycopg.Error)

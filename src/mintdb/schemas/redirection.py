@@ -10,9 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePath
-from urllib.parse import urlsplit
 
-from mintdb.address import Address
+from mintdb.address import SCHEMES, Address, find_server
 
 SCHEME = re.compile(r"(?P<jdbc>jdbc:)?(?P<dialect>[a-z]+)(?P<driver>\+[a-z0-9_]+)?://")
 
@@ -23,7 +22,7 @@ def redirect(environment: Mapping[str, str], database: Address) -> dict[str, str
     if database.engine == "sqlite":
         return changes | _redirect_files(environment, database)
     for name, value in environment.items():
-        form = _find_form(value)
+        form = _find_form(value, database.engine)
         if form is not None and _same_server(value, database.url_for(form)):
             changes[name] = database.url_for(form)
     return changes
@@ -35,19 +34,19 @@ def _redirect_files(environment: Mapping[str, str], database: Address) -> dict[s
     return {name: beside.sub(database.database, value) for name, value in environment.items() if beside.search(value)}
 
 
-def _find_form(value: str) -> str | None:
+def _find_form(value: str, engine: str) -> str | None:
     match = SCHEME.match(value)
-    if match is None or match["dialect"] not in ("postgresql", "postgres"):
+    if match is None or SCHEMES.get(match["dialect"]) != engine:
         return None
     if match["jdbc"]:
         return "jdbc"
-    return f"postgresql{match['driver']}" if match["driver"] else "libpq"
+    return f"{engine}{match['driver']}" if match["driver"] else "libpq"
 
 
 def _same_server(one: str, other: str) -> bool:
-    """Whether two URLs differ in the database at most."""
-    first, second = (urlsplit(url.removeprefix("jdbc:")) for url in (one, other))
-    return (first.netloc, first.query) == (second.netloc, second.query)
+    """Whether two URLs lead to the same server, whatever the database and the login: tests may have a role's."""
+    server = find_server(one)
+    return server is not None and server == find_server(other)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`sql:FILE|DIR`: run SQL files as `psql -f`, or the sqlite3 shell, runs them, and name the line that fails.
+"""`sql:FILE|DIR`: run SQL files as `psql -f`, `mariadb` or the sqlite3 shell runs them, and name the line that fails.
 
 Each file starts with a session of its own, so that a `SET` in one does not reach the next. Every statement commits by
 itself unless the file says BEGIN.
@@ -10,7 +10,9 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from mintdb.address import Address
@@ -50,10 +52,15 @@ class SqlFiles:
 
     def build(self, database: Address) -> None:
         """Run every file. Raises one of mintdb.schemas.errors, with the file's name relative to the root."""
-        if database.engine == "sqlite":
-            from mintdb.schemas import sqlite
+        if database.engine != "postgresql":
+            get_runner(database.engine).run_files(database, [(self._shown(file), file) for file in self._files()])
+            return
+        if database.engine == "snowflake":
+            from mintdb.schemas import snowflake
 
-            sqlite.run_files(database, [(self._shown(file), file) for file in self._files()])
+            snowflake.run_files(
+                database, [(self._shown(f), decode(f.read_bytes(), self._shown(f))) for f in self._files()]
+            )
             return
         import psycopg
 
@@ -74,6 +81,11 @@ class SqlFiles:
 
     def _shown(self, file: Path) -> str:
         return str(file.relative_to(self.root) if file.is_relative_to(self.root) else file)
+
+
+def get_runner(engine: str) -> ModuleType:
+    """The module that runs files on an engine other than PostgreSQL; its driver is imported only now."""
+    return import_module(f"mintdb.schemas.{engine}")
 
 
 def get_source(argument: str, *, setting: str, root: Path) -> SqlFiles:

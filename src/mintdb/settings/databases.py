@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mintdb.settings.errors import BadSetting, UnknownDatabase, nearest, refuse_unknown
@@ -46,17 +47,37 @@ def _check(databases: Any, place: str, where: str) -> Tables:  # Any: as the use
 
 
 def _resolved(found: dict[str, DatabaseSettings], origins: Mapping[str, str]) -> dict[str, DatabaseSettings]:
-    """Each mirror names a database that is none. Raises UnknownDatabase and BadSetting."""
+    """With each mirror as the database that it mirrors, and all roles where they are to be made.
+
+    Raises UnknownDatabase, and BadSetting for a mirror of a mirror.
+    """
     for alias, database in found.items():
-        if database.mirror is None:
-            continue
-        if database.mirror not in found:
-            raise UnknownDatabase(name=database.mirror, nearest=nearest(database.mirror, found), known=", ".join(found))
-        if found[database.mirror].mirror is not None:
-            raise BadSetting(
-                setting="mirror",
-                where=origins[f"{alias}.mirror"],
-                value=database.mirror,
-                expected="the name of a database that is no mirror itself",
-            )
-    return found
+        if database.mirror is not None:
+            _check_mirror(database.mirror, found, origins[f"{alias}.mirror"])
+    whole = {alias: replace(one, roles=_all_roles(alias, found)) for alias, one in found.items() if not one.mirror}
+    return {alias: _reflected(whole[one.mirror], one) if one.mirror else whole[alias] for alias, one in found.items()}
+
+
+def _check_mirror(of: str, found: Mapping[str, DatabaseSettings], where: str) -> None:
+    if of not in found:
+        raise UnknownDatabase(name=of, nearest=nearest(of, found), known=", ".join(found))
+    if found[of].mirror is not None:
+        expected = "the name of a database that is no mirror itself"
+        raise BadSetting(setting="mirror", where=where, value=of, expected=expected)
+
+
+def _reflected(home: DatabaseSettings, mirror: DatabaseSettings) -> DatabaseSettings:
+    return replace(
+        home,
+        alias=mirror.alias,
+        mirror=mirror.mirror,
+        export=mirror.export,
+        role=mirror.role or home.role,
+        search_path=mirror.search_path or home.search_path,
+    )
+
+
+def _all_roles(home: str, found: Mapping[str, DatabaseSettings]) -> Sequence[str]:
+    """A role that somebody connects as need not be listed too."""
+    used = [one.role for alias, one in found.items() if home in (alias, one.mirror) and one.role]
+    return tuple(dict.fromkeys([*found[home].roles, *used]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,14 +12,16 @@ from mintdb.address import find_server, redact
 from mintdb.settings.errors import ProtectedEnvironment, ProtectedServer, UnknownDatabase, nearest
 
 ISOLATIONS = ("rewind", "clone", "transaction", "none")
+TERMINATIONS = ("never", "own")  # nothing; what a test opened and left open
 POLICIES = ("warn", "error", "ignore")
-ENGINES = ("postgresql", "sqlite", "mysql")
+ENGINES = ("postgresql", "sqlite", "mysql", "snowflake")
 DEFAULT = "default"
 DEFAULT_ENGINE = "postgresql"
 ALL_LIBPQ = "PG*"  # exported as PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and what TLS needs
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 SECONDS = ("settle", "linger", "name_timeout", "connection_timeout")
-RUN_KEYS = ("env", "isolation", "leaks", *SECONDS, "keep_idle", "max_connections", "report", "binaries", "project")
+CONNECTION_KEYS = ("leaks", "keep_idle", "max_connections", "terminate", "report")
+RUN_KEYS = ("env", "isolation", *SECONDS, *CONNECTION_KEYS, "binaries", "project")
 # What belongs to an engine: a layer that names another one leaves it behind.
 ENGINE_KEYS = ("url", "locale", "timezone", "server_settings", "extensions", "roles", "role", "search_path")
 MIRROR_KEYS = ("mirror", "export", "role", "search_path")  # the rest is the other database's
@@ -48,6 +50,14 @@ class DatabaseSettings:
     role: str | None = None  # whom the tests connect as
     search_path: str | None = None  # of the tests' connections
 
+    def given(self) -> dict[str, Any]:  # Any: plain values, as JSON has them
+        """What differs from the defaults, but for the name and what is exported."""
+        told = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("alias", "export")
+        }
+        plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in told.items()}
+        return {name: value for name, value in plain.items() if value}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -68,6 +78,7 @@ class Settings:
         None  # at once, to one clone; None: no limit of ours, or what an external server allows
     )
     connection_timeout: float = 30.0  # seconds that an opener waits at the limit
+    terminate: str = "never"  # what is ended on databases that mintdb did not make: see TERMINATIONS
     report: Sequence[str] = ()  # files, .json or .html, relative to the root
     databases: Mapping[str, DatabaseSettings] = field(default_factory=lambda: MappingProxyType({}))
     environments: Sequence[str] = ()  # the names of all that are configured
@@ -93,7 +104,7 @@ class Settings:
         """Raise ProtectedEnvironment or ProtectedServer where mintdb may not write to a database's server."""
         if self.protected:
             raise ProtectedEnvironment(environment=self.env, where=self.origins["env"])
-        url = self.get_database(self.home_of(alias)).url
+        url = self.get_database(alias).url
         for environment, server in self.protected_servers:
             if url and find_server(url) == server:
                 raise ProtectedServer(alias=alias, url=redact(url), environment=environment)

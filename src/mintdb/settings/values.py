@@ -7,7 +7,7 @@ from typing import Any
 
 from mintdb.settings.errors import BadSetting
 from mintdb.settings.expansion import expand
-from mintdb.settings.facts import ENGINES, ISOLATIONS, LISTS, POLICIES, SECONDS
+from mintdb.settings.facts import ENGINES, ISOLATIONS, LISTS, POLICIES, SECONDS, TERMINATIONS
 from mintdb.settings.layers import Given
 
 REPORTS = (".json", ".html")
@@ -24,7 +24,7 @@ def check_run(key: str, given: Given, environ: Mapping[str, str]) -> Any:  # Any
         return _positive(key, value, where)
     if key == "report":
         return _files(key, value, where)
-    choices = {"isolation": ISOLATIONS, "leaks": POLICIES}.get(key)
+    choices = {"isolation": ISOLATIONS, "leaks": POLICIES, "terminate": TERMINATIONS}.get(key)
     return _choice(key, value, where, choices) if choices else _expanded(key, value, where, environ)
 
 

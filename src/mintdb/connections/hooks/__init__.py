@@ -29,7 +29,10 @@ HOOKS = {
     "sqlite3": "sqlite3",
     "aiosqlite": "aiosqlite",
     "sqlalchemy": "sqlalchemy",
+    "sqlalchemy.dialects.sqlite.pysqlite": "sqlalchemy_sqlite",
+    "sqlalchemy.dialects.sqlite.aiosqlite": "sqlalchemy_sqlite",
     "django.db": "django",
+    "mintdb.engines.snowflake.sessions": "snowflake",  # emulated: what it stands for is refused, and never connects
 }
 
 

@@ -37,6 +37,9 @@ class Asyncpg:
     def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
         return None
 
+    def is_in_transaction(self, connection: object) -> bool:
+        return bool(cast(Any, connection).is_in_transaction())
+
     def silence(self, connection: object) -> None:
         """`finish` does: it is always called where it may be."""
 

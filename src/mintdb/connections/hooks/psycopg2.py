@@ -47,6 +47,9 @@ class Psycopg2:
                 psycopg2.commit()  # … but within a `with connection:` block there is one all the same
             psycopg2.autocommit = autocommit
 
+    def is_in_transaction(self, connection: object) -> bool:
+        return cast(Any, connection).info.transaction_status in (1, 2, 3)  # active, in transaction, in error
+
     def silence(self, connection: object) -> None:
         """It never warns."""
 

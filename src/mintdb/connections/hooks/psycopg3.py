@@ -44,6 +44,9 @@ class Psycopg3:
         finally:
             lock.release()
 
+    def is_in_transaction(self, connection: object) -> bool:
+        return cast(Any, connection).pgconn.transaction_status in (1, 2, 3)  # active, in transaction, in error
+
     def silence(self, connection: object) -> None:
         # Its finalizer does not warn of a connection that a pool has had.
         if not hasattr(connection, "_pool"):

@@ -42,7 +42,9 @@ class SqlalchemyPool:
 
     def find_url(self) -> str | None:
         engine = self._engine() if self._engine else None
-        return None if engine is None else engine.url.set(drivername=_backend(engine.url)).render_as_string()
+        if engine is None or _backend(engine.url) == "sqlite":  # a file's connections are in nobody's way
+            return None
+        return str(engine.url.set(drivername=_backend(engine.url)).render_as_string())
 
     def visit_idle(self, keep: Callable[[object], bool]) -> None:
         pool = self._pool()

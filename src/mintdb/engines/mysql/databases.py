@@ -174,6 +174,14 @@ def copy(maintenance: Maintenance, session: Session, source: str, database: str)
     return filled
 
 
+def pour(maintenance: Maintenance, session: Session, source: str, database: str) -> None:
+    """Fill an empty database with everything that `source` has, its default collation included."""
+    schema = read_schema(session, source)
+    maintenance.run(f"alter database {name(database)} collate {schema.collation}")
+    filled = tables_with_rows(session, source, schema.tables)
+    fill(session, database, schema, dict.fromkeys(filled, source))
+
+
 def _try_to_drop(maintenance: Maintenance, database: str) -> bool:
     try:
         drop(maintenance, database)

@@ -52,6 +52,8 @@ def start(binaries: Binaries, options: StartOptions, account: Account) -> int:
     Raises PortInUse or ServerDidNotStart, with the log's last lines; then no process is left.
     """
     places = [f"--datadir={options.data}", f"--socket={options.socket}", f"--port={options.port}"]
+    # A server removes every #sql… file in its folder for temporary ones when it starts: another's, too, in /tmp.
+    places.append(f"--tmpdir={options.socket.parent}")
     files = [f"--pid-file={options.data / 'pid'}", f"--init-file={_write_login(options, account)}"]
     with options.log.open("wb") as log:
         process = subprocess.Popen(  # type: ignore[call-overload]  # the account's options fit, mypy cannot see it

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from mintdb.address import Address
@@ -84,10 +84,13 @@ class MysqlServer:
         found = databases.find_template(self._maintenance, name)
         return found is not None and (not run or found.run == run)
 
-    def build_template(self, name: str, build: Callable[[Address], None], *, run: str = "") -> None:
+    def build_template(self, name: str, build: Callable[[Address], None], *, run: str = "", base: str = "") -> None:
         """See contract.Server. What `build` raises is passed on."""
         databases.create(self._maintenance, name)
         try:
+            if base:
+                with self._at_work() as work:
+                    databases.pour(self._maintenance, work, base, name)
             build(self._stay.address(name))
             self._finish(name)
             databases.seal(self._maintenance, name, run=run)
@@ -135,9 +138,15 @@ class MysqlServer:
     def _finish(self, template: str) -> None:
         """End who is still connected, and let sequences stand where a clone's will."""
         sessions.end(self._maintenance, sessions.all_of(self._stay.who.find(template)))
+        with self._at_work() as work:
+            exact_sequences(work, template, read_schema(work, template).sequences)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[Session]:
+        """A session that puts rows and definitions as they are."""
         work = Session(self._maintenance.address)
         try:
             work.prepare()
-            exact_sequences(work, template, read_schema(work, template).sequences)
+            yield work
         finally:
             work.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mintdb.core.names import NAME_LIMIT
@@ -21,18 +22,22 @@ def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Res
     if database.url:
         from mintdb.engines.postgresql.external import reserve_external
 
-        return reserve_external(database.url, slot=slot)
+        return reserve_external(
+            database.url, slot=slot, roles=database.roles, role=database.role, search_path=database.search_path
+        )
     from mintdb.engines.postgresql import embedded
+    from mintdb.engines.postgresql.roles import slot_for
 
-    return embedded.reserve(
+    reservation = embedded.reserve(
         embedded.settings_for(
             binaries=settings.binaries,
             locale=database.locale,
             timezone=database.timezone,
             server_settings=dict(database.server_settings),
-            slot=slot,
+            slot="-".join(filter(None, [slot, slot_for(settings.root, database.roles)])),
         )
     )
+    return replace(reservation, roles=database.roles, role=database.role, search_path=database.search_path)
 
 
 def reserve_running(url: str, *, own_url: str) -> Reservation:

@@ -16,6 +16,7 @@ from mintdb.engines.postgresql.floors import Floors
 from mintdb.engines.postgresql.keeper import KEPT
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
 from mintdb.engines.postgresql.rewind import CannotRewind, PutBack, Rewinder, Trail
+from mintdb.variables import unmisled
 
 if TYPE_CHECKING:
     import psycopg
@@ -63,7 +64,9 @@ class PostgresClone:
         """See contract.Clone."""
         import psycopg
 
-        return psycopg.connect(self.address.url, **options)
+        embedded = self._stay.own_address(self._name).host.startswith("/")
+        with unmisled(embedded=embedded):
+            return psycopg.connect(self.address.url, **options)
 
     def settle(self, *, seconds: float) -> Present:
         """See contract.Clone."""

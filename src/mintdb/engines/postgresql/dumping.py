@@ -10,6 +10,7 @@ from pathlib import Path
 from mintdb.address import Address
 from mintdb.engines.postgresql.binaries import find_binaries
 from mintdb.engines.postgresql.errors import DumpFailed
+from mintdb.variables import find_misleading
 
 DUMP_TIMEOUT = 600.0  # seconds; a schema of 50 tables takes 0.3
 
@@ -31,12 +32,17 @@ def _run(argv: list[str | Path], address: Address, content: bytes | None) -> byt
         capture_output=True,
         timeout=DUMP_TIMEOUT,
         check=False,
-        env={**os.environ, "PGPASSWORD": address.password, "PGCLIENTENCODING": "UTF8"},
+        env={**_plain_environment(), "PGPASSWORD": address.password, "PGCLIENTENCODING": "UTF8"},
     )
     if run.returncode:
         said = run.stderr.decode(errors="replace").strip()
         raise DumpFailed(program=Path(argv[0]).name, database=address.database, said=said)
     return run.stdout
+
+
+def _plain_environment() -> dict[str, str]:
+    misleading = find_misleading(os.environ, embedded=False)
+    return {variable: value for variable, value in os.environ.items() if variable not in misleading}
 
 
 def _dsn(address: Address) -> str:

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from mintdb.engines.postgresql.binaries import find_binaries
 from mintdb.engines.postgresql.cluster import SUPERUSER, ClusterSettings
 from mintdb.engines.postgresql.keeper import KEEPER_LOCK, Errand, State, is_keeper
 from mintdb.engines.postgresql.maintenance import Maintenance
+from mintdb.engines.postgresql.roles import entered, make
 from mintdb.engines.postgresql.server import PostgresServer
 from mintdb.engines.processes import PASSED_ON, clean_environment
 from mintdb.errors import ServerError
@@ -38,6 +39,9 @@ class EmbeddedReservation:
     places: Places
     port: int
     password: str
+    roles: Sequence[str] = ()  # to be made there
+    role: str | None = None  # as which tests connect
+    search_path: str | None = None
 
     @property
     def live(self) -> Path:
@@ -46,15 +50,22 @@ class EmbeddedReservation:
 
     def address(self, database: str) -> Address:
         """Where tests and applications reach a database: TCP on the loopback, which every driver can do."""
+        login = Address("postgresql", database, HOST, self.port, self.role or SUPERUSER, self.password)
+        return entered(login, role=None, search_path=self.search_path)
+
+    def login(self, database: str) -> Address:
+        """The same for who builds a template, with all rights."""
         return Address("postgresql", database, HOST, self.port, SUPERUSER, self.password)
 
     def open(self, *, owner: str, linger: float, let_go: Callable[[str], object]) -> PostgresServer:
         """See contract.Reservation. Raises PortInUse if the port was taken after it was reserved."""
         maintenance = join(self, owner=owner, linger=linger)
+        make(maintenance, self.roles, password=self.password)
         identity = [self.settings.locale, self.settings.timezone, repr(sorted(self.settings.server_settings.items()))]
         return PostgresServer(
             maintenance,
             address=self.address,
+            login=self.login,
             settings_identity=identity,
             let_go=let_go,
             pin=self.pin,

@@ -167,3 +167,22 @@ class NothingToKeepHere(ServerError):
 mintdb up starts a server of mintdb's own, but the settings name {url}
   1. use that server's databases as they are
   2. or take `url` out of the settings"""
+
+
+class RoleMissing(ServerError):
+    """A role that the settings name is not on a server of somebody else's. Facts: role, url."""
+
+    text = """\
+there is no role {role!r} on {url}
+  roles belong to a whole server: mintdb makes them only on one of its own
+  1. as a superuser there:  create role "{role}"
+  2. or take the URL away: mintdb then makes the role on a server of its own"""
+
+
+class RoleNotGranted(ServerError):
+    """The login may not act as the role that the settings name. Facts: role, login, url."""
+
+    text = """\
+{login!r} may not act as role {role!r} on {url}
+  1. as a superuser there:  grant "{role}" to "{login}"
+  2. or take `role` out of the settings"""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mintdb.address import Address, parse_url
 from mintdb.engines.postgresql import housekeeper
 from mintdb.engines.postgresql.errors import FixedNameOnSharedServer
 from mintdb.engines.postgresql.maintenance import Maintenance
+from mintdb.engines.postgresql.roles import check, entered
 from mintdb.engines.postgresql.server import PostgresServer
 
 
@@ -19,18 +20,27 @@ class ExternalReservation:
     url: Address
     own: Address
     needs_keeper: bool  # False where another process of ours has seen to it
+    roles: Sequence[str] = ()  # which must be there
+    role: str | None = None  # as which tests act
+    search_path: str | None = None
 
     def address(self, database: str) -> Address:
         """See contract.Reservation."""
-        return self.url.with_database(database)
+        return entered(self.url.with_database(database), role=self.role, search_path=self.search_path)
 
     def open(self, *, owner: str, linger: float, let_go: Callable[[str], object]) -> PostgresServer:
         """See contract.Reservation. The server is not ours to stop: its keeper only clears up after the `linger`."""
         maintenance = Maintenance(self.own, owner=owner)
+        try:
+            check(maintenance, self.roles, role=self.role)
+        except BaseException:
+            maintenance.close()
+            raise
         self._see_to_keeper(maintenance, linger)
         return PostgresServer(
             maintenance,
             address=self.address,
+            login=self.url.with_database,
             let_go=let_go,
             before_leaving=lambda: self._see_to_keeper(maintenance, linger),
         )
@@ -40,9 +50,20 @@ class ExternalReservation:
             housekeeper.ensure(maintenance, self.own, linger=linger)
 
 
-def reserve_external(url: str, *, own_url: str | None = None, slot: str = "") -> ExternalReservation:
+def reserve_external(
+    url: str,
+    *,
+    own_url: str | None = None,
+    slot: str = "",
+    roles: Sequence[str] = (),
+    role: str | None = None,
+    search_path: str | None = None,
+) -> ExternalReservation:
     """Read the URL. Raises BadUrl, and FixedNameOnSharedServer for a slot."""
     address = parse_url(url)
     if slot:
         raise FixedNameOnSharedServer(url=address.redacted, worker=slot)
-    return ExternalReservation(address, parse_url(own_url) if own_url else address, needs_keeper=own_url is None)
+    own = parse_url(own_url) if own_url else address
+    return ExternalReservation(
+        address, own, needs_keeper=own_url is None, roles=roles, role=role, search_path=search_path
+    )

@@ -19,6 +19,7 @@ from mintdb.engines.postgresql.errors import (
     ServerTooOld,
     ServerUnreachable,
 )
+from mintdb.variables import unmisled
 
 if TYPE_CHECKING:
     import psycopg
@@ -27,8 +28,6 @@ DATABASE = "mintdb"
 OLDEST = 140000  # the first version whose DROP DATABASE … WITH (FORCE) and pg_stat views are all there, still supported
 CONNECT_TIMEOUT = 10  # seconds, for each address that the host name has
 APPLICATION = "mintdb"  # application_name of every session of ours begins with it
-# Said to be empty, or libpq takes them from PGHOSTADDR and PGOPTIONS: another server, or a session that cannot write.
-UNMISLED = {"hostaddr": "", "options": ""}
 
 REGISTRY: LiteralString = """
 create table if not exists databases (
@@ -163,10 +162,10 @@ def connect(
     require_driver()
     import psycopg
 
-    own = {"connect_timeout": CONNECT_TIMEOUT, "application_name": application, **UNMISLED}
-    settings = {**own, **address.params, **options}
+    settings = {"connect_timeout": CONNECT_TIMEOUT, "application_name": application, **address.params, **options}
     try:
-        connection = psycopg.connect(autocommit=True, **settings)  # type: ignore[arg-type]  # libpq's own parameters
+        with unmisled(embedded=address.host.startswith("/")):  # TLS and the like mean nothing to a socket
+            connection = psycopg.connect(autocommit=True, **settings)  # type: ignore[arg-type]  # libpq's own parameters
     except psycopg.OperationalError as error:
         raise _explain(error, shown or address) from None
     connection.prepare_threshold = 1

@@ -25,13 +25,16 @@ class PostgresServer:
         maintenance: Maintenance,
         *,
         address: Callable[[str], Address],
+        login: Callable[[str], Address] | None = None,
         settings_identity: Iterable[str] = (),
         let_go: Callable[[str], object] = lambda database: None,
         pin: Callable[[], None] | None = None,
         before_leaving: Callable[[], None] = lambda: None,
         is_ours: bool = False,
     ) -> None:
+        """`address` is a database as tests reach it, `login` as who builds a template does (default: the same)."""
         self._maintenance = maintenance
+        self._login = login or address
         self._before_leaving = before_leaving
         self._settings_identity = tuple(settings_identity)
         self._is_ours = is_ours
@@ -97,15 +100,15 @@ class PostgresServer:
             raise DatabaseNotOurs(name=name, url=self._maintenance.address.redacted)
         databases.drop(self._maintenance, name)
 
-    def build_template(self, name: str, build: Callable[[Address], None], *, run: str = "") -> None:
+    def build_template(self, name: str, build: Callable[[Address], None], *, run: str = "", base: str = "") -> None:
         """See contract.Server. What `build` raises is passed on."""
         parsed = find_role(name)
         assert parsed is not None, name
         owner = self._maintenance.owner
         building = str(DatabaseName(Role.BUILDING, parsed.project, parsed.fingerprint, owner=owner))
-        databases.create(self._maintenance, building, template="template0", owner=owner)
+        databases.create(self._maintenance, building, template=base or "template0", owner=owner)
         try:
-            build(self._stay.address(building))
+            build(self._login(building))
             self._finish(building)
             databases.rename(self._maintenance, building, name)
         except BaseException:

@@ -15,6 +15,7 @@ from mintdb.contract import Present, Restored, Session, Way
 from mintdb.core.marks import MarkHeld
 from mintdb.core.names import new_token
 from mintdb.engines.sqlite import databases, sessions
+from mintdb.engines.sqlite.merging import CannotTakeOut, take_out
 from mintdb.engines.sqlite.rewind import CannotRewind, Mark, Rewinder
 
 MOVED = "the tests have moved or removed its file"
@@ -90,10 +91,20 @@ class SqliteClone:
         return len(self._marks) - 1
 
     def drop_mark(self, number: int) -> None:
-        """See contract.Clone. A mark is a whole file: one that another was made upon stays as long as that one."""
-        if number != self.marks:
-            raise MarkHeld(number=number)
-        self._forget(self._marks.pop())
+        """See contract.Clone. A mark is a whole file: what one had written is taken out of those above it."""
+        lower, written, *above = self._marks[number - 1 :]
+        without: list[Path] = []
+        try:
+            for mark in above:
+                without.append(self._new_file("mark"))
+                take_out(lower.path, written.path, mark.path, without[-1])
+        except CannotTakeOut:
+            for path in without:
+                path.unlink(missing_ok=True)
+            raise MarkHeld(number=number) from None
+        for mark in (written, *above):
+            self._forget(mark)
+        self._marks[number:] = map(Mark, without)
         self._rewinder.distrust()
 
     def wrote(self) -> bool:

@@ -119,13 +119,16 @@ class SqliteServer:
         """See contract.Server."""
         return self._template(name).exists() and (not run or _read(self._note(name)) == run)
 
-    def build_template(self, name: str, build: Callable[[Address], None], *, run: str = "") -> None:
+    def build_template(self, name: str, build: Callable[[Address], None], *, run: str = "", base: str = "") -> None:
         """See contract.Server. What `build` raises is passed on."""
         parsed = find_role(name)
         assert parsed is not None, name
         building = DatabaseName(Role.BUILDING, parsed.project, parsed.fingerprint, owner=self._owner)
         path = self._folder.path(str(building))
-        databases.make_empty(path)
+        if base:
+            databases.copy(self._template(base), path)
+        else:
+            databases.make_empty(path)
         try:
             build(Address("sqlite", str(path)))
             self._note(name).write_text(run)

@@ -34,6 +34,20 @@ def test_each_test_returns_to_what_the_fixture_wrote(clone_of):
         assert (clone.rows("select * from seed"), clone.rows(ITEMS)) == state
 
 
+def test_a_mark_with_rows_that_a_trigger_would_change_again_survives_a_swap(clone_of):
+    clone = clone_of(
+        "create table armed (id int)",
+        "create function doubled() returns trigger language plpgsql as 'begin new.id := 2 * new.id; return new; end'",
+        "create trigger doubled before insert on armed for each row execute function doubled()",
+        "alter table armed enable always trigger doubled",
+    )
+    clone.run("insert into armed values (1)")
+    clone.push_mark()
+    clone.run(DDL)
+    assert clone.put_back() is None
+    assert clone.rows("select id from armed") == [(2,)]
+
+
 def test_a_dropped_mark_takes_its_rows_with_it(clone_of):
     clone = clone_of(*SEED)
     before = clone.rows("select * from seed")

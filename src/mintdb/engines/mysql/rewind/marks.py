@@ -52,9 +52,13 @@ class Marks:
         self._stack.append(mark)
 
     def drop(self, number: int) -> Mark:
-        """Take out mark `number` (1 is the first above the lowest). Raises ValueError where one above has DDL."""
-        if any(mark.schema is not None for mark in self._stack[number + 1 :]):
-            raise ValueError(f"mark {number} is below one that changed the schema")
+        """Take out mark `number` (1 is the first above the lowest).
+
+        Raises ValueError where one above has DDL, or whole tables of rows of which this one wrote some.
+        """
+        mark = self._stack[number]
+        if any(above.schema or above.sources.keys() & mark.sources.keys() for above in self._stack[number + 1 :]):
+            raise ValueError(f"mark {number} is below one that stands on it")
         return self._stack.pop(number)
 
     def sides(self) -> list[str]:

@@ -30,7 +30,8 @@ class PutBack:
 
 @dataclass(frozen=True)
 class MarkTaken:
-    """What was written since the mark below; with `ddl` the mark needs a template of its own to be swapped to."""
+    """What was written since the mark below; with `ddl` the mark needs a template of its own to be swapped to,
+    because the schema was changed, or rows that cannot be put into a fresh clone one by one."""
 
     tables: tuple[str, ...] = ()
     ddl: bool = False

@@ -1,0 +1,299 @@
+"""One emulated account: DuckDB files in a folder of their own, the connections to them, and the way back to a mark.
+
+Whether anything was written is read from the files themselves: each commit adds to a database's write-ahead log, and
+nothing else touches them. A database that changed is detached, its file replaced by the mark's, and attached again
+under the same name: the connections stay open.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import RLock
+from typing import Any
+from weakref import WeakValueDictionary
+
+import duckdb
+from fakesnow import info_schema
+from fakesnow.transforms import show, stage
+
+from mintdb.contract import Restored, Session, Way
+from mintdb.core.marks import MarkHeld
+from mintdb.engines.snowflake.errors import ForkedAccount
+from mintdb.engines.snowflake.sessions import EmulatedConnection
+
+GLOBAL = "_fs_global"  # fakesnow's own database: VARCHAR lengths, comments, users, stages
+SUFFIX, LOG = ".db", ".db.wal"
+BUCKET = "bucket"  # the folder of stages' files
+# A name that can stand in DuckDB's ATTACH, and as a file's name.
+PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+# sqlglot still writes lambdas as DuckDB 1 had them; fakesnow sets the same.
+CONFIG = {"lambda_syntax": "ENABLE_SINGLE_ARROW"}
+# fakesnow keeps one folder for all stages of the process, and DuckDB's settings are the process's: one at a time.
+STATEMENTS = RLock()
+
+LENGTHS = """
+    select ext_column_name, ext_character_maximum_length from _fs_global._fs_information_schema._fs_columns_ext
+     where (ext_table_catalog, ext_table_schema, ext_table_name) = (?, ?, ?)"""
+
+Facts = Mapping[str, tuple[int, int, int]]
+"""What shows that a file was written to: name -> size, time of change, inode."""
+
+
+@dataclass
+class Mark:
+    """A state to return to: files in a folder, and which of them were newly written for this mark."""
+
+    folder: Path
+    databases: Sequence[str]
+    facts: Facts = field(default_factory=dict)  # of the account's own files, when they were at this mark
+
+
+class EmulatedAccount:
+    """A folder of DuckDB files, and who is connected to it. Any thread may work; one statement runs at a time."""
+
+    def __init__(self, name: str, folder: Path, *, creates_on_connect: bool) -> None:
+        """Open what is in `folder`; an empty one becomes an empty account."""
+        self.name = name
+        self.folder = folder
+        self.creates_on_connect = creates_on_connect
+        self.results: dict[str, tuple[Any, ...]] = {}  # Any: fakesnow's results by query id
+        self.called: str | None = None  # the account that a test has named
+        self.lock = STATEMENTS
+        self._process = os.getpid()
+        self._connections: WeakValueDictionary[int, EmulatedConnection] = WeakValueDictionary()
+        self._open()
+        self._marks = [self._take_mark("template")]
+        self._stale = False  # a mark was dropped, and the account has not gone back yet
+
+    # Connections
+
+    def connect(self, arguments: Mapping[str, Any]) -> EmulatedConnection:  # Any: the application's
+        """A connection for connect's arguments. Raises ForkedAccount in a child process."""
+        self._check_process()
+        with self.lock:
+            connection = EmulatedConnection(self, self._duck.cursor(), arguments)
+            self._connections[connection.number] = connection
+            return connection
+
+    def forget(self, connection: EmulatedConnection) -> None:
+        """A connection was closed."""
+        self._connections.pop(connection.number, None)
+        if not self._connections:
+            self.called = None
+
+    @contextmanager
+    def statement(self, connection: EmulatedConnection) -> Iterator[None]:
+        """One statement of one connection, alone."""
+        self._check_process()
+        with self.lock:
+            stage.LOCAL_BUCKET_PATH = str(self.folder / BUCKET)
+            connection.last_used = time.monotonic()
+            yield
+
+    def connections(self) -> list[EmulatedConnection]:
+        """Those that are open."""
+        return [c for c in list(self._connections.values()) if not c.is_closed()]
+
+    def sessions(self) -> Sequence[Session]:
+        """The same, as facts."""
+        return [connection.facts() for connection in self.connections()]
+
+    def end(self, numbers: Collection[int]) -> list[Session]:
+        """Close connections by number; returns what they were."""
+        doomed = [connection for connection in self.connections() if connection.number in numbers]
+        facts = [connection.facts() for connection in doomed]
+        for connection in doomed:
+            connection.close()
+        return facts
+
+    def welcome(self) -> None:
+        """What connections have set now is what they return to."""
+        for connection in self.connections():
+            connection.welcome()
+
+    # What a statement needs of it
+
+    def drop_database(self, name: str, *, missing_ok: bool) -> None:
+        """Drop a database and its file. Raises duckdb's error for one that is not there."""
+        if missing_ok and name not in self._attached():
+            return
+        self._duck.execute(f'detach "{name}"')
+        self._remove_files(name)
+        for connection in self.connections():
+            if connection.database == name:
+                connection.database, connection._schema = None, None
+                connection.database_set = connection.schema_set = False
+                connection.go_home()
+
+    def check_lengths(
+        self, duck: Any, table: tuple[str, str, str], error: Callable[[str], Exception]
+    ) -> None:  # Any: a Duck
+        """Raise `error(text)` if a table has a text that is longer than its column."""
+        lengths = duck.execute(
+            LENGTHS,
+            list(table),
+        ).fetchall()
+        where = ".".join(f'"{part}"' for part in table)
+        for column, length in lengths:
+            found = duck.execute(
+                f'select "{column}" from {where} where length("{column}"::varchar) > {int(length)} limit 1'  # noqa: S608  # quoted
+            ).fetchone()
+            if found:
+                raise error(found[0])
+
+    # Marks
+
+    @property
+    def marks(self) -> int:
+        """How many there are above the template's."""
+        return len(self._marks) - 1
+
+    def wrote(self) -> bool:
+        """Whether anything was committed since the newest mark."""
+        return self._stale or self._facts() != self._marks[-1].facts
+
+    def push_mark(self) -> None:
+        """Make the present state the newest mark."""
+        with self.lock:
+            self._marks.append(self._take_mark(f"mark-{len(self._marks)}"))
+            self.welcome()
+
+    def drop_mark(self, number: int) -> None:
+        """See contract.Clone. A mark below another is part of the other's files, and so is held by it."""
+        if number != len(self._marks) - 1:
+            raise MarkHeld(number=number)
+        shutil.rmtree(self._marks.pop().folder)
+        self._stale = True
+
+    def restore(self) -> Restored:
+        """Put the newest mark back."""
+        started = time.perf_counter()
+        with self.lock:
+            ended = [connection.facts() for connection in self.connections() if connection.in_transaction]
+            for connection in self.connections():
+                connection.settle()
+            self.results.clear()
+            if not self.wrote():
+                return Restored(Way.UNTOUCHED, time.perf_counter() - started, ended=ended)
+            tables = self._return_to(self._marks[-1])
+            for connection in self.connections():
+                connection.go_home()
+        return Restored(Way.REWIND, time.perf_counter() - started, ended=ended, tables=tables)
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy the present state to a new folder."""
+        with self.lock:
+            self._copy_files(folder, self._attached())
+
+    def close(self) -> list[Session]:
+        """Close every connection and DuckDB; the files stay. Returns who was connected."""
+        if os.getpid() != self._process:
+            return []
+        ended = self.end([connection.number for connection in self.connections()])
+        with self.lock, suppress(duckdb.Error):
+            self._duck.close()
+        return ended
+
+    # Files
+
+    def _open(self) -> None:
+        (self.folder / BUCKET).mkdir(parents=True, exist_ok=True)
+        self._duck = duckdb.connect(database=":memory:", config=CONFIG)
+        self._duck.execute("set global TimeZone = 'UTC'")
+        self._duck.execute("set global python_enable_replacements = false")
+        is_new = not (self.folder / f"{GLOBAL}{SUFFIX}").exists()
+        self._attach({GLOBAL, *(file.stem for file in self.folder.glob(f"*{SUFFIX}"))})
+        if is_new:
+            self._duck.execute(info_schema.fs_global_creation_sql())
+            self._duck.execute(show.fs_global_creation_sql())
+
+    def _attached(self) -> list[str]:
+        found = self._duck.execute(
+            "select database_name from duckdb_databases() where path is not null and not internal"
+        )
+        return [name for (name,) in found.fetchall()]
+
+    def _attach(self, names: Iterable[str]) -> None:
+        for name in sorted(names, reverse=True):  # "_fs_global" first: views of the others look into it
+            self._duck.execute(f"""attach '{self._file(name)}' as "{name}" """)
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{name}{SUFFIX}"
+
+    def _remove_files(self, name: str) -> None:
+        for suffix in (SUFFIX, LOG):
+            (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
+
+    def _facts(self) -> Facts:
+        files = [*self._entries(self.folder), *self._entries(self.folder / BUCKET)]
+        return {entry.path: (s.st_size, s.st_mtime_ns, s.st_ino) for entry in files for s in [entry.stat()]}
+
+    def _entries(self, folder: Path) -> Iterator[os.DirEntry[str]]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_file():
+                    yield entry
+                elif entry.name not in (BUCKET, MARKS):
+                    yield from self._entries(Path(entry.path))
+
+    def _take_mark(self, name: str) -> Mark:
+        mark = Mark(self.folder / MARKS / name, self._attached())
+        self._copy_files(mark.folder, mark.databases)
+        mark.facts = self._facts()
+        return mark
+
+    def _copy_files(self, folder: Path, names: Iterable[str]) -> None:
+        folder.mkdir(parents=True)
+        for name in names:
+            with suppress(duckdb.TransactionException):  # somebody's transaction is open: the log goes along
+                self._duck.execute(f'checkpoint "{name}"')
+            for suffix in (SUFFIX, LOG):
+                file = self.folder / f"{name}{suffix}"
+                if file.exists():
+                    shutil.copyfile(file, folder / file.name)
+        shutil.copytree(self.folder / BUCKET, folder / BUCKET)
+
+    def _return_to(self, mark: Mark) -> list[str]:
+        """Replace what differs from the mark; returns the names of the databases."""
+        now = self._facts()
+        changed = {name for name in self._attached() if self._stale or self._differs(name, mark, now)}
+        wanted = {name for name in mark.databases if name in changed or name not in self._attached()}
+        for name in changed:
+            self._duck.execute(f'detach "{name}"')
+        for name in changed | wanted:
+            self._remove_files(name)
+        for name in wanted:
+            for suffix in (SUFFIX, LOG):
+                file = mark.folder / f"{name}{suffix}"
+                if file.exists():
+                    shutil.copyfile(file, self.folder / file.name)
+        self._attach(wanted)
+        self._return_bucket(mark, now)
+        mark.facts = self._facts()
+        self._stale = False
+        return sorted((changed | wanted) - {GLOBAL})
+
+    def _differs(self, name: str, mark: Mark, now: Facts) -> bool:
+        files = [str(self.folder / f"{name}{suffix}") for suffix in (SUFFIX, LOG)]
+        return name not in mark.databases or any(now.get(file) != mark.facts.get(file) for file in files)
+
+    def _return_bucket(self, mark: Mark, now: Facts) -> None:
+        bucket = str(self.folder / BUCKET)
+        mine, marks = ({k: v for k, v in facts.items() if k.startswith(bucket)} for facts in (now, mark.facts))
+        if self._stale or mine != marks:
+            shutil.rmtree(bucket)
+            shutil.copytree(mark.folder / BUCKET, bucket)
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise ForkedAccount()
+
+
+MARKS = "marks"  # the folder of copies to return to

@@ -1,0 +1,413 @@
+"""A cursor of an emulated account: what it returns before, during and after a statement is what the real one does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow
+import sqlglot
+from fakesnow.cursor import FakeSnowflakeCursor
+from fakesnow.dialect import parse_one
+from fakesnow.rowtype import describe_as_result_metadata
+from snowflake.connector.cursor import DictCursor, SnowflakeCursor
+from snowflake.connector.errors import ProgrammingError
+from sqlglot import exp
+
+from mintdb.engines.snowflake import statements
+from mintdb.engines.snowflake.duck import Column, rows_of
+from mintdb.engines.snowflake.refusals import (
+    closed_cursor,
+    no_variable,
+    not_emulated,
+    too_long,
+    too_many_statements,
+    translated,
+)
+from mintdb.engines.snowflake.variables import inline
+
+if TYPE_CHECKING:
+    from mintdb.engines.snowflake.sessions import EmulatedConnection
+
+NOTHING_OPEN = "'NoneType' object is not an iterator"  # as the real cursor says before its first execute
+NEGATIVE = 253001  # ER_NOT_POSITIVE_SIZE
+# DuckDB's types that fakesnow has no Snowflake type for.
+DESCRIBED_AS = {"UUID": "VARCHAR", "FLOAT": "DOUBLE", "TINYINT": "INTEGER", "SMALLINT": "INTEGER"}
+SUCCESS = "select 'Statement executed successfully.' as status"
+
+
+class EmulatedCursor(FakeSnowflakeCursor):
+    """fakesnow's cursor, with the real one's behaviour around the statement and exact results."""
+
+    _conn: EmulatedConnection
+
+    def __init__(self, conn: EmulatedConnection, duck_conn: Any, use_dict_result: bool = False) -> None:  # Any: a Duck
+        super().__init__(conn=conn, duck_conn=duck_conn, use_dict_result=use_dict_result)
+        self._is_closed = False
+        self._arrow_table: Any = None  # Any: pyarrow is not checked
+        self._rowcount: int | None = None
+        self._columns: Sequence[Column] | None = None
+        self._rows: Iterator[Any] | None = None  # Any: tuples or dicts
+        self._rownumber = -1
+        self._query: str | None = None
+        self._waiting: list[str] = []  # statements of a text of several, whose results nextset() brings
+
+    @property  # type: ignore[misc]  # only asked, never set
+    def __class__(self) -> Any:  # Any: isinstance() is to say what it says of the real one
+        return DictCursor if self._use_dict_result else SnowflakeCursor
+
+    def __getattr__(self, name: str) -> Any:  # Any: never returns
+        if not name.startswith("_") and hasattr(SnowflakeCursor, name):
+            raise not_emulated(f"cursor.{name}", "no test has needed it yet")
+        raise AttributeError(f"'SnowflakeCursor' object has no attribute {name!r}")
+
+    # Facts
+
+    @property
+    def connection(self) -> EmulatedConnection:
+        return self._conn
+
+    @property
+    def query(self) -> str | None:
+        return self._query
+
+    @property
+    def rownumber(self) -> int | None:
+        return self._rownumber if self._rownumber >= 0 else None
+
+    @property
+    def lastrowid(self) -> None:
+        return None
+
+    @property
+    def messages(self) -> list[Any]:  # Any: as the DB-API has it
+        return []
+
+    @property
+    def description(self) -> Any:  # Any: a list of the connector's ResultMetadata, or None
+        """The columns of the last result; None before the first execute."""
+        return None if self._columns is None else _describe(self._columns)
+
+    def is_closed(self) -> bool:
+        return self._is_closed or self._conn.is_closed()
+
+    def close(self) -> bool | None:
+        """Returns whether this call closed it, as the real one does."""
+        if self.is_closed():
+            return False
+        self.reset()
+        self._is_closed = True
+        return True
+
+    def reset(self, closing: bool = False) -> None:
+        """Forget the result."""
+        self._rows, self._rownumber = None, -1
+        self._arrow_table = None
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.close()
+
+    # Statements
+
+    def execute(
+        self,
+        command: str,
+        params: Any = None,  # Any: what the application binds
+        *positional: Any,
+        num_statements: int | None = None,
+        _describe_only: bool = False,
+        **options: Any,
+    ) -> Self | None:
+        """Run a statement. Returns this cursor, or None for an empty text. Raises the connector's own errors."""
+        if self.is_closed():
+            raise closed_cursor()
+        command = command.strip() if command else ""
+        if not command:
+            return None
+        self.reset()
+        with self._conn.account_of.statement(self._conn), translated():
+            return self._run_all(self._texts(command, num_statements), params)
+
+    def execute_async(self, command: str, params: Any = None, **options: Any) -> dict[str, Any]:  # Any: see execute
+        """Run a statement; its result is there at once, for `get_results_from_sfqid`."""
+        self.execute(command, params, **options)
+        return {"queryId": self._sfqid}
+
+    def executemany(self, command: str, seqparams: Any, **options: Any) -> Self:  # Any: see execute
+        """Run a statement for each set of parameters; the rowcount of all is the last result's, as in the real one."""
+        if isinstance(seqparams, dict):
+            raise not_emulated("executemany with a dict", "it takes a sequence of parameters")
+        total, all_counted = 0, bool(seqparams)
+        for params in seqparams:
+            self.execute(command, params, **options)
+            total += self._rowcount or 0
+        if all_counted:
+            self._rowcount = total
+        return self
+
+    def describe(self, command: str, *args: Any, **options: Any) -> Any:  # Any: see description
+        """The columns that a query would have; it is not run."""
+        with self._conn.cursor() as other:
+            other.execute(f"DESCRIBE {command}", *args, **options)
+            return describe_as_result_metadata(other.fetchall())
+
+    def nextset(self) -> Self | None:
+        """The result of the next statement, where several were run; None after the last."""
+        if not self._waiting:
+            return None
+        with self._conn.account_of.statement(self._conn), translated():
+            return self._run(self._waiting.pop(0), None)
+
+    def abort_query(self, qid: str) -> bool:
+        """No statement is still running when this can be asked."""
+        return False
+
+    def _texts(self, command: str, expected: int | None) -> list[str]:
+        """The statements of a text. Raises what Snowflake says if there are more than were announced."""
+        if ";" not in command.rstrip("; \n\t"):
+            return [command]
+        found = [part.sql(dialect="snowflake") for part in sqlglot.parse(command, read="snowflake") if part]
+        wanted = 1 if expected is None else expected
+        if wanted not in (0, len(found)):
+            raise too_many_statements(len(found), wanted)
+        return found if len(found) > 1 else [command]
+
+    def _run_all(self, texts: list[str], params: Any) -> Self:  # Any: see execute
+        first, *self._waiting = texts
+        return self._run(first, params)
+
+    def _run(self, command: str, params: Any) -> Self:  # Any: see execute
+        self._query, self._sqlstate = command, None
+        command = inline(command, self._conn.variables._variables, no_variable)
+        command, params = self._bind(command, params)
+        if refusal := statements.find_refusal(command):
+            raise not_emulated(refusal.what, refusal.why)
+        try:
+            if not self._run_for_session(command):
+                self._run_parsed(parse_one(command), params)
+        except ProgrammingError as error:
+            self._sqlstate = error.sqlstate
+            raise
+        self._conn.last_sfqid = self._sfqid
+        self._rows, self._rownumber = iter(self._as_rows()), -1
+        return self
+
+    def _bind(self, command: str, params: Any) -> tuple[str, Any]:  # Any: see execute
+        """One value that stands alone is one parameter, not a sequence of letters."""
+        if params is not None and not isinstance(params, Mapping | list | tuple):
+            params = (params,)
+        if params and not self._conn.is_pyformat and isinstance(params, Mapping):
+            raise ProgrammingError(msg="Binding parameters must be a list", errno=252004)
+        command, params = self._rewrite_with_params(command, params)
+        return command, list(params) if isinstance(params, tuple) else params
+
+    def _run_for_session(self, command: str) -> bool:
+        """Set a session's parameter; False for any other statement."""
+        found = statements.find_session_parameter(command)
+        if found is None:
+            return False
+        name, value = found
+        if refusal := statements.refuse_parameter(name, value):
+            raise not_emulated(refusal.what, refusal.why)
+        if name == "AUTOCOMMIT":
+            self._conn.autocommit(value is None or value.lower() == "true")
+        self._conn.parameters[name] = value
+        self._execute(parse_one(SUCCESS), None)
+        return True
+
+    def _run_parsed(self, statement: Any, params: Any) -> None:  # Any: sqlglot is not checked
+        if refusal := statements.find_refusal_in(statement):
+            raise not_emulated(refusal.what, refusal.why)
+        if self._run_by_itself(statement):
+            return
+        statement = statements.put_right(statement, self._session_facts())
+        self.check_db_and_schema(statement)
+        self._remember_use(statement)
+        with self._transaction(statement):
+            for part in self._transform_explode(statement):
+                transformed = self._transform(part, params)
+                if statements.is_dml(statement):  # a MERGE makes a table in between, whose facts nobody needs
+                    for fact in ("text_lengths", "table_comment"):
+                        transformed.args.pop(fact, None)
+                self._execute(transformed, params if transformed.find(exp.Placeholder) else None)
+                self._put(transformed)
+            self._check_lengths(statement)
+
+    def _run_by_itself(self, statement: Any) -> bool:  # Any: see _run_parsed
+        """What fakesnow has no transformation for: SQL functions, and dropping a database."""
+        kind = str(statement.args.get("kind", "")).upper()
+        if isinstance(statement, exp.Create) and kind == "FUNCTION":
+            self._create_function(statement)
+        elif isinstance(statement, exp.Drop) and kind == "FUNCTION":
+            name = _names(statement)[0]
+            self._duck_conn.execute(f"drop macro {'if exists ' if statement.args.get('exists') else ''}{name}")
+            self._say(f"{name} successfully dropped.")
+        elif isinstance(statement, exp.Drop) and kind == "DATABASE":
+            self._conn.account_of.drop_database(_names(statement)[0], missing_ok=bool(statement.args.get("exists")))
+            self._say(f"{_names(statement)[0]} successfully dropped.")
+        else:
+            return False
+        return True
+
+    def _create_function(self, statement: Any) -> None:  # Any: see _run_parsed
+        """A SQL function is a macro: Snowflake's, too, is an expression that stands for its call."""
+        made = statement.this
+        body = parse_one(f"select ({statement.expression.this})").expressions[0]
+        body = self._transform(statements.put_right(body, self._session_facts()), None)
+        returned = statement.find(exp.ReturnsProperty).this.sql(dialect="duckdb")
+        name = made.this.sql(dialect="duckdb").upper()
+        arguments = ", ".join(column.name.upper() for column in made.expressions)
+        replaces = "or replace " if statement.args.get("replace") else ""
+        expression = f"cast({body.sql(dialect='duckdb')} as {returned})"
+        self._duck_conn.execute(f"create {replaces}macro {name}({arguments}) as {expression}")
+        self._say(f"Function {name} successfully created.")
+
+    def _say(self, status: str) -> None:
+        self._execute(parse_one(f"select '{status}' as status"), None)
+
+    def _session_facts(self) -> dict[str, str | None]:
+        connection = self._conn
+        return {
+            "CURRENT_USER": connection.user or None,
+            "CURRENT_ROLE": connection.role and connection.role.upper(),
+            "CURRENT_WAREHOUSE": connection.warehouse and connection.warehouse.upper(),
+            "CURRENT_ACCOUNT": connection.account.partition(".")[0].upper(),
+            "CURRENT_ACCOUNT_NAME": connection.account.partition(".")[0].upper(),
+            "CURRENT_REGION": connection.region,
+            "CURRENT_SESSION": str(connection.session_id),
+            "LAST_QUERY_ID": connection.last_sfqid,
+        }
+
+    def _remember_use(self, statement: Any) -> None:  # Any: see _run_parsed
+        kind = str(statement.args.get("kind") or "").upper() if isinstance(statement, exp.Use) else ""
+        if kind == "ROLE":
+            self._conn.role = statement.this.name
+        elif kind == "WAREHOUSE":
+            self._conn.warehouse = statement.this.name
+
+    # Transactions
+
+    @contextmanager
+    def _transaction(self, statement: Any) -> Iterator[None]:  # Any: see _run_parsed
+        """DDL commits what is open; a DML statement is whole or nothing, and stays open where nothing commits."""
+        connection = self._conn
+        if statements.is_ddl(statement) and connection.in_transaction:
+            self._end("commit")
+        own = statements.is_dml(statement) and not connection.in_transaction
+        if own:
+            self._begin()
+        try:
+            yield
+        except BaseException:
+            if own:
+                self._end("rollback")
+            raise
+        if isinstance(statement, exp.Transaction):
+            connection.began = connection.began or time.monotonic()
+        elif isinstance(statement, exp.Commit | exp.Rollback):
+            connection.began, connection.has_written = None, False
+        elif statements.is_dml(statement):
+            connection.has_written = True
+            if own and connection.commits_itself:
+                self._end("commit")
+
+    def _begin(self) -> None:
+        self._duck_conn.execute("begin")
+        self._conn.began = time.monotonic()
+
+    def _end(self, how: str) -> None:
+        self._conn.began, self._conn.has_written = None, False
+        with suppress(Exception) if how == "rollback" else translated():
+            self._duck_conn.execute(how)
+
+    def _check_lengths(self, statement: Any) -> None:  # Any: see _run_parsed
+        """DuckDB keeps no VARCHAR's length: look for a text that is too long in what was just written."""
+        table = statements.target_of(statement)
+        if table is None:
+            return
+        catalog = (table.catalog or self._conn.database or "").upper()
+        schema = (table.db or self._conn._schema or "").upper()
+        name = table.name if table.this.args.get("quoted") else table.name.upper()
+        self._conn.account_of.check_lengths(self._duck_conn, (catalog, schema, name), too_long)
+
+    def _execute(self, transformed: Any, params: Any = None) -> None:  # Any: see _run_parsed
+        super()._execute(transformed, params)
+        self._columns = [Column(field.name, "") for field in self._arrow_table.schema]
+        if len(described := self._duck_conn.columns()) == len(self._columns):
+            self._columns = described
+
+    def _put(self, transformed: Any) -> None:  # Any: see _run_parsed
+        if (found := transformed.args.get("put_stage_data")) is not None:
+            with self._duck_conn.reading_python_names():
+                self._put_files(found)
+
+    # Results
+
+    def fetchone(self) -> Any:  # Any: a tuple, a dict, or None
+        if self._prefetch_hook is not None:
+            self._prefetch_hook()
+            self._rows, self._rownumber = iter(self._as_rows()), -1
+        if self._rows is None:
+            raise TypeError(NOTHING_OPEN)
+        row = next(self._rows, None)
+        self._rownumber += row is not None
+        return row
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:  # Any: tuples or dicts
+        size = self.arraysize if size is None else size
+        if size < 0:
+            said = f"The number of rows is not zero or positive number: {size}"
+            raise ProgrammingError(msg=said, errno=NEGATIVE)
+        rows = (self.fetchone() for _ in range(size))
+        return list(iter(lambda: next(rows, None), None))
+
+    def fetchall(self) -> list[Any]:  # Any: tuples or dicts
+        return list(iter(self.fetchone, None))
+
+    def __iter__(self) -> Iterator[Any]:  # Any: tuples or dicts
+        return iter(self.fetchone, None)
+
+    def __next__(self) -> Any:  # Any: a tuple or a dict
+        row = self.fetchone()
+        if row is None:
+            raise StopIteration
+        return row
+
+    def fetch_arrow_all(self, **options: Any) -> pyarrow.Table | None:  # Any: the connector's
+        """The whole result; None if it has no rows, as in the real one."""
+        return self._open_table() if self._open_table().num_rows else None
+
+    def fetch_arrow_batches(self, **options: Any) -> Iterator[pyarrow.Table]:  # Any: the connector's
+        yield from ([self._open_table()] if self._open_table().num_rows else [])
+
+    def fetch_pandas_batches(self, **options: Any) -> Iterator[Any]:  # Any: DataFrames
+        yield self.fetch_pandas_all(**options)
+
+    def _open_table(self) -> pyarrow.Table:
+        if self._arrow_table is None:
+            raise TypeError(NOTHING_OPEN)
+        return self._arrow_table
+
+    def _as_rows(self) -> list[Any]:  # Any: tuples or dicts
+        rows = rows_of(self._arrow_table)
+        if not self._use_dict_result:
+            return rows
+        names = [field.name for field in self._arrow_table.schema]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _names(statement: Any) -> list[str]:  # Any: see _run_parsed
+    """The names of the objects that a DROP names, as Snowflake keeps them."""
+    identifiers = [table.this for table in statement.args.get("tables") or [statement.this]]
+    return [name.name if name.args.get("quoted") else name.name.upper() for name in identifiers]
+
+
+def _describe(columns: Sequence[Column]) -> Any:  # Any: the connector's ResultMetadata
+    def kind(column: Column) -> str:
+        found = DESCRIBED_AS.get(column.kind, column.kind)
+        return "JSON" if found.endswith("]") or found.startswith(("STRUCT", "MAP")) else found or "VARCHAR"
+
+    rows = [(column.name, kind(column), None, None, None, None) for column in columns]
+    return describe_as_result_metadata(rows)

@@ -1,0 +1,130 @@
+"""One DuckDB session below an emulated connection: exact numbers, no duplicate columns lost, no Python names read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow
+
+# What Snowflake computes otherwise than DuckDB does. Temporary: each session has its own, and no database has any.
+MACROS = (
+    """create temp macro _mint_exact(t) as
+         t in ('TINYINT', 'SMALLINT', 'INTEGER', 'BIGINT', 'HUGEINT', 'UTINYINT', 'USMALLINT', 'UINTEGER', 'UBIGINT',
+               'UHUGEINT') or starts_with(t, 'DECIMAL')""",
+    # https://docs.snowflake.com/en/sql-reference/operators-arithmetic#division
+    """create temp macro _mint_scale(t) as case when starts_with(t, 'DECIMAL')
+         then greatest(regexp_extract(t, ',([0-9]+)', 1)::int, least(regexp_extract(t, ',([0-9]+)', 1)::int + 6, 12))
+         else 6 end""",
+    """create temp macro _mint_divide(a, b) as case
+         when b = 0 then error('Division by zero')::double
+         when _mint_exact(typeof(a)) and _mint_exact(typeof(b)) then round(a / b, _mint_scale(typeof(a)))
+         else a / b end""",
+    """create temp macro _mint_typeof(x) as case
+         when typeof(x) = 'JSON' then case json_type(try_cast(x as json))
+           when 'UBIGINT' then 'INTEGER' when 'BIGINT' then 'INTEGER' when 'DOUBLE' then 'DECIMAL'
+           when 'NULL' then 'NULL_VALUE' else json_type(try_cast(x as json)) end
+         when typeof(x) = 'TIMESTAMP' then 'TIMESTAMP_NTZ'
+         when typeof(x) = 'TIMESTAMP WITH TIME ZONE' then 'TIMESTAMP_TZ'
+         when starts_with(typeof(x), 'DECIMAL') then case when typeof(x) like '%,0)' then 'INTEGER' else 'DECIMAL' end
+         when _mint_exact(typeof(x)) then 'INTEGER' else typeof(x) end""",
+)
+PLAIN = {
+    "BOOLEAN": pyarrow.bool_(),
+    "DOUBLE": pyarrow.float64(),
+    "FLOAT": pyarrow.float64(),
+    "VARCHAR": pyarrow.string(),
+    "JSON": pyarrow.string(),
+    "UUID": pyarrow.string(),
+    "BLOB": pyarrow.binary(),
+    "DATE": pyarrow.date32(),
+    "TIME": pyarrow.time64("us"),
+    "TIMESTAMP": pyarrow.timestamp("us"),
+    "TIMESTAMP_NS": pyarrow.timestamp("us"),
+    "TIMESTAMP WITH TIME ZONE": pyarrow.timestamp("us", tz="UTC"),
+}
+WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+WIDE = ("UBIGINT", "HUGEINT", "UHUGEINT")
+INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a result, as DuckDB types it."""
+
+    name: str
+    kind: str
+
+
+class Duck:
+    """A DuckDB session with the parts of its interface that fakesnow uses."""
+
+    def __init__(self, session: Any) -> None:  # Any: a DuckDBPyConnection
+        self._session = session
+        for macro in MACROS:
+            session.execute(macro)
+
+    def execute(self, sql: str, params: object = None) -> Duck:
+        """Run a statement; its result is fetched from this same object."""
+        self._session.execute(sql, params)
+        return self
+
+    def columns(self) -> Sequence[Column]:
+        """The columns of the last result."""
+        return [Column(name, str(kind)) for name, kind, *_ in self._session.description or ()]
+
+    def to_arrow_table(self) -> pyarrow.Table:
+        """The last result. DuckDB's own conversion makes floats of its widest integers, and warns."""
+        columns, rows = self.columns(), self._session.fetchall()
+        values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+        arrays = [as_array(column.kind, cells) for column, cells in zip(columns, values, strict=True)]
+        return pyarrow.Table.from_arrays(arrays, names=[column.name for column in columns])
+
+    @contextmanager
+    def reading_python_names(self) -> Iterator[None]:
+        """Let statements of the block read DataFrames of the calling functions, as fakesnow's own code does."""
+        self._session.execute("set global python_enable_replacements = true")
+        self._session.execute("set global python_scan_all_frames = true")
+        try:
+            yield
+        finally:
+            self._session.execute("set global python_enable_replacements = false")
+            self._session.execute("set global python_scan_all_frames = false")
+
+    def __getattr__(self, name: str) -> Any:  # Any: whatever DuckDB's session has
+        return getattr(self._session, name)
+
+
+def as_array(kind: str, cells: Sequence[Any]) -> pyarrow.Array:  # Any: a column's values
+    """Values of one DuckDB type, in the Arrow type that keeps them."""
+    if kind == "UUID":
+        return pyarrow.array([None if cell is None else str(cell) for cell in cells], pyarrow.string())
+    if kind in PLAIN:
+        return pyarrow.array(cells, PLAIN[kind])
+    if kind in WHOLE or kind in WIDE or kind.endswith(",0)"):
+        return _whole_numbers(cells)
+    if kind.startswith("DECIMAL"):
+        precision, scale = kind.removeprefix("DECIMAL(").rstrip(")").split(",")
+        return pyarrow.array(cells, pyarrow.decimal128(int(precision), int(scale)))
+    return pyarrow.array(cells)
+
+
+def _whole_numbers(cells: Sequence[Any]) -> pyarrow.Array:  # Any: see as_array
+    numbers = [None if cell is None else int(cell) for cell in cells]
+    fits = all(number is None or number in INT64 for number in numbers)
+    return pyarrow.array(numbers, pyarrow.int64() if fits else pyarrow.decimal128(38, 0))
+
+
+def rows_of(table: pyarrow.Table) -> list[tuple[Any, ...]]:  # Any: a row's values
+    """A table's rows as the connector gives them: whole numbers are ints, and no column hides another of its name."""
+    columns = [_as_python(column) for column in table.columns]
+    return list(zip(*columns, strict=True)) if columns else []
+
+
+def _as_python(column: pyarrow.ChunkedArray) -> list[Any]:  # Any: see rows_of
+    values = column.to_pylist()
+    whole = pyarrow.types.is_decimal(column.type) and column.type.scale == 0
+    convert: Callable[[Any], Any] = int  # Any: a Decimal
+    return [None if value is None else convert(value) for value in values] if whole else values

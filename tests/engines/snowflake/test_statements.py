@@ -1,0 +1,197 @@
+"""What fakesnow answered wrongly and silently is put right, or refused with the connector's own error."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from snowflake.connector.errors import DatabaseError, InterfaceError, ProgrammingError
+
+from mintdb.engines.snowflake.errors import NotEmulated
+
+
+def one(cursor: Any, sql: str, *params: Any) -> Any:
+    return cursor.execute(sql, *params).fetchone()
+
+
+def test_a_division_has_the_scale_of_snowflakes(cursor: Any) -> None:
+    assert one(cursor, "select 7/2, 1/3, 1::number(10,2)/3, 1::float/3") == (3.5, 0.333333, 0.33333333, 1 / 3)
+
+
+@pytest.mark.parametrize("sql", ["select 1/0", "select 1.5::float / 0", "select total / 0 from orders"])
+def test_a_division_by_zero_is_an_error(cursor: Any, sql: str) -> None:
+    cursor.execute("insert into orders (id, total) values (1, 5)")
+    with pytest.raises(ProgrammingError, match="Division by zero") as raised:
+        cursor.execute(sql)
+    assert (raised.value.errno, raised.value.sqlstate) == (100051, "22012")
+
+
+def test_a_sum_of_whole_numbers_is_exact(cursor: Any) -> None:
+    total = one(cursor, "select sum(x) from (values (9007199254740993), (2)) v(x)")[0]
+    assert (total, type(total)) == (9007199254740995, int)
+
+
+def test_a_sum_of_decimals_is_a_decimal(cursor: Any) -> None:
+    cursor.execute("insert into orders (total) values (0.10), (0.20)")
+    assert one(cursor, "select sum(total) from orders") == (Decimal("0.30"),)
+
+
+def test_a_text_that_is_too_long_is_refused_and_nothing_is_written(cursor: Any) -> None:
+    with pytest.raises(ProgrammingError, match="String 'Archibaldine' is too long and would be truncated") as raised:
+        cursor.execute("insert into customer (name) values ('Cid'), ('Archibaldine')")
+    assert raised.value.errno == 100078
+    assert one(cursor, "select count(*) from customer") == (2,)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "update customer set name = 'Archibaldine' where id = 1",
+        "merge into customer c using (select 1 id, 'Archibaldine' n) s on c.id = s.id"
+        " when matched then update set name = s.n",
+        "insert into customer (name) select 'Archibaldine'",
+    ],
+)
+def test_a_text_that_is_too_long_is_refused_on_every_way_in(cursor: Any, sql: str) -> None:
+    with pytest.raises(ProgrammingError, match="too long"):
+        cursor.execute(sql)
+    assert cursor.execute("select name from customer order by id").fetchall() == [("Ann",), ("Ben",)]
+
+
+def test_ddl_commits_the_open_transaction(connection: Any, db: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("begin")
+    cursor.execute("insert into customer (name) values ('Cid')")
+    cursor.execute("create table other (id int)")
+    cursor.execute("rollback")
+    assert one(cursor, "select count(*) from customer") == (3,)
+
+
+def test_a_merge_does_not_commit_the_open_transaction(connection: Any) -> None:
+    connection.autocommit(False)
+    cursor = connection.cursor()
+    cursor.execute("insert into customer (name) values ('Cid')")
+    cursor.execute("merge into customer c using (select 1 id) s on c.id = s.id when matched then delete")
+    connection.rollback()
+    assert one(cursor, "select count(*) from customer") == (2,)
+
+
+def test_a_sql_function_is_computed(cursor: Any) -> None:
+    cursor.execute("create function vat(net number(10,2)) returns number(10,2) language sql as 'net * 0.2'")
+    assert one(cursor, "select vat(100), vat(50)") == (Decimal("20.00"), Decimal("10.00"))
+    cursor.execute("create or replace function vat(net number(10,2)) returns number(10,2) as $$ net / 2 $$")
+    assert one(cursor, "select vat(100)") == (Decimal("50.00"),)
+    cursor.execute("drop function vat(number)")
+    with pytest.raises(ProgrammingError):
+        cursor.execute("select vat(100)")
+
+
+def test_typeof_names_snowflakes_types(cursor: Any) -> None:
+    sql = """select typeof(parse_json('1')), typeof(parse_json('1.5')), typeof(parse_json('"a"')),
+                    typeof(parse_json('[]')), typeof(parse_json('{}')), typeof(1), typeof('a')"""
+    assert one(cursor, sql) == ("INTEGER", "DECIMAL", "VARCHAR", "ARRAY", "OBJECT", "INTEGER", "VARCHAR")
+
+
+def test_a_variable_within_quotes_is_text(cursor: Any) -> None:
+    cursor.execute("set v = 3")
+    assert one(cursor, "select '$v', $v, 'it costs $5 or $price' -- $nothing") == ("$v", 3, "it costs $5 or $price")
+    with pytest.raises(ProgrammingError, match=r"Session variable '\$W' does not exist"):
+        cursor.execute("select $w")
+
+
+def test_columns_of_one_name_are_both_there(cursor: Any) -> None:
+    assert one(cursor, "select 1 as a, 2 as a") == (1, 2)
+
+
+def test_a_session_knows_who_and_where_it_is(db: Any) -> None:
+    with db.connect(user="ann", role="analyst", warehouse="wh") as connection:
+        sql = "select current_user(), current_role(), current_warehouse(), current_database(), current_schema()"
+        assert one(connection.cursor(), sql) == ("ANN", "ANALYST", "WH", "SHOP", "PUBLIC")
+        connection.cursor().execute("use role auditor")
+        assert one(connection.cursor(), "select current_role()") == ("AUDITOR",)
+
+
+def test_the_last_query_is_known(cursor: Any) -> None:
+    cursor.execute("select name from customer order by id")
+    first = cursor.sfqid
+    assert one(cursor, "select last_query_id()") == (first,)
+    cursor.execute("select name from customer order by id")
+    assert cursor.execute("select * from table(result_scan(last_query_id()))").fetchall() == [("Ann",), ("Ben",)]
+
+
+def test_several_statements_in_one_execute_are_refused_unless_announced(cursor: Any) -> None:
+    with pytest.raises(ProgrammingError, match="Actual statement count 2 did not match the desired statement count 1"):
+        cursor.execute("insert into customer (name) values ('Cid'); select 1")
+    assert one(cursor, "select count(*) from customer") == (2,)
+    cursor.execute("select 1; select 2", num_statements=2)
+    assert cursor.fetchall() == [(1,)]
+    assert cursor.nextset() is cursor
+    assert cursor.fetchall() == [(2,)]
+    assert cursor.nextset() is None
+
+
+def test_a_database_is_dropped_with_what_is_in_it(cursor: Any) -> None:
+    cursor.execute("create database attic")
+    cursor.execute("create schema attic.s")
+    cursor.execute("drop database attic")
+    assert "ATTIC" not in {row[1] for row in cursor.execute("show databases").fetchall()}
+    cursor.execute("create database attic")
+    with pytest.raises(ProgrammingError):
+        cursor.execute("create table attic.s.t (id int)")
+
+
+def test_a_refusal_is_an_error_of_the_connector_and_says_what_to_do(cursor: Any) -> None:
+    with pytest.raises(DatabaseError) as raised:
+        cursor.execute("create task nightly warehouse = wh schedule = '1 minute' as select 1")
+    assert (raised.value.errno, raised.value.sqlstate) == (2, "0A000")
+    assert isinstance(raised.value.__cause__, NotEmulated)
+    assert str(raised.value.__cause__) == (
+        """\
+the emulated account does not do CREATE TASK: tasks do not run
+  1. test this statement with a double:  mintdb.scripted()
+  2. docs/how-to/snowflake.md lists what works"""
+    )
+
+
+def test_a_closed_connection_refuses_work_as_the_real_one_does(db: Any) -> None:
+    connection = db.connect()
+    cursor = connection.cursor()
+    connection.close()
+    connection.close()
+    assert (connection.is_closed(), cursor.is_closed(), cursor.close()) == (True, True, False)
+    with pytest.raises(DatabaseError, match="Connection is closed") as raised:
+        connection.cursor()
+    assert (raised.value.errno, raised.value.sqlstate) == (250002, "08003")
+    with pytest.raises(InterfaceError, match="Cursor is closed in execute") as refused:
+        cursor.execute("select 1")
+    assert refused.value.errno == 252006
+
+
+def test_a_closed_cursor_refuses_work_and_its_connection_does_not(connection: Any) -> None:
+    cursor = connection.cursor()
+    assert cursor.close() is True
+    assert cursor.close() is False
+    with pytest.raises(InterfaceError, match="Cursor is closed"):
+        cursor.execute("select 1")
+    assert one(connection.cursor(), "select 1") == (1,)
+
+
+def test_a_cursor_before_its_first_statement_has_nothing(cursor: Any) -> None:
+    assert (cursor.description, cursor.rowcount, cursor.sfqid, cursor.query) == (None, None, None, None)
+    with pytest.raises(TypeError, match="'NoneType' object is not an iterator"):
+        cursor.fetchone()
+
+
+def test_a_cursor_is_read_in_every_way(cursor: Any) -> None:
+    assert cursor.execute("") is None
+    cursor.execute("select id, name from customer order by id")
+    assert [column.name for column in cursor.description] == ["ID", "NAME"]
+    assert (cursor.rowcount, cursor.rownumber) == (2, None)
+    assert cursor.fetchmany(1) == [(1, "Ann")]
+    assert cursor.rownumber == 0
+    assert list(cursor) == [(2, "Ben")]
+    assert (cursor.fetchone(), cursor.fetchall()) == (None, [])
+    assert cursor.executemany("insert into customer (name) values (%s)", [("Cid",), ("Dan",)]).rowcount == 2
+    assert one(cursor, "select name from customer where id = %(id)s", {"id": 2}) == ("Ben",)
+    assert one(cursor, "select %s", "it's one") == ("it's one",)
