@@ -22,7 +22,8 @@ FACTS = {"mintdb", "errors", "address", "contract", "settings", "variables", "ha
 COMMON = {"engines.account", "engines.errors", "engines.places", "engines.ports", "engines.processes"}
 OF_ENGINES = ("engines.postgresql", "engines.mysql", "engines.sqlite", "engines.snowflake")
 FLOOR = {
-    "mintdb": {"mint", "core", "errors"},  # names only, and only for type checkers: test_the_package_imports_nothing
+    # names only, and only for type checkers: test_the_package_imports_nothing
+    "mintdb": {"mint", "core", "errors", "play"},
     "errors": set(),
     "address": {"errors"},
     "settings": {"errors", "address"},
@@ -40,6 +41,7 @@ FLOOR = {
     "schemas": {*FACTS, "engines.postgresql"},
     "hypothesis": {"core", "errors"},
     "snowflake": {"errors", "connections"},
+    "play": {*FACTS, "core", "mint", "schemas"},
     "mint": {*FACTS, "core", "connections", "engines", "schemas"},
     "doorman": {"connections"},
     "report": {*FACTS, "connections", "engines.places"},
@@ -59,15 +61,16 @@ FLOOR = {
     "django": {*FACTS, "core", "connections", "mint", "report", "engines.postgresql"},
     "startup": {"handover", "connections", "unittest_boundaries"},
     "unittest_boundaries": {*FACTS, "boundaries", "connections", "mint", "report"},
-    "cli": {*FACTS, *COMMON, "core", "connections", "mint", "report", "engines.postgresql"},
+    "cli": {*FACTS, *COMMON, "core", "connections", "mint", "play", "report", "schemas", "engines.postgresql"},
 }
 # Doors in those walls. docs/why/architecture.md has the reason for each.
 DOORS = {
     ("schemas", "engines.postgresql"): {"mintdb.schemas.dump"},
     ("cli", "engines.postgresql"): {
         f"mintdb.cli.{name}"
-        for name in ("doctor", "down", "kill", "observed", "ready", "reap", "status", "template", "up")
+        for name in ("doctor", "down", "evolutions", "kill", "observed", "ready", "reap", "status", "template", "up")
     },
+    ("cli", "schemas"): {"mintdb.cli.evolutions"},
     ("core", "mintdb"): {"mintdb.core.templates"},
     ("django", "engines.postgresql"): {"mintdb.django.creation", "mintdb.django.managed"},
     ("pytest_plugin", "core"): {f"mintdb.pytest_plugin{part}" for part in ("", ".django", ".fixtures", ".run")},
@@ -98,6 +101,7 @@ LAZY = {
     "pymysql": ("mintdb.schemas.evolutions",),
     "psycopg": ("mintdb.engines.postgresql", "mintdb.django.places"),
     "alembic": ("mintdb.schemas.alembic_runner",),
+    "pytest": ("mintdb.play",),
     "sqlalchemy": ("mintdb.schemas.alembic_runner",),
     "filelock": ("mintdb.engines.postgresql", "mintdb.engines.sqlite"),
     "rich": ("mintdb.cli.progress", "mintdb.cli.tables"),
@@ -203,7 +207,7 @@ def test_an_engine_and_a_schema_source_are_found_by_name_when_used() -> None:
         for found in all_imports()
         if found.how == "top"
         and re.match(r"mintdb\.(engines|schemas)\.", found.imported)
-        and part_of(found.importer) not in (*COMMON, *OF_ENGINES, "schemas")
+        and part_of(found.importer) not in (*COMMON, *OF_ENGINES, "schemas", "play")
         and found.importer not in DOORS["cli", "engines.postgresql"] | DOORS["django", "engines.postgresql"]
     ]
     assert at_import == []

@@ -13,10 +13,17 @@ if TYPE_CHECKING:
     from mintdb.core.lease import Lease
     from mintdb.errors import MintdbError
     from mintdb.mint import Mint, open  # mintdb.open() reads as it should
+    from mintdb.play import evolutions
 
-__all__ = ["Lease", "Mint", "MintdbError", "__version__", "open"]
+__all__ = ["Lease", "Mint", "MintdbError", "__version__", "evolutions", "open"]
 
-_HOMES = {"Lease": "mintdb.core.lease", "Mint": "mintdb.mint", "MintdbError": "mintdb.errors", "open": "mintdb.mint"}
+_HOMES = {
+    "Lease": "mintdb.core.lease",
+    "Mint": "mintdb.mint",
+    "MintdbError": "mintdb.errors",
+    "evolutions": "mintdb.play",
+    "open": "mintdb.mint",
+}
 
 
 def __getattr__(name: str) -> object:

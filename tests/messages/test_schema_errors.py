@@ -383,10 +383,12 @@ schema source 'evolutions:empty' has no evolutions: there is no 1.sql
 
 def test_substitution() -> None:
     assert (
-        str(errors.SubstitutionError(file="conf/1.sql", line=3, name="table"))
+        str(errors.SubstitutionError(place="conf/1.sql", line=3, name="table"))
         == """\
-conf/1.sql:3 wants the value of $evolutions{{{table}}}, which only Play's configuration has
-  1. write the value itself, or escape it with ! where it is meant literally"""
+conf/1.sql:3 wants the value of 'table', which nobody has given
+  1. give it to mintdb.evolutions as one of `substitutions`, or on the command line:  --define table=VALUE
+  2. a schema source has no values: write it out there
+  3. or escape it with ! where it is meant literally"""
     )
 
 

@@ -18,7 +18,7 @@ from mintdb.schemas.errors import (
     PathMissingError,
     SubstitutionError,
 )
-from mintdb.schemas.evolutions import parse
+from mintdb.schemas.evolutions.files import parse
 
 Write = Callable[[str, str | bytes], Path]
 Source = Callable[[str], SchemaSource]
@@ -131,7 +131,7 @@ def test_an_escaped_substitution_is_kept_and_another_is_refused(
     write("conf/2.sql", "# !Ups\n\ncreate table $evolutions{{{table}}} (id int);")
     with pytest.raises(SubstitutionError) as caught:
         source("evolutions:conf").build(database)
-    assert (caught.value.file, caught.value.line, caught.value.name) == ("conf/2.sql", 3, "table")
+    assert (caught.value.place, caught.value.line, caught.value.name) == ("conf/2.sql", 3, "table")
 
 
 def test_a_statement_that_fails_is_named_with_its_line(

@@ -295,11 +295,13 @@ schema source {setting!r} has no evolutions: there is no 1.sql
 
 
 class SubstitutionError(SchemaError):
-    """An evolution wants a value from Play's configuration. Facts: file, line, name."""
+    """An evolution wants a value from Play's configuration. Facts: place, line, name."""
 
     text = """\
-{file}:{line} wants the value of $evolutions{{{{{{{name}}}}}}}, which only Play's configuration has
-  1. write the value itself, or escape it with ! where it is meant literally"""
+{place}:{line} wants the value of {name!r}, which nobody has given
+  1. give it to mintdb.evolutions as one of `substitutions`, or on the command line:  --define {name}=VALUE
+  2. a schema source has no values: write it out there
+  3. or escape it with ! where it is meant literally"""
 
 
 class EvolutionError(SchemaError):

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from mintdb.address import Address
 from mintdb.schemas.errors import OpenTransactionError, StatementError
 from mintdb.schemas.server_errors import shorten
+from mintdb.schemas.sql_files import decode
 from mintdb.schemas.sql_split import Statement
 
 
-def run_files(database: Address, files: Iterable[tuple[str, str]]) -> None:
-    """Run each file, given as its shown name and its text, in a session of its own.
+def run_files(database: Address, files: Iterable[tuple[str, Path]]) -> None:
+    """Run each file, given with the name that messages call it, in a session of its own.
 
     Raises StatementError and OpenTransactionError.
     """
     import snowflake.connector
 
-    for shown, text in files:
+    for shown, file in files:
+        text = decode(file.read_bytes(), shown)
         with snowflake.connector.connect(**database.params) as connection:
             for statement in split(text):
                 _run(connection, shown, statement)

@@ -55,13 +55,6 @@ class SqlFiles:
         if database.engine != "postgresql":
             get_runner(database.engine).run_files(database, [(self._shown(file), file) for file in self._files()])
             return
-        if database.engine == "snowflake":
-            from mintdb.schemas import snowflake
-
-            snowflake.run_files(
-                database, [(self._shown(f), decode(f.read_bytes(), self._shown(f))) for f in self._files()]
-            )
-            return
         import psycopg
 
         scripts = [(self._shown(file), list(read_statements(file, self._shown(file)))) for file in self._files()]

@@ -104,9 +104,13 @@ class Settings:
         """Raise ProtectedEnvironment or ProtectedServer where mintdb may not write to a database's server."""
         if self.protected:
             raise ProtectedEnvironment(environment=self.env, where=self.origins["env"])
-        url = self.get_database(alias).url
+        if url := self.get_database(alias).url:
+            self.refuse_protected_server(url, alias=alias)
+
+    def refuse_protected_server(self, url: str, *, alias: str) -> None:
+        """Raise ProtectedServer if a protected environment names the server of a URL."""
         for environment, server in self.protected_servers:
-            if url and find_server(url) == server:
+            if find_server(url) == server:
                 raise ProtectedServer(alias=alias, url=redact(url), environment=environment)
 
     def with_database(self, database: DatabaseSettings) -> Settings:

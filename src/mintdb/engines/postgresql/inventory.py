@@ -17,9 +17,9 @@ from mintdb.core.names import Role, new_token
 from mintdb.engines.places import find_places, read_password
 from mintdb.engines.postgresql import databases, postmaster, sessions
 from mintdb.engines.postgresql.cluster import SUPERUSER
-from mintdb.engines.postgresql.errors import LockTimeout, ServerInUse
+from mintdb.engines.postgresql.errors import DatabaseNotOurs, LockTimeout, NameBusy, ServerInUse
 from mintdb.engines.postgresql.keeper import KEPT, State
-from mintdb.engines.postgresql.maintenance import APPLICATION, Maintenance
+from mintdb.engines.postgresql.maintenance import APPLICATION, DATABASE, Maintenance, connect
 from mintdb.engines.processes import wait_until_gone
 
 if TYPE_CHECKING:
@@ -123,6 +123,30 @@ def give_away(address: Address) -> None:
     maintenance = observe(address)
     try:
         maintenance.run("delete from databases where name = %s", address.database)
+    finally:
+        maintenance.close()
+
+
+def make_anew(address: Address) -> None:
+    """Drop a database that mintdb made, and make it again, empty.
+
+    A server without a registry of mintdb's gets none by being asked. Raises DatabaseNotOurs, and NameBusy where the
+    database is a live run's.
+    """
+    name = address.database
+    with connect(address) as session:
+        known = session.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone()
+    if not known:
+        raise DatabaseNotOurs(name=name, url=address.redacted)
+    maintenance = Maintenance(address, owner=f"look-{new_token()}")
+    try:
+        if not databases.is_ours(maintenance, name):
+            raise DatabaseNotOurs(name=name, url=address.redacted)
+        (owner,) = maintenance.row("select owner from databases where name = %s", name)
+        if owner != KEPT and maintenance.is_alive(owner):
+            raise NameBusy(name=name, seconds=0, holder=f" by run {owner}")
+        databases.drop(maintenance, name)
+        databases.create(maintenance, name, template="template0", owner=owner)
     finally:
         maintenance.close()
 
