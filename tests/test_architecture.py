@@ -23,7 +23,7 @@ COMMON = {"engines.account", "engines.errors", "engines.places", "engines.ports"
 OF_ENGINES = ("engines.postgresql", "engines.mysql", "engines.sqlite", "engines.snowflake")
 FLOOR = {
     # names only, and only for type checkers: test_the_package_imports_nothing
-    "mintdb": {"mint", "core", "errors", "play"},
+    "mintdb": {"mint", "core", "errors", "play", "script"},
     "errors": set(),
     "address": {"errors"},
     "settings": {"errors", "address"},
@@ -42,6 +42,7 @@ FLOOR = {
     "hypothesis": {"core", "errors"},
     "snowflake": {"errors", "connections"},
     "play": {*FACTS, "core", "mint", "schemas"},
+    "script": {"errors", "connections", "snowflake"},
     "mint": {*FACTS, "core", "connections", "engines", "schemas"},
     "doorman": {"connections"},
     "report": {*FACTS, "connections", "engines.places"},

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from mintdb.errors import MintdbError
     from mintdb.mint import Mint, open  # mintdb.open() reads as it should
     from mintdb.play import evolutions
+    from mintdb.script import record, replay, scripted
 
-__all__ = ["Lease", "Mint", "MintdbError", "__version__", "evolutions", "open"]
+__all__ = ["Lease", "Mint", "MintdbError", "__version__", "evolutions", "open", "record", "replay", "scripted"]
 
 _HOMES = {
     "Lease": "mintdb.core.lease",
@@ -23,6 +24,9 @@ _HOMES = {
     "MintdbError": "mintdb.errors",
     "evolutions": "mintdb.play",
     "open": "mintdb.mint",
+    "record": "mintdb.script",
+    "replay": "mintdb.script",
+    "scripted": "mintdb.script",
 }
 
 

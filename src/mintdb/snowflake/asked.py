@@ -20,6 +20,7 @@ class Asked:
     arguments: Mapping[str, Any]  # Any: whatever the application passes
     wanted: Mapping[str, Any]
     site: Site | None
+    kind: type  # the connector's class, or the subclass that was called
 
     @property
     def account(self) -> str:
@@ -37,10 +38,10 @@ class Asked:
         return str(self.site or "a line outside the application")
 
 
-def read(arguments: Mapping[str, Any], *, skip: int) -> Asked:
+def read(arguments: Mapping[str, Any], kind: type, *, skip: int) -> Asked:  # Any: see Asked
     """`skip` frames of the door are left out of the stack."""
     given = {**_from_file(arguments), **_from_config(arguments.get("config")), **arguments}
-    return Asked(dict(arguments), given, find_app_site(take(skip=skip + 1)))
+    return Asked(dict(arguments), given, find_app_site(take(skip=skip + 1)), kind)
 
 
 def _from_file(arguments: Mapping[str, Any]) -> dict[str, Any]:

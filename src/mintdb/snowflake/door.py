@@ -55,6 +55,19 @@ def shut() -> None:
             _shut = _replace()
 
 
+def prepare() -> None:
+    """Let every connection be made through the door, shut or not. Raises ConnectorMissing."""
+    global _own_connect
+    try:
+        import snowflake.connector
+        from snowflake.connector.connection import SnowflakeConnection
+    except ImportError as error:
+        raise ConnectorMissing(why=error) from None
+    if _own_connect is None:
+        _own_connect = snowflake.connector.connect
+    _replace_new(SnowflakeConnection)
+
+
 def reopen() -> None:
     """Let connections that nothing answers reach the real account again."""
     global _shut
@@ -71,8 +84,8 @@ def is_shut() -> bool:
 
 @contextmanager
 def answering(answerer: Answerer) -> Iterator[None]:
-    """Let `answerer` be asked first for the block. The door stays shut afterwards."""
-    shut()
+    """Let `answerer` be asked first for the block. Whether the door is shut is another's to say."""
+    prepare()
     _answerers.append(answerer)
     try:
         yield
@@ -81,15 +94,10 @@ def answering(answerer: Answerer) -> Iterator[None]:
 
 
 def _replace() -> Patches:
-    try:
-        import snowflake.connector
-        from snowflake.connector.connection import SnowflakeConnection
-    except ImportError as error:
-        raise ConnectorMissing(why=error) from None
-    global _own_connect
-    if _own_connect is None:
-        _own_connect = snowflake.connector.connect
-    _replace_new(SnowflakeConnection)
+    prepare()
+    import snowflake.connector
+    from snowflake.connector.connection import SnowflakeConnection
+
     patches = Patches()
     if int(snowflake.connector.__version__.partition(".")[0]) >= 5:
         from snowflake.connector._internal.api_client.bridge import ProtoTransport
@@ -107,7 +115,7 @@ def _replace_new(kind: Any) -> None:  # Any: a class of the connector, which is 
         return
 
     def __new__(cls: Any, *positional: Any, **arguments: Any) -> Any:  # Any: see above
-        if _shut is None:
+        if _shut is None and not _answerers:
             return object.__new__(cls)
         return _answer(cls, arguments)
 
@@ -118,16 +126,44 @@ def _replace_new(kind: Any) -> None:  # Any: a class of the connector, which is 
 def _answer(cls: type, arguments: dict[str, Any]) -> object:  # Any: whatever the application passes
     if (patched := _find_patched()) is not None:
         return _call_patched(patched, arguments)
-    asked = read(arguments, skip=2)
+    asked = read(arguments, cls, skip=2)
     if ".aio" in cls.__module__:
         raise NetworkRefused(account=asked.account, why=ASYNC, site=asked.asked_at)
-    for answerer in reversed(_answerers):
+    return _ask(_answerers[::-1], asked, lambda: object.__new__(cls))  # which Python then initialises
+
+
+def find_past(answerer: Answerer, asked: Asked) -> str | None:
+    """The name of the database that would answer if `answerer` were not there; "real" where the door is open."""
+    names = (other.find(asked) for other in _before(answerer))
+    return next((name for name in names if name is not None), "real" if _shut is None else None)
+
+
+def answer_past(answerer: Answerer, asked: Asked) -> object:
+    """The connection that there would be if `answerer` were not there: the real one where the door is open."""
+    return _ask(_before(answerer), asked, lambda: _connect_really(asked))
+
+
+def _before(answerer: Answerer) -> list[Answerer]:
+    return _answerers[: _answerers.index(answerer)][::-1]
+
+
+def _ask(answerers: list[Answerer], asked: Asked, really: Callable[[], object]) -> object:
+    for answerer in answerers:
         name = answerer.find(asked)
         if name is not None:
             if gate.keeper is not None:
                 gate.keeper.wait(lambda found=name: found)  # type: ignore[misc]  # bound now, not later
             return answerer.connect(asked)
-    raise NetworkRefused(account=asked.account, why=NOBODY, site=asked.asked_at)
+    if _shut is not None:
+        raise NetworkRefused(account=asked.account, why=NOBODY, site=asked.asked_at)
+    return really()
+
+
+def _connect_really(asked: Asked) -> object:
+    kind: Any = asked.kind  # Any: the connector's class, or a subclass of it
+    connection = object.__new__(kind)
+    connection.__init__(**asked.arguments)
+    return connection
 
 
 def _find_patched() -> Function | None:
