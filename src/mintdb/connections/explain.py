@@ -283,6 +283,8 @@ _CLOSING = {
     "psycopg": "close it where it was opened:  with psycopg.connect(…) as conn: …",
     "psycopg2": "close it where it was opened:  conn.close()  (psycopg2's `with conn:` only ends the transaction)",
     "asyncpg": "close it where it was opened:  await conn.close()",
+    "sqlite3": "close it where it was opened:  conn.close()  (sqlite3's `with conn:` only ends the transaction)",
+    "aiosqlite": "close it where it was opened:  async with aiosqlite.connect(…) as conn: …",
 }
 
 

@@ -75,7 +75,7 @@ def find_session(connection: Any) -> Session | None:  # Any: see above
     if is_closed(connection):
         return None
     state = BUSY if connection.in_transaction else IDLE
-    return Session(0, state, None, None, None, None, None, process=os.getpid())
+    return Session(0, state, None, None, None, None, None)
 
 
 DRIVER = Sqlite3()

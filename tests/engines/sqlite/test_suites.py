@@ -1,0 +1,351 @@
+"""Users' suites on SQLite, run as their users run them: nothing in their code knows of mintdb."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.frameworks.suites import Suite
+
+from mintdb.engines.places import find_places
+
+pytestmark = pytest.mark.usefixtures("server_home")
+
+SCHEMA = """
+create table account (id integer primary key autoincrement, owner text not null unique, balance int not null default 0);
+insert into account (owner) values ('Ann');
+"""
+SETTINGS = """
+[databases.default]
+engine = "sqlite"
+schema = "sql:schema.sql"
+export = { DATABASE = "path", DATABASE_URL = "sqlalchemy", ASYNC_URL = "sqlite+aiosqlite" }
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    return Suite(tmp_path).write(**{"mintdb.toml": SETTINGS, "schema.sql": SCHEMA})
+
+
+def test_every_way_to_connect_is_put_back_and_accounted_for(suite: Suite) -> None:
+    suite.write(
+        test_ways="""
+        import asyncio, os, sqlite3, subprocess, sys, threading
+        import aiosqlite, pytest, sqlalchemy as sa
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        engine = sa.create_engine(os.environ["DATABASE_URL"])  # for the whole run, as applications do
+        NEW = "insert into account (owner) values ('Bob')"
+
+        def count():
+            connection = sqlite3.connect(os.environ["DATABASE"])
+            try:
+                return connection.execute("select count(*), max(id) from account").fetchone()
+            finally:
+                connection.close()
+
+        def plain():
+            connection = sqlite3.connect(os.environ["DATABASE"])
+            with connection:
+                connection.execute(NEW)
+            connection.close()
+
+        def by_engine():
+            with engine.begin() as connection:
+                connection.execute(sa.text(NEW))
+
+        def in_a_thread():
+            thread = threading.Thread(target=plain)
+            thread.start(); thread.join()
+
+        def in_another_process():
+            code = f"import os, sqlite3; c = sqlite3.connect(os.environ['DATABASE']); c.execute({NEW!r}); c.commit()"
+            subprocess.run([sys.executable, "-c", code], check=True)
+
+        def by_aiosqlite():
+            async def work():
+                async with aiosqlite.connect(os.environ["DATABASE"]) as connection:
+                    await connection.execute(NEW)
+                    await connection.commit()
+            asyncio.run(work())
+
+        def by_async_engine():
+            async def work():
+                engine = create_async_engine(os.environ["ASYNC_URL"])
+                async with engine.begin() as connection:
+                    await connection.execute(sa.text(NEW))
+                await engine.dispose()
+            asyncio.run(work())
+
+        def in_wal_mode():
+            connection = sqlite3.connect(os.environ["DATABASE"])
+            assert connection.execute("pragma journal_mode = wal").fetchone() == ("wal",)
+            with connection:
+                connection.execute(NEW)
+            connection.close()
+
+        def attached():
+            connection = sqlite3.connect(":memory:")
+            connection.close()
+            connection = sqlite3.connect("other.db")
+            connection.execute("attach ? as shop", [os.environ["DATABASE"]])
+            with connection:
+                connection.execute("insert into shop.account (owner) values ('Bob')")
+            connection.close()
+
+        WAYS = [plain, by_engine, in_a_thread, in_another_process, by_aiosqlite, by_async_engine, in_wal_mode, attached]
+
+        @pytest.mark.parametrize("way", [way for way in WAYS for _ in range(2)])
+        def test_the_next_account_is_the_second(way):
+            assert count() == (1, 1)
+            way()
+            assert count() == (2, 2)
+
+        def test_the_fixture_connects(mintdb):
+            with mintdb.connect() as connection:
+                assert connection.execute("select owner from account").fetchall() == [("Ann",)]
+            assert mintdb.url_for("path") == os.environ["DATABASE"]
+        """
+    )
+    ran = suite.run("-q", "-W", "error")
+    assert ran.outcomes == {"passed": 17}, ran.output
+    assert "LEAK" not in ran.output
+    assert "ABANDONED" not in ran.output
+    assert "swapped" not in ran.output
+
+
+def test_what_is_left_open_is_named_and_never_in_the_way(suite: Suite) -> None:
+    suite.write(
+        jobs="""
+        import os, sqlite3, threading
+        import aiosqlite
+
+        def begin(**options):
+            connection = sqlite3.connect(os.environ["DATABASE"], **options)
+            connection.execute("insert into account (owner) values ('Bob')")
+            return connection
+
+        def mail(begun, go_on):
+            connection = begin()
+            begun.set()
+            go_on.wait()
+
+        async def begin_async():
+            connection = await aiosqlite.connect(os.environ["DATABASE"])
+            await connection.execute("insert into account (owner) values ('Bob')")
+            return connection
+        """,
+        test_leaks="""
+        import asyncio, os, sqlite3, threading
+        import pytest
+        from jobs import begin, begin_async, mail
+
+        kept = []
+
+        @pytest.fixture(autouse=True)
+        def in_mint_condition():
+            connection = sqlite3.connect(os.environ["DATABASE"], timeout=0)
+            with connection:
+                connection.execute("update account set balance = 1")
+            assert connection.execute("select owner from account").fetchall() == [("Ann",)]
+            connection.close()
+
+        def test_in_this_thread():
+            kept.append(begin())
+
+        def test_in_a_thread_that_goes_on():
+            begun = threading.Event()
+            go_on = threading.Event()
+            kept.append(go_on)
+            threading.Thread(target=mail, args=(begun, go_on), name="mailer", daemon=True).start()
+            begun.wait()
+
+        def test_in_a_loop_that_has_ended():
+            kept.append(asyncio.run(begin_async()))
+
+        def test_idle():
+            kept.append(sqlite3.connect(os.environ["DATABASE"]))
+
+        def test_never_closed():
+            begin()
+
+        def test_nothing():
+            with pytest.raises(sqlite3.ProgrammingError):
+                kept[0].commit()
+        """,
+    )
+    ran = suite.run("-q")
+    assert ran.outcomes == {"passed": 6}, ran.output
+    for test in ("in_this_thread", "in_a_loop_that_has_ended", "idle"):
+        assert f"LEAK  test_leaks.py::test_{test} left 1 connection open" in ran.output, ran.output
+    assert "likewise 1 more test: test_leaks.py::test_in_a_thread_that_goes_on" in ran.output
+    assert "ABANDONED  test_leaks.py::test_never_closed never closed 1 connection" in ran.output
+    assert "opened   jobs.py:6 in begin\n" in ran.output
+    assert "jobs.py:16 in begin_async" in ran.output
+    assert "conn.close()  (sqlite3's `with conn:` only ends the transaction)" in ran.output
+    assert "backend" not in ran.output
+    strict = suite.run("-q", "--mintdb-leaks", "error")
+    assert strict.outcomes == {"passed": 6, "error": 5}, strict.output
+
+
+def test_what_a_wide_fixture_wrote_lives_as_long_as_that_fixture(suite: Suite) -> None:
+    suite.write(
+        test_wide="""
+        import os, sqlite3
+        import pytest
+
+        def run(*statements):
+            connection = sqlite3.connect(os.environ["DATABASE"])
+            with connection:
+                for statement in statements:
+                    connection.execute(statement)
+            connection.close()
+
+        def owners():
+            connection = sqlite3.connect(os.environ["DATABASE"])
+            try:
+                return [owner for owner, in connection.execute("select owner from account order by id")]
+            finally:
+                connection.close()
+
+        @pytest.fixture(scope="class")
+        def cleo():
+            run("insert into account (owner) values ('Cleo')")
+
+        @pytest.fixture(scope="session")
+        def dora():
+            run("insert into account (owner) values ('Dora')", "create table extra (a)")
+
+        @pytest.fixture(scope="module")
+        def eve():
+            connection = sqlite3.connect(os.environ["DATABASE"])
+            yield connection
+            connection.close()
+
+        class TestCleo:
+            def test_one(self, cleo):
+                run("delete from account")
+
+            def test_two(self, cleo):
+                assert owners() == ["Ann", "Cleo"]
+                run("insert into account (owner) values ('Dora')")
+
+            def test_three(self, cleo, eve):
+                assert owners() == ["Ann", "Cleo"]
+
+        class TestDora:
+            def test_one(self, dora, eve):
+                assert owners() == ["Ann", "Dora"]
+                eve.execute("insert into account (owner) values ('Eve')")
+                eve.commit()
+
+            def test_two(self, eve):
+                assert eve.execute("select count(*) from account").fetchone() == (2,)
+                run("insert into extra values (1)")
+                assert eve.execute("select count(*) from extra").fetchone() == (1,)
+
+            def test_three(self, eve):
+                assert eve.execute("select count(*) from extra").fetchone() == (0,)
+        """
+    )
+    ran = suite.run("-q")
+    assert ran.outcomes == {"passed": 6}, ran.output
+    assert "LEAK" not in ran.output
+
+
+def test_an_applications_memory_is_one_database_that_outlives_its_connections(suite: Suite) -> None:
+    suite.write(
+        shop="""
+        import sqlite3
+        from sqlalchemy import create_engine, text
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        engine = create_engine("sqlite:///:memory:")
+        async_engine = create_async_engine("sqlite+aiosqlite://")
+
+        def add(owner):
+            connection = sqlite3.connect(":memory:")
+            with connection:
+                connection.execute("insert into account (owner) values (?)", [owner])
+            connection.close()
+
+        def count():
+            with engine.connect() as connection:
+                return connection.scalar(text("select count(*) from account"))
+
+        async def count_async():
+            async with async_engine.connect() as connection:
+                return await connection.scalar(text("select count(*) from account"))
+        """,
+        test_shop="""
+        import asyncio, sqlite3
+        from concurrent.futures import ThreadPoolExecutor
+        import pytest
+        from shop import add, async_engine, count, count_async, engine
+
+        @pytest.mark.parametrize("attempt", [1, 2])
+        def test_all_see_it(attempt):
+            assert count() == 1
+            with ThreadPoolExecutor(4) as threads:
+                list(threads.map(add, ["Bob", "Cleo", "Dora"]))
+                assert list(threads.map(lambda _: count(), range(8))) == [4] * 8
+            shared = sqlite3.connect("file:bank?mode=memory&cache=shared", uri=True)
+            assert shared.execute("select count(*) from account").fetchone() == (4,)
+            shared.close()
+
+            async def all_at_once():
+                try:
+                    return await asyncio.gather(*(count_async() for _ in range(4)))
+                finally:
+                    await async_engine.dispose()
+            assert asyncio.run(all_at_once()) == [4] * 4
+
+        def test_a_librarys_own_is_its_own(tmp_path):
+            import sys
+            folder = tmp_path / "site-packages" / "cachelib"
+            folder.mkdir(parents=True)
+            (folder / "__init__.py").write_text(
+                "import sqlite3\\n"
+                "def open(): return sqlite3.connect(':memory:')\\n"
+            )
+            sys.path.insert(0, str(folder.parent))
+            import cachelib
+            connection = cachelib.open()
+            assert connection.execute("select count(*) from sqlite_master").fetchone() == (0,)
+            assert type(connection) is sqlite3.Connection
+            connection.close()
+        """,
+    )
+    ran = suite.run("-q")
+    assert ran.outcomes == {"passed": 3}, ran.output
+    assert "LEAK" not in ran.output
+    assert "SPRAWL" not in ran.output
+
+
+def test_workers_and_commands_have_files_of_their_own(suite: Suite, server_home: Path) -> None:
+    suite.write(
+        test_workers="""
+        import os, sqlite3, unittest
+
+        class TestAccounts(unittest.TestCase):
+            def check(self):
+                connection = sqlite3.connect(os.environ["DATABASE"])
+                with connection:
+                    connection.execute("insert into account (owner) values ('Bob')")
+                assert connection.execute("select max(id) from account").fetchone() == (2,)
+                connection.close()
+
+            test_one = test_two = test_three = test_four = check
+        """
+    )
+    ran = suite.run("-q", "-n", "2")
+    assert ran.outcomes == {"passed": 4}, ran.output
+    command = [sys.executable, "-m", "mintdb.cli", "run", "--", sys.executable, "-m", "unittest", "-q", "test_workers"]
+    run = subprocess.run(command, cwd=suite.folder, capture_output=True, text=True, timeout=120, env=dict(os.environ))
+    assert run.returncode == 0, run.stderr
+    assert "4 put back: 4 rewound" in run.stderr, run.stderr
+    assert list(find_places().live.glob("sqlite/runs/*")) == []
