@@ -17,12 +17,19 @@ from mintdb.settings import (
     RUN_KEYS,
     BadSetting,
     BadSettingsFile,
+    EngineMismatch,
+    MirrorHasMore,
+    ProtectedEnvironment,
+    ProtectedServer,
     UnknownDatabase,
+    UnknownEnvironment,
     UnknownSetting,
+    UnknownVariable,
+    UnsetVariable,
     load,
 )
 
-SCHEMES = "it does not begin with postgresql:, postgres:, mysql:, mariadb:, sqlite:"
+SCHEMES = "it does not begin with postgresql:, postgres:, mysql:, mariadb:, sqlite:, snowflake:"
 
 
 def message_of(kind: type[SettingsError], project: Path, toml: str = "", **more: object) -> str:
@@ -72,7 +79,7 @@ def test_an_isolation_that_there_is_not(project: Path) -> None:
         message_of(BadSetting, project, command_line={"isolation": "truncate"})
         == """\
 setting 'isolation' in command line is 'truncate', which cannot be used
-  1. give it one of rewind, clone, none"""
+  1. give it one of rewind, clone, transaction, none"""
     )
 
 
@@ -179,6 +186,142 @@ no database 'shopp' is configured; did you mean 'shop'?
     )
 
 
+# environments, variables, mirrors
+
+ENVIRONMENTS = """
+[databases.default]
+url = "postgresql://me:secret@db/shop"
+[environments.dev]
+[environments.production]
+protected = true
+databases.default.url = "postgresql://me:secret@prod/shop"
+"""
+
+
+def test_an_environment_that_there_is_not(project: Path) -> None:
+    assert (
+        message_of(UnknownEnvironment, project, ENVIRONMENTS, environ={"MINTDB_ENV": "prodution"})
+        == """\
+no environment 'prodution' is configured; did you mean 'production'?
+  asked for  by variable MINTDB_ENV
+  1. the configured environments: dev, production
+  2. or add it:  [tool.mintdb.environments.prodution]"""
+    )
+
+
+def test_environments_of_a_wrong_form(project: Path) -> None:
+    assert message_of(BadSetting, project, "environments = 3").endswith("1. give it one table for each environment")
+    assert message_of(BadSetting, project, "environments.ci = 3").endswith("1. give it a table")
+    assert message_of(UnknownSetting, project, "[environments.ci]\nprotect = true").splitlines()[0] == (
+        f"unknown setting 'protect' in [environments.ci] of {project}/mintdb.toml; did you mean 'protected'?"
+    )
+    wrong = "[environments.ci.databases.shop]\nshema = 'sql:db/'"
+    assert message_of(UnknownSetting, project, wrong, environ={"MINTDB_ENV": "ci"}).splitlines()[0] == (
+        f"unknown setting 'shema' in [environments.ci.databases.shop] of {project}/mintdb.toml; did you mean 'schema'?"
+    )
+
+
+def test_an_argument_that_is_no_setting(project: Path) -> None:
+    assert message_of(UnknownSetting, project, call={"shema": "sql:db/"}).splitlines()[0] == (
+        "unknown setting 'shema' in call; did you mean 'schema'?"
+    )
+
+
+def test_a_protected_environment(project: Path) -> None:
+    (project / "mintdb.toml").write_text(ENVIRONMENTS)
+    with pytest.raises(ProtectedEnvironment) as caught:
+        load(project, environ={}, command_line={"env": "production"}).refuse_protected()
+    assert (
+        str(caught.value)
+        == """\
+environment 'production' is protected: mintdb does not touch its databases
+  chosen     by command line
+  1. choose another one:  --mintdb-env NAME, or MINTDB_ENV=NAME
+  2. see where each setting comes from:  mintdb env"""
+    )
+
+
+def test_a_protected_environments_server(project: Path) -> None:
+    (project / "mintdb.toml").write_text(ENVIRONMENTS)
+    with pytest.raises(ProtectedServer) as caught:
+        load(project, environ={"MINTDB_URL": "postgresql://you:secret@prod:5432/test"}).refuse_protected()
+    assert (
+        str(caught.value)
+        == """\
+database 'default' is on the server of the protected environment 'production': mintdb does not touch it
+  its URL    postgresql://you:***@prod:5432/test
+  1. name another server, or take the URL away: mintdb then runs a server of its own
+  2. see where each setting comes from:  mintdb env"""
+    )
+
+
+@pytest.mark.parametrize(("environ", "state"), [({}, "not set"), ({"CI_URL": ""}, "empty")])
+def test_a_variable_that_is_not_there(project: Path, environ: dict[str, str], state: str) -> None:
+    assert (
+        message_of(UnsetVariable, project, "[databases.default]\nurl = '${CI_URL}'", environ=environ)
+        == f"""\
+setting 'url' in [databases.default] of {project}/mintdb.toml needs the variable CI_URL, which is {state}
+  1. set it:  export CI_URL=…
+  2. or choose another environment:  --mintdb-env NAME"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "near"),
+    [("MINTDB_LEAK", "MINTDB_LEAKS"), ("MINTDB_ISOLATON", "MINTDB_ISOLATION"), ("mintdb_url", "MINTDB_URL")],
+)
+def test_a_misspelt_variable(project: Path, variable: str, near: str) -> None:
+    assert (
+        message_of(UnknownVariable, project, environ={variable: "x"})
+        == f"""\
+unknown variable {variable} in the environment; did you mean {near}?
+  1. rename it, or take it away:  unset {variable}"""
+    )
+
+
+def test_a_url_and_an_engine_that_do_not_fit(project: Path) -> None:
+    toml = "[databases.default]\nengine = 'postgresql'\nurl = 'mysql://me:secret@db/shop'"
+    assert (
+        message_of(EngineMismatch, project, toml)
+        == f"""\
+mysql://me:***@db/shop is a mysql URL, but the engine is postgresql
+  given in   [databases.default] of {project}/mintdb.toml
+  1. write  engine = "mysql"  beside the url, or leave the engine out: the URL says it
+  2. or mend the URL"""
+    )
+
+
+def test_a_mirror_with_a_schema_of_its_own(project: Path) -> None:
+    toml = "[databases.default]\n[databases.replica]\nmirror = 'default'\nschema = 'sql:db/'"
+    assert (
+        message_of(MirrorHasMore, project, toml)
+        == f"""\
+database 'replica' mirrors 'default', so it can have no 'schema' of its own
+  given in   [databases.replica] of {project}/mintdb.toml
+  1. take 'schema' out, or give it to 'default'
+  2. or take `mirror` out: 'replica' is then a database of its own"""
+    )
+
+
+def test_a_mirror_of_nothing_and_of_a_mirror(project: Path) -> None:
+    toml = "[databases.default]\n[databases.one]\nmirror = 'defualt'"
+    assert message_of(UnknownDatabase, project, toml).splitlines()[0] == (
+        "no database 'defualt' is configured; did you mean 'default'?"
+    )
+    toml = "[databases.default]\n[databases.one]\nmirror = 'default'\n[databases.two]\nmirror = 'one'"
+    assert (
+        message_of(BadSetting, project, toml)
+        == f"""\
+setting 'mirror' in [databases.two] of {project}/mintdb.toml is 'one', which cannot be used
+  1. give it the name of a database that is no mirror itself"""
+    )
+
+
+def test_a_list_that_is_none(project: Path) -> None:
+    assert message_of(BadSetting, project, "[databases.default]\nroles = 3").endswith("1. give it a list of texts")
+    assert message_of(BadSetting, project, "[databases.default]\nseed = ['sql:a', 3]").endswith("1. give it a text")
+
+
 # the marker
 
 MISLEADING = ("MINTDB_", "PYTEST", "DATABASE_URL")
@@ -227,7 +370,7 @@ def test_a_marker_with_an_unknown_database(project: Path, server_home: Path) -> 
 def test_a_marker_with_a_wrong_isolation(project: Path, server_home: Path) -> None:
     assert refused(project, '@pytest.mark.mintdb(isolation="truncate")') == [
         "ERROR: setting 'isolation' in the marker of test_it.py::test_it is 'truncate', which cannot be used",
-        "  1. give it one of rewind, clone, none",
+        "  1. give it one of rewind, clone, transaction, none",
     ]
 
 

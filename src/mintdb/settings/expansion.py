@@ -11,8 +11,8 @@ from mintdb.settings.facts import DATABASE_KEYS, RUN_KEYS, TABLES
 PREFIX = "MINTDB_"
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # Variables of mintdb's own that are no settings.
-BETWEEN_PROCESSES = ("HANDOVER", "WATCH", "REPORT_PARTS", "XDIST_WORKER_TAKEN")
-OTHERS = ("CACHE_DIR", "ACCOUNT", *BETWEEN_PROCESSES, "DATABASES", "OUTCOMES", "SOAK")
+BETWEEN_PROCESSES = ("HANDOVER", "WATCH", "REPORT_PARTS", "XDIST_WORKER_TAKEN", "LEASED", "OUTCOMES")
+OTHERS = ("CACHE_DIR", "ACCOUNT", "EMULATION", "SOAK", *BETWEEN_PROCESSES)
 NAMES = {f"{PREFIX}{key.upper()}": key for key in (*RUN_KEYS, *DATABASE_KEYS) if key not in TABLES}
 LIKENESS = 0.75  # of difflib, without the prefix that all share: what nobody has mistyped is somebody else's variable
 
