@@ -15,13 +15,26 @@ if TYPE_CHECKING:
     from mintdb.mint import Mint, open  # mintdb.open() reads as it should
     from mintdb.play import evolutions
     from mintdb.script import record, replay, scripted
+    from mintdb.sqlalchemy.shared import engine
 
-__all__ = ["Lease", "Mint", "MintdbError", "__version__", "evolutions", "open", "record", "replay", "scripted"]
+__all__ = [
+    "Lease",
+    "Mint",
+    "MintdbError",
+    "__version__",
+    "engine",
+    "evolutions",
+    "open",
+    "record",
+    "replay",
+    "scripted",
+]
 
 _HOMES = {
     "Lease": "mintdb.core.lease",
     "Mint": "mintdb.mint",
     "MintdbError": "mintdb.errors",
+    "engine": "mintdb.sqlalchemy.shared",
     "evolutions": "mintdb.play",
     "open": "mintdb.mint",
     "record": "mintdb.script",

@@ -76,6 +76,10 @@ class Mint:
                 exports |= libpq_variables(address) if variable == ALL_LIBPQ else {variable: address.url_for(form)}
         return exports
 
+    def urls(self) -> dict[str, str]:
+        """Where each configured database answers, by its name."""
+        return {alias: self.reserve(alias).url for alias in self.settings.databases or [DEFAULT]}
+
     def lead_memory(self) -> None:
         """From now on the in-memory SQLite databases of the application are the configured one, if there is one."""
         aliases = sorted(self.settings.databases, key=lambda alias: alias != DEFAULT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ LIBPQ = {
     "gsslib": "PGGSSLIB",
     "gssdelegation": "PGGSSDELEGATION",
 }
+LEASED = "MINTDB_LEASED"
 # What goes before a URL: another server, or a session that behaves otherwise.
 OVERRULING = ("PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGHOSTADDR")
 # What leads a client to another server, login or behaviour than the URL says.
@@ -94,6 +96,11 @@ def _account_variables(address: Address) -> dict[str, str]:
 
 
 _OF_ENGINE = {"sqlite": _file_variables, "mysql": mysql_variables, "snowflake": _account_variables}
+
+
+def leased_variable(urls: Mapping[str, str]) -> dict[str, str]:
+    """What tells `mintdb.engine` in this process and those that it starts where the leased databases are, by name."""
+    return {LEASED: json.dumps(dict(urls))}
 
 
 def find_misleading(environ: Mapping[str, str], *, embedded: bool) -> list[str]:

@@ -11,7 +11,10 @@ import click
 from mintdb import __version__
 from mintdb.errors import MintdbError
 
-COMMANDS = ("run", "up", "down", "status", "ps", "kill", "reap", "template", "explain", "doctor", "evolutions", "demo")
+COMMANDS = (
+    *("run", "up", "down", "status", "ps", "kill", "reap", "template", "explain", "env", "doctor"),
+    *("evolutions", "demo"),
+)
 MINTDB_FAILED = 3  # exit code where mintdb, not the command that it ran, is what failed; click's own for usage is 2
 
 

@@ -17,7 +17,7 @@ from mintdb.handover import WATCH
 from mintdb.report import check
 from mintdb.report.ending import gathering
 from mintdb.report.words import describe
-from mintdb.variables import variables_for, without_misleading
+from mintdb.variables import leased_variable, variables_for, without_misleading
 
 if TYPE_CHECKING:
     from mintdb.contract import Session
@@ -32,6 +32,7 @@ POLL = 0.01
     short_help="Run a command with a database of its own.",
 )
 @click.option("--name", metavar="NAME", help="The database's name, where the application has it hard-wired.")
+@click.option("--env", metavar="NAME", help="The environment of the settings file whose table counts.")
 @click.option("--url", metavar="URL", help="Use the server that this URL names, not an embedded one.")
 @click.option("--schema", metavar="SOURCE", help="Where the tables come from: sql:db/, python:module:function, …")
 @click.option("--keep", is_flag=True, help="Keep the database when CMD has ended, and say how to reach it.")
@@ -76,6 +77,9 @@ def run(program: child.Program, given: dict[str, Any], *, keep: bool) -> int:  #
     ended = False
     try:
         variables = {**variables_for(mint.reserve(main)), **mint.exports(), **mint.hand_over(main).to_environment()}
+        variables |= leased_variable(mint.urls())
+        if settings.env:
+            variables["MINTDB_ENV"] = settings.env
         with gathering(settings) as parts:
             code = child.run(program, {**environ, **variables, **parts})
         ended = True

@@ -29,6 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mintdb", "a real database in mint condition for every test")
     group.addoption("--mintdb-url", metavar="URL", help="use the server that this URL names, not an embedded one")
     group.addoption("--mintdb-env", metavar="NAME", help="the environment of the settings file whose table counts")
+    matrix = "run the suite once for each of these environments or engines (a,b), and say where the outcomes differ"
+    group.addoption("--mintdb-matrix", metavar="NAMES", help=matrix)
     group.addoption("--mintdb-isolation", metavar="HOW", help="rewind (the default), clone, transaction or none")
     group.addoption("--mintdb-leaks", metavar="HOW", help="warn (the default), error (the guilty test fails) or ignore")
     group.addoption("--mintdb-fresh", action="store_true", help="build the templates anew")
@@ -40,12 +42,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Export the URLs, and wake the connection hooks, before any conftest or application module is imported."""
+    _join_matrix(early_config)
     from mintdb.pytest_plugin.asleep import is_wanted
 
     if is_wanted(early_config.rootpath, vars(early_config.known_args_namespace), os.environ):
         from mintdb.pytest_plugin.run import prepare
 
         prepare(early_config)
+
+
+def _join_matrix(config: pytest.Config) -> None:
+    """Run the whole matrix in processes of their own, and end; or write down what becomes of this run of one."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    if "MINTDB_OUTCOMES" in os.environ:
+        from mintdb.pytest_plugin.outcomes import Outcomes, find_file
+
+        if file := find_file(os.environ):
+            config.pluginmanager.register(Outcomes(file), "mintdb-outcomes")
+    elif names := config.known_args_namespace.mintdb_matrix:
+        from mintdb.errors import MintdbError
+        from mintdb.pytest_plugin.matrix import run_all
+
+        if capture := config.pluginmanager.get_plugin("capturemanager"):
+            capture.suspend_global_capture(in_=True)  # nothing runs here
+        try:
+            code = run_all(names, config.invocation_params.args, config.rootpath)
+        except MintdbError as error:
+            raise pytest.UsageError(str(error)) from None
+        raise SystemExit(code)  # before any module of the application is imported here
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -18,7 +18,7 @@ from mintdb.handover import TAKEN, WATCH, Handover, find_handover, watch_alone
 from mintdb.pytest_plugin import marker
 from mintdb.report import Summary, check, finish
 from mintdb.settings import DEFAULT, DatabaseSettings, Settings, load
-from mintdb.variables import find_misleading, variables_for
+from mintdb.variables import find_misleading, leased_variable, variables_for
 
 if TYPE_CHECKING:
     from mintdb.address import Address
@@ -101,9 +101,10 @@ class Run:
         if self.handover:
             exports = variables_for(self.mint.reserve(self.handover.alias)) | exports
             exports |= self.handover.as_taken().to_environment()
+        exports |= leased_variable(self.mint.urls())
         if self.settings.env:
             exports[ENVIRONMENT] = self.settings.env
-        misleading = find_misleading(os.environ, embedded=self._all_embedded()) if exports else ()
+        misleading = find_misleading(os.environ, embedded=self._all_embedded())
         for variable in {*misleading, *exports}:
             self._saved.setdefault(variable, os.environ.pop(variable, None))
         os.environ.update(exports)

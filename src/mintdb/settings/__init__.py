@@ -11,6 +11,7 @@ from mintdb.settings.errors import (
     ProtectedServer,
     UnknownDatabase,
     UnknownEnvironment,
+    UnknownInMatrix,
     UnknownSetting,
     UnknownVariable,
     UnsetVariable,
@@ -27,7 +28,7 @@ from mintdb.settings.facts import (
     DatabaseSettings,
     Settings,
 )
-from mintdb.settings.loading import load
+from mintdb.settings.loading import list_environments, load
 
 __all__ = [
     "ALL_LIBPQ",
@@ -48,8 +49,10 @@ __all__ = [
     "Settings",
     "UnknownDatabase",
     "UnknownEnvironment",
+    "UnknownInMatrix",
     "UnknownSetting",
     "UnknownVariable",
     "UnsetVariable",
+    "list_environments",
     "load",
 ]

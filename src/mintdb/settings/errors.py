@@ -52,6 +52,15 @@ no environment {name!r} is configured{nearest}
   2. or add it:  [tool.mintdb.environments.{name}]"""
 
 
+class UnknownInMatrix(SettingsError):
+    """A name of `--mintdb-matrix` that is neither an environment nor an engine. Facts: name, nearest, known."""
+
+    text = """\
+--mintdb-matrix names {name!r}, which is neither an environment nor an engine{nearest}
+  1. name some of {known}
+  2. or add an environment:  [tool.mintdb.environments.{name}]"""
+
+
 class UnsetVariable(SettingsError):
     """A setting names a variable of the environment that is not there. Facts: variable, setting, where, state."""
 

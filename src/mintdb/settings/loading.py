@@ -38,10 +38,12 @@ def load(
     refuse_misspelt(environ, table)
     environments = read_environments(table.get("environments", {}), where)
     chosen = merge(["env"], [*above, Layer(where, table)]).get("env")
+    if file is None and chosen and chosen.value == environ.get("MINTDB_ENV"):
+        chosen = None  # another project's, whose run has started this one
     environment = environments.get(chosen)
     place = environments.place(chosen.value) if chosen else where
     given = merge(RUN_KEYS, [*above, Layer(place, environment), Layer(where, table)])
-    run = {key: check_run(key, found, environ) for key, found in given.items()}
+    run = {key: check_run(key, found, environ) for key, found in given.items() if key != "env"}
     run.setdefault("project", project or (file.parent if file else start).name)
     tables = [
         (place.replace("]", ".databases.{}]", 1), environment.get("databases", {})),
@@ -52,12 +54,19 @@ def load(
         root=file.parent if file else start,
         file=file,
         databases=MappingProxyType(databases),
+        env=chosen.value if chosen else None,
         environments=environments.names,
-        protected=bool(chosen) and environments.is_protected(str(run["env"])),
+        protected=chosen is not None and environments.is_protected(chosen.value),
         protected_servers=tuple(environments.protected_servers(environ)),
         origins=MappingProxyType({**_origins(given), **origins}),
         **run,
     )
+
+
+def list_environments(start: Path) -> Sequence[str]:
+    """The names of the configured environments. No other setting is looked at. Raises BadSettingsFile, BadSetting."""
+    file, table, _ = find_file(start.absolute())
+    return read_environments(table.get("environments", {}), str(file)).names
 
 
 def _above(

@@ -97,3 +97,23 @@ class TwoKindsOfSession(LeaseError):
 {database} has {opened} connection in this test, and {wanted} session wants to join it under isolation = "transaction"
   1. use sessions of one kind in this test
   2. or let it really commit:  @pytest.mark.mintdb(isolation="rewind")"""
+
+
+class NoUrlHere(SettingsError):
+    """`mintdb.engine` was asked for where no test run leases the database and nothing gives it a URL. Facts: name."""
+
+    text = """\
+database {name!r} has no URL here: no test run leases it, and the settings give it none
+  1. run the program under mintdb:  mintdb run -- CMD
+  2. or give the database a URL in the environment's table:  url = "${{DATABASE_URL}}"
+  3. see where each setting comes from:  mintdb env"""
+
+
+class OtherOptions(SettingsError):
+    """`mintdb.engine` was asked for with options that its one engine does not have. Facts: name, given, before."""
+
+    text = """\
+the engine of database {name!r} exists already, with other options
+  given now  {given}
+  at first   {before}
+  1. give the options in one place, the first that asks; elsewhere:  mintdb.engine({name!r})"""
