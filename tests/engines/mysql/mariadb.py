@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pymysql
 import pytest
 
-from mintdb.address import Address
+from mintdb.address import Address, parse_url
 from mintdb.core.names import DatabaseName, Role, new_token
 from mintdb.engines.mysql import embedded
 from mintdb.engines.mysql.binaries import find_binaries
@@ -46,6 +47,11 @@ def stay(server_settings: dict[str, str] | None = None) -> Iterator[MysqlServer]
 def connect(address: Address, **options: Any) -> pymysql.Connection:
     """As an application connects."""
     return pymysql.connect(**{**address.params, "autocommit": True, **options})
+
+
+def root_of(server: MysqlServer, database: str = "mysql") -> Address:
+    """The server's administrator, as applications reach it."""
+    return replace(parse_url(server.own_url), host="127.0.0.1", database=database, options={"ssl_disabled": "true"})
 
 
 def run(address: Address, *statements: str) -> Sequence[Sequence[object]]:

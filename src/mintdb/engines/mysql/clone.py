@@ -130,10 +130,7 @@ class MysqlClone:
     # making
 
     def _copy(self, template: str) -> Mark:
-        schema = read_schema(self._work, template)
-        filled = databases.tables_with_rows(self._work, template, schema.tables)
-        databases.create(self._stay.maintenance, self._name, collation=schema.collation)
-        databases.fill(self._work, self._name, schema, dict.fromkeys(filled, template))
+        schema, filled = databases.copy(self._stay.maintenance, self._work, template, self._name)
         return Mark({table: template if table in filled else None for table in schema.tables}, schema=schema)
 
     def _keep_rows(self) -> Mark:

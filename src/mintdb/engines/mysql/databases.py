@@ -11,7 +11,8 @@ from pymysql.constants import ER
 from mintdb.core.names import Role, find_role, new_token
 from mintdb.engines.mysql.errors import DatabaseNotOurs, PrivilegeMissing
 from mintdb.engines.mysql.maintenance import DATABASE, DENIED, Maintenance
-from mintdb.engines.mysql.schema import Schema, read_schema, replay
+from mintdb.engines.mysql.schema import Kind, Schema, read_schema, replay
+from mintdb.engines.mysql.sequences import read_sequences, restart
 from mintdb.engines.mysql.session import Session, code_of, literal, name, names, reason_of
 
 MADE = f"{name(DATABASE)}.`databases`"
@@ -37,6 +38,15 @@ def create(maintenance: Maintenance, database: str, *, collation: str | None = N
     """
     if exists(maintenance, database):
         raise DatabaseNotOurs(name=database, url=maintenance.url)
+    try:
+        _create(maintenance, database, collation)
+    except pymysql.MySQLError as error:
+        if code_of(error) not in DENIED:
+            raise
+        raise PrivilegeMissing(url=maintenance.url, account=maintenance.account, reason=reason_of(error)) from None
+
+
+def _create(maintenance: Maintenance, database: str, collation: str | None) -> None:
     mark = new_token(16)
     maintenance.run(f"replace into {MADE} (name, holder, mark) values (%s, %s, %s)", database, maintenance.holder, mark)
     try:
@@ -45,26 +55,29 @@ def create(maintenance: Maintenance, database: str, *, collation: str | None = N
         forget(maintenance, database)
         if code_of(error) == ER.DB_CREATE_EXISTS:
             raise DatabaseNotOurs(name=database, url=maintenance.url) from None
-        if code_of(error) in DENIED:
-            account = maintenance.account
-            raise PrivilegeMissing(url=maintenance.url, account=account, reason=reason_of(error)) from None
         raise
 
 
 def fill(session: Session, database: str, schema: Schema, rows_from: Mapping[str, str]) -> None:
     """Make all objects of `schema` in an empty database, and fill tables from the databases that have their rows."""
     session.run(f"use {name(database)}")
-    without_triggers = [d for key, d in schema.objects.items() if key[0] != "trigger"]
-    replay(session, database, without_triggers)
-    session.run_all(
-        statement for table, source in rows_from.items() for statement in refill(schema, table, source, database)
-    )
-    session.run_all(
-        f"alter table {name(database, d.name)} auto_increment = {d.counter}"
-        for d in schema.tables.values()
-        if d.counter > 1
-    )
-    replay(session, database, [d for key, d in schema.objects.items() if key[0] == "trigger"])
+    replay(session, database, [d for d in schema.objects.values() if d.kind is not Kind.TRIGGER])
+    for table, source in rows_from.items():
+        session.run_all(refill(schema, table, source, database))
+    numbered = [d for d in schema.tables.values() if d.counter > 1]
+    session.run_all(f"alter table {name(database, d.name)} auto_increment = {d.counter}" for d in numbered)
+    replay(session, database, [d for d in schema.objects.values() if d.kind is Kind.TRIGGER])
+
+
+def copy(maintenance: Maintenance, session: Session, source: str, database: str) -> tuple[Schema, Sequence[str]]:
+    """Create `database` with all that `source` has now; returns its schema, and the tables that have rows."""
+    schema = read_schema(session, source)
+    filled = tables_with_rows(session, source, schema.tables)
+    create(maintenance, database, collation=schema.collation)
+    fill(session, database, schema, dict.fromkeys(filled, source))
+    for each, (value, rounds) in read_sequences(session, source, schema.sequences).items():
+        session.run_all(restart(database, each, value, rounds))
+    return schema, filled
 
 
 def copy_rows(session: Session, schema: Schema, source: str, side: str) -> Sequence[str]:
@@ -163,15 +176,6 @@ def reap(maintenance: Maintenance) -> list[str]:
         if not alive[made.holder] and _try_to_drop(maintenance, made.name):
             dropped.append(made.name)
     return dropped
-
-
-def copy(maintenance: Maintenance, session: Session, source: str, database: str) -> Sequence[str]:
-    """Create `database` with everything that `source` has now; returns the tables that have rows."""
-    schema = read_schema(session, source)
-    create(maintenance, database, collation=schema.collation)
-    filled = tables_with_rows(session, source, schema.tables)
-    fill(session, database, schema, dict.fromkeys(filled, source))
-    return filled
 
 
 def pour(maintenance: Maintenance, session: Session, source: str, database: str) -> None:

@@ -11,8 +11,8 @@ from mintdb.engines.mysql import databases, sessions
 from mintdb.engines.mysql.clone import MysqlClone, Stay
 from mintdb.engines.mysql.errors import DatabaseNotOurs, LockTimeout, NameBusy
 from mintdb.engines.mysql.maintenance import Maintenance
-from mintdb.engines.mysql.rewind.counters import exact_sequences
 from mintdb.engines.mysql.schema import read_schema
+from mintdb.engines.mysql.sequences import exact_sequences
 from mintdb.engines.mysql.session import Session
 
 OWN_CONNECTIONS = 2  # of each process: maintenance, the clone's own session

@@ -11,17 +11,15 @@ from mintdb.engines.mysql.databases import copy_tables, fill, tables_with_rows
 from mintdb.engines.mysql.rewind.binlog import Log, Position, Seen
 from mintdb.engines.mysql.rewind.counters import (
     Counter,
-    exact_sequences,
     moved,
     read_counters,
     read_plain_counters,
-    read_sequences,
     remade,
-    restart,
 )
 from mintdb.engines.mysql.rewind.marks import Mark, Marks
 from mintdb.engines.mysql.rewind.putting import Plan, carry_out, make_plan
 from mintdb.engines.mysql.schema import Definition, Kind, Schema, differences, read_schema, replay
+from mintdb.engines.mysql.sequences import exact_sequences, read_sequences, restart
 from mintdb.engines.mysql.session import Session, name, reason_of
 
 LOCK_TIMEOUT = 1  # seconds; who was ended just now may still be rolling back

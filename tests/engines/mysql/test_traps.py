@@ -1,0 +1,178 @@
+"""What makes a rewind on MariaDB silently wrong, or needlessly slow, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+from mariadb import connect, dump, root_of, run
+
+from mintdb.contract import Restored, Way
+from mintdb.engines.mysql.clone import MysqlClone
+from mintdb.engines.mysql.server import MysqlServer
+
+Make = Callable[..., MysqlClone]
+NUMBERED = "create table t (id int auto_increment primary key, v int)"
+TWO = (NUMBERED, "create table other (id int auto_increment primary key)", "insert into t (v) values (1), (2)")
+
+
+def changed_by(clone: MysqlClone, *statements: str) -> Restored:
+    """Run statements, put the clone back, and see that nothing is left of them."""
+    before = dump(clone.address)
+    run(clone.address, *statements)
+    restored = clone.restore()
+    assert dump(clone.address) == before
+    return restored
+
+
+def test_children_that_a_cascade_deletes_or_changes_are_in_no_row_event(make: Make) -> None:
+    clone = make(
+        "create table parent (id int primary key)",
+        "create table child (p int, foreign key (p) references parent (id) on delete cascade on update cascade)",
+        "create table grandchild (p int, foreign key (p) references parent (id) on delete set null on update set null)",
+        "insert into parent values (1), (2)",
+        "insert into child values (1), (1)",
+        "insert into grandchild values (1), (2)",
+    )
+    assert changed_by(clone, "delete from parent where id = 1").tables == ["child", "grandchild", "parent"]
+    assert changed_by(clone, "update parent set id = 9 where id = 1").way is Way.REWIND
+
+
+def test_what_a_session_without_binary_log_writes_is_seen(make: Make) -> None:
+    clone = make(*TWO)
+    assert changed_by(clone, "set sql_log_bin = 0", "update t set v = 9").tables == ["t"]
+    assert changed_by(clone, "set sql_log_bin = 0", "truncate t").tables
+    assert changed_by(clone, "set sql_log_bin = 0", "create table extra (id int)").way is Way.SWAP
+
+
+def test_what_is_logged_as_a_statement_is_seen(make: Make) -> None:
+    clone = make(*TWO)
+    assert "t" in changed_by(clone, "set binlog_format = statement", "update t set v = 9").tables
+
+
+def test_numbers_taken_by_a_transaction_that_was_rolled_back_are_given_again(make: Make) -> None:
+    clone = make(*TWO)
+    restored = changed_by(clone, "begin", "insert into t (v) values (3), (4)", "rollback")
+    assert restored.way is Way.REWIND
+    with closing(connect(clone.address)) as connection, connection.cursor() as cursor:
+        cursor.execute("insert into t (v) values (3)")
+        assert cursor.lastrowid == 3
+
+
+def test_a_counter_above_the_rows_goes_back_to_where_it_was_and_not_below(make: Make) -> None:
+    clone = make(*TWO, "alter table t auto_increment = 100")
+    changed_by(clone, "insert into t (v) values (1)", "delete from t", "alter table t auto_increment = 7")
+    changed_by(clone, "truncate t")
+
+
+@pytest.mark.parametrize("use", ["do nextval(s)", "do setval(s, 500)", "do nextval(s), setval(s, 3)"])
+def test_cached_numbers_of_a_sequence_are_given_again(make: Make, use: str) -> None:
+    clone = make("create sequence s start with 5", "do nextval(s)")
+    first = run(clone.address, "select nextval(s)")
+    clone.restore()
+    run(clone.address, use)
+    clone.restore()
+    assert run(clone.address, "select nextval(s)") == first == [(6,)]
+
+
+def test_a_truncate_is_rows_and_no_change_of_the_schema(make: Make) -> None:
+    clone = make(*TWO)
+    restored = changed_by(clone, "truncate table t", "truncate other")
+    assert restored.way is Way.REWIND
+    assert restored.tables == ["other", "t"]
+
+
+def test_temporary_tables_and_other_databases_count_as_nothing(make: Make, server: MysqlServer) -> None:
+    clone, other = make(*TWO), make(*TWO)
+    run(clone.address, "create temporary table passing (id int)", "insert into passing values (1)")
+    run(other.address, "insert into t (v) values (1)", "create table extra (id int)")
+    assert clone.restore().way is Way.UNTOUCHED
+
+
+def test_a_statement_from_another_database_is_seen_by_the_name_it_uses(make: Make, server: MysqlServer) -> None:
+    clone = make(*TWO)
+    before = dump(clone.address)
+    run(root_of(server), f"alter table `{clone.address.database}`.t add column z int")
+    assert clone.restore().way is Way.SWAP
+    assert dump(clone.address) == before
+
+
+def test_no_trigger_fires_while_rows_are_put_back_and_all_are_there_afterwards(make: Make) -> None:
+    clone = make(
+        NUMBERED,
+        "create table log (what varchar(20))",
+        "create trigger a before insert on t for each row set new.v = new.v * 2",
+        "create trigger b after insert on t for each row insert into log values ('in')",
+        "create trigger c after insert on t for each row insert into log values ('again')",
+        "create trigger d before delete on t for each row signal sqlstate '45000' set message_text = 'never'",
+        "insert into t (v) values (1), (2)",
+    )
+    assert changed_by(clone, "insert into t (v) values (5)", "delete from log").way is Way.REWIND
+
+
+def test_the_history_of_a_versioned_table_goes_too(make: Make) -> None:
+    clone = make("create table h (id int primary key, v int) with system versioning", "insert into h values (1, 1)")
+    run(clone.address, "update h set v = 2", "delete from h")
+    clone.restore()
+    assert run(clone.address, "select id, v from h for system_time all") == [(1, 1)]
+
+
+def test_rows_that_a_prepared_transaction_locks_are_put_back(make: Make) -> None:
+    clone = make(*TWO)
+    changed_by(clone, "xa start 'left'", "update t set v = 9", "xa end 'left'", "xa prepare 'left'")
+
+
+def test_a_log_that_was_rotated_is_read_on_and_one_that_is_gone_means_a_sweep(make: Make, server: MysqlServer) -> None:
+    clone = make(*TWO)
+    assert changed_by(clone, "insert into t (v) values (3)", "flush binary logs").tables == ["t"]
+    restored = changed_by(clone, "insert into t (v) values (3)", "flush binary logs", "reset master")
+    assert restored.tables == ["other", "t"]
+
+
+def test_a_dropped_database_is_made_anew_under_its_name(make: Make) -> None:
+    clone = make(*TWO)
+    before = dump(clone.address)
+    run(clone.address, f"drop database `{clone.address.database}`")
+    assert clone.restore().way is Way.SWAP
+    assert dump(clone.address) == before
+
+
+def test_a_wider_session_that_only_reads_stays_unless_its_table_is_needed_alone(make: Make) -> None:
+    clone = make(*TWO, "create table plain (v int)")
+    with closing(connect(clone.address, autocommit=False)) as reader:
+        reader.cursor().execute("select * from plain")
+        clone.welcome()
+        run(clone.address, "insert into plain values (1)")
+        assert clone.restore().ended == []
+        reader.cursor().execute("select * from t")
+        run(clone.address, "insert into t (v) values (1)")
+        assert [session.backend_pid for session in clone.restore().ended] == [reader.thread_id()]
+
+
+def test_changed_users_are_told_for_they_stay(make: Make, server: MysqlServer) -> None:
+    clone = make(*TWO)
+    run(clone.address, "create user passing@'%'", "insert into t (v) values (3)")
+    assert clone.restore().outside == ("users and their rights",)
+    run(root_of(server), "drop user passing@'%'")
+
+
+def test_a_mark_with_ddl_is_returned_to(make: Make) -> None:
+    clone = make(*TWO)
+    at_first = dump(clone.address)
+    run(clone.address, "create table extra (id int auto_increment primary key)", "insert into extra values (5)")
+    clone.push_mark()
+    changed_by(clone, "drop table extra", "delete from t")
+    clone.drop_mark(1)
+    clone.restore()
+    assert dump(clone.address) == at_first
+
+
+def test_a_clone_is_as_its_template_in_everything_that_shows(server: MysqlServer, template: str, make: Make) -> None:
+    clone = server.clone(template, "mint_test_abcdefg_alike")
+    try:
+        alike = dump(replace(clone.address, database=template))
+        assert dump(clone.address) == alike
+    finally:
+        clone.drop()
