@@ -50,6 +50,7 @@ def _home() -> Iterator[Path]:
 
 def _remove(home: Path) -> None:
     """Stop every server that lives in the home, and remove what it had."""
+    from mintdb.engines.mysql import keeper, mysqld
     from mintdb.engines.places import find_places
     from mintdb.engines.postgresql import postmaster
     from mintdb.engines.postgresql.keeper import State
@@ -61,5 +62,8 @@ def _remove(home: Path) -> None:
         if state := State.find(folder):
             postmaster.stop(Path(state.data), state.postmaster)
             wait_until_gone(state.keeper, 5)
+        if mariadb := keeper.State.find(folder):
+            mysqld.stop(mariadb.server)
+            wait_until_gone(mariadb.keeper, 5)
     shutil.rmtree(live.parent, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)

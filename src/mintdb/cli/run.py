@@ -31,6 +31,7 @@ POLL = 0.01
     context_settings={"allow_interspersed_args": False},
     short_help="Run a command with a database of its own.",
 )
+@click.option("--engine", metavar="ENGINE", help="The kind of database: postgresql, mysql, sqlite.")
 @click.option("--name", metavar="NAME", help="The database's name, where the application has it hard-wired.")
 @click.option("--env", metavar="NAME", help="The environment of the settings file whose table counts.")
 @click.option("--url", metavar="URL", help="Use the server that this URL names, not an embedded one.")
@@ -42,8 +43,8 @@ POLL = 0.01
 def command(argv: tuple[str, ...], *, keep: bool, watch: bool, report: tuple[str, ...], **given: str | None) -> None:
     """Run CMD with a database of its own, and drop it when CMD ends.
 
-    CMD finds it in DATABASE_URL, JDBC_DATABASE_URL and PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, and in the
-    variables that the settings export. Its exit code is passed on.
+    CMD finds it in DATABASE_URL, JDBC_DATABASE_URL and PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE (MYSQL_HOST and
+    so on for MariaDB), and in the variables that the settings export. Its exit code is passed on.
     """
     program = child.find_program(argv)
     if watch:
@@ -67,6 +68,8 @@ def run(program: child.Program, given: dict[str, Any], *, keep: bool) -> int:  #
 
     settings = load(command_line=given)
     check(settings.report)
+    if keep and any(settings.get_database(alias).engine == "mysql" for alias in ready.aliases(settings)):
+        raise click.UsageError("--keep cannot keep a database of MariaDB or MySQL")
     _end_cleanly_when_told_to()
     main = ready.main_alias(settings)
     environ = without_misleading(os.environ, embedded=not settings.get_database(main).url)

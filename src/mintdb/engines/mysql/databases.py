@@ -71,9 +71,15 @@ def fill(session: Session, database: str, schema: Schema, rows_from: Mapping[str
 
 def copy(maintenance: Maintenance, session: Session, source: str, database: str) -> tuple[Schema, Sequence[str]]:
     """Create `database` with all that `source` has now; returns its schema, and the tables that have rows."""
+    create(maintenance, database)
+    return pour(maintenance, session, source, database)
+
+
+def pour(maintenance: Maintenance, session: Session, source: str, database: str) -> tuple[Schema, Sequence[str]]:
+    """Fill an empty database with everything that `source` has, its default collation included; see `copy`."""
     schema = read_schema(session, source)
+    maintenance.run(f"alter database {name(database)} collate {schema.collation}")
     filled = tables_with_rows(session, source, schema.tables)
-    create(maintenance, database, collation=schema.collation)
     fill(session, database, schema, dict.fromkeys(filled, source))
     for each, (value, rounds) in read_sequences(session, source, schema.sequences).items():
         session.run_all(restart(database, each, value, rounds))
@@ -176,14 +182,6 @@ def reap(maintenance: Maintenance) -> list[str]:
         if not alive[made.holder] and _try_to_drop(maintenance, made.name):
             dropped.append(made.name)
     return dropped
-
-
-def pour(maintenance: Maintenance, session: Session, source: str, database: str) -> None:
-    """Fill an empty database with everything that `source` has, its default collation included."""
-    schema = read_schema(session, source)
-    maintenance.run(f"alter database {name(database)} collate {schema.collation}")
-    filled = tables_with_rows(session, source, schema.tables)
-    fill(session, database, schema, dict.fromkeys(filled, source))
 
 
 def _try_to_drop(maintenance: Maintenance, database: str) -> bool:

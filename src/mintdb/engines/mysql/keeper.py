@@ -135,17 +135,18 @@ def keep(errand: Errand, state: State) -> None:
     except LockTimeout:
         return  # another keeper adopted the server first
     except MintdbError:
-        return  # the server went away between its start and now
+        mysqld.stop(state.server)  # nobody could use it, a node of a cluster for one; or it is gone already
+        return
     while True:
         _serve_until_unused(maintenance, linger=errand.linger)
-        lock = FileLock(live / "lock")
         try:
-            lock.acquire(timeout=0)
+            with FileLock(live / "lock", timeout=0):
+                if _is_still_used(maintenance):
+                    continue
+                _stop(maintenance, live, state)
         except Timeout:
             continue  # somebody is joining just now
-        with lock:
-            if maintenance.session.is_open() and _is_used(maintenance):
-                continue
+        except OSError:  # the folder is gone, and nobody can find the server any more
             _stop(maintenance, live, state)
         return
 
@@ -216,6 +217,14 @@ def _work(maintenance: Maintenance) -> None:
 def _is_used(maintenance: Maintenance) -> bool:
     (users,) = maintenance.session.row(USERS)
     return users > 0 or databases.keeps_any(maintenance, seconds=KEPT_FOR)
+
+
+def _is_still_used(maintenance: Maintenance) -> bool:
+    """A server that cannot answer, its data folder removed for one, is of no use to anybody."""
+    try:
+        return maintenance.session.is_open() and _is_used(maintenance)
+    except (pymysql.MySQLError, MintdbError):
+        return False
 
 
 def _tidy_for_stop(maintenance: Maintenance) -> None:

@@ -1,0 +1,139 @@
+"""What killed runs, keepers and servers leave, and what the next run makes of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mariadb import new_name, new_template, root_of, run, stay
+
+import mintdb
+from mintdb.engines.mysql import embedded, errors
+from mintdb.engines.mysql.keeper import State
+from mintdb.engines.processes import is_alive
+
+TIMEOUT = 20.0  # seconds
+PROGRAM = """
+import sys, time, mintdb
+mint = mintdb.open(engine="mysql", schema="sql:schema.sql")
+lease = mint.lease()
+print(lease.address.database, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def live(own_home: Path) -> Iterator[Path]:
+    """The folder of a server's live state, in a home of the test's own."""
+    with stay():
+        pass
+    return embedded.reserve(embedded.settings_for()).live
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def state_of(live: Path) -> State:
+    state = State.find(live)
+    assert state is not None
+    return state
+
+
+def test_what_a_killed_run_had_is_dropped_and_what_a_living_one_has_is_not(own_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "schema.sql").write_text("create table t (id int);")
+    programs = [
+        subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    try:
+        killed, living = (program.stdout.readline().strip() for program in programs if program.stdout)
+        programs[0].kill()
+        with stay() as server:
+            there = f"show databases like '{killed}'"
+            wait_for(lambda: not run(root_of(server), there))
+            assert run(root_of(server), f"show databases like '{living}'") == [(living,)]
+    finally:
+        for program in programs:
+            program.kill()
+            program.communicate()
+
+
+def test_a_server_that_nobody_uses_stops_and_its_templates_are_there_when_it_runs_again(live: Path) -> None:
+    with stay() as server:
+        template = new_template(server, "create table t (id int)", "insert into t values (1)")
+        processes = [state_of(live).server, state_of(live).keeper]
+    wait_for(lambda: not any(map(is_alive, processes)))
+    assert State.find(live) is None
+    with stay() as server:
+        assert server.has_template(template)
+        clone = server.clone(template, new_name(server))
+        assert run(clone.address, "select id from t") == [(1,)]
+        clone.drop()
+
+
+def test_a_killed_keeper_is_replaced_by_whoever_comes_or_leaves(live: Path) -> None:
+    with stay():
+        first = state_of(live).keeper
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: not is_alive(first))
+        with stay():
+            second = state_of(live).keeper
+            assert second != first
+    wait_for(lambda: not is_alive(second))
+
+
+def test_a_server_whose_folder_was_removed_stops_too(live: Path) -> None:
+    with stay():
+        state = state_of(live)
+        shutil.rmtree(live)
+    wait_for(lambda: not is_alive(state.server) and not is_alive(state.keeper))
+
+
+def test_a_server_that_was_killed_is_told_and_the_next_run_starts_anew(live: Path, tmp_path: Path) -> None:
+    (tmp_path / "schema.sql").write_text("create table t (id int auto_increment primary key);")
+    mint = mintdb.open(tmp_path, engine="mysql", schema="sql:schema.sql")
+    lease = mint.lease()
+    run(lease.address, "insert into t values ()")
+    os.kill(state_of(live).server, signal.SIGKILL)
+    with pytest.raises(errors.ServerGone) as caught:
+        lease.release()
+    assert str(caught.value).splitlines()[2:] == [
+        "  1. run the tests again: an embedded server is started anew, and what this run left is cleared up",
+        "  2. if it happens again, look at the server's log and at the machine's memory",
+    ]
+    with mintdb.open(tmp_path, engine="mysql", schema="sql:schema.sql") as mint, mint.lease() as lease:
+        assert run(lease.address, "select * from t") == []
+
+
+def test_an_option_that_the_server_does_not_know_is_shown_as_it_said_it(own_home: Path) -> None:
+    with pytest.raises(errors.ServerDidNotStart) as caught, stay({"no_such_option": "1"}):
+        pass
+    assert str(caught.value).startswith("the embedded MariaDB server did not start: ")
+    assert "unknown variable 'no-such-option=1'" in str(caught.value)
+
+
+def test_a_machine_without_mariadb_is_told_how_to_get_it(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("mintdb.engines.mysql.binaries.FOLDERS", ("/nowhere/either",))
+    with pytest.raises(errors.BinariesNotFound) as caught:
+        mintdb.open(own_home, engine="mysql").reserve()
+    assert (
+        str(caught.value)
+        == """\
+no MariaDB server was found on this machine
+  looked at  /nowhere, /nowhere/either
+  1. install it:  apt-get install mariadb-server   (mintdb uses the program only, never a service that runs)
+  2. or name the folder that holds mariadbd: MINTDB_BINARIES=/path/to/bin
+  3. or name a server: --mintdb-url mysql://user:password@host/database"""
+    )
