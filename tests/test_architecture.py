@@ -61,6 +61,7 @@ FLOOR = {
     },
     "django": {*FACTS, "core", "connections", "mint", "report", "engines.postgresql"},
     "startup": {"handover", "connections", "unittest_boundaries"},
+    "unittest": {*FACTS, "boundaries", "connections", "core", "doorman", "mint", "unittest_boundaries"},
     "unittest_boundaries": {*FACTS, "boundaries", "connections", "mint", "report"},
     "cli": {*FACTS, *COMMON, "core", "connections", "mint", "play", "report", "schemas", "engines.postgresql"},
 }
@@ -88,7 +89,7 @@ LIBRARIES = {
     "sqlglot": ("mintdb.engines.snowflake",),
     "jinja2": ("mintdb.report.page",),
     "hypothesis": ("mintdb.hypothesis",),
-    "pytest": ("mintdb.pytest_plugin",),
+    "pytest": ("mintdb.pytest_plugin", "mintdb.unittest"),
     "platformdirs": ("mintdb.engines",),
     "pymysql": ("mintdb.engines.mysql", "mintdb.schemas.mysql"),
     "filelock": ("mintdb.engines.mysql", "mintdb.engines.snowflake.server"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import ClassVar
 
 from mintdb.connections import clock
 from mintdb.connections.facts import Opening
@@ -26,6 +27,8 @@ HELD = (
 
 class Boundaries:
     """The leases of the test that runs now, and the marks of the fixtures around it."""
+
+    present: ClassVar[Boundaries | None] = None  # those of this process's tests, from the first one on
 
     def __init__(self, mint: Callable[[], Mint], summary: Summary, aliases: Callable[[], Sequence[str]]) -> None:
         """Nothing is opened before the first test. `aliases` are the databases that every test leases."""
@@ -51,6 +54,7 @@ class Boundaries:
         from mintdb.engines.places import find_cache  # platformdirs, for those who run tests
 
         live_file.begin(find_cache() / LIVE)
+        Boundaries.present = self
         settings = self.mint.settings
         if settings.isolation == "none":
             self._watch = Watch(self.mint.has_made, ends_leaks=settings.terminate != "never")
@@ -72,6 +76,7 @@ class Boundaries:
 
     def begin(self, test: str) -> None:
         """Lease every database, before the first fixture is set up."""
+        Boundaries.present = self
         self._began, self._began_at = clock.monotonic(), clock.wall()
         self._running = test
         live_file.turn()

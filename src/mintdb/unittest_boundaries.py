@@ -1,11 +1,11 @@
-"""Put the database of `mintdb run` back around every test that unittest's own runner runs."""
+"""Put databases back around every test that unittest's own runner runs."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import wraps
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -22,29 +22,39 @@ from mintdb.report.facts import Tested, Worker
 
 if TYPE_CHECKING:
     from mintdb.handover import Handover
+    from mintdb.mint import Mint
     from mintdb.settings import Settings
 
 
 class Tests:
-    """This process's tests on the database that was handed over; made when the first of them runs."""
+    """This process's tests, on the databases of its mint; made when the first of them runs."""
 
-    def __init__(self, handover: Handover | None) -> None:
-        """With None, connections are watched and nothing is leased."""
+    def __init__(self, mint: Mint, aliases: Sequence[str]) -> None:
+        """With no `aliases`, connections are watched and nothing is leased."""
+        self.settings = mint.settings
+        self.policy = self.settings.leaks
+        self.summary = Summary()
+        self.boundaries = Boundaries(lambda: mint, self.summary, lambda: aliases)
+        self.boundaries.open()
+        atexit.register(self.finish)
+
+    @classmethod
+    def of_handover(cls, handover: Handover) -> Tests:
+        """On the database that `mintdb run` has made."""
         from mintdb.mint import Mint
         from mintdb.settings import DatabaseSettings, load
 
-        settings = load()
-        if handover is None:
-            self.settings = watch_alone(settings)
-        else:
-            self.settings = settings.with_database(DatabaseSettings(handover.alias, **handover.settings))
-            os.environ |= handover.as_taken().to_environment()
-        self.policy = self.settings.leaks
-        mint = Mint(self.settings, handover=handover)
-        self.summary = Summary()
-        self.boundaries = Boundaries(lambda: mint, self.summary, lambda: [handover.alias] if handover else [])
-        self.boundaries.open()
-        atexit.register(self.finish)
+        settings = load().with_database(DatabaseSettings(handover.alias, **handover.settings))
+        os.environ |= handover.as_taken().to_environment()
+        return cls(Mint(settings, handover=handover), [handover.alias])
+
+    @classmethod
+    def only_watched(cls) -> Tests:
+        """On databases that mintdb did not make."""
+        from mintdb.mint import Mint
+        from mintdb.settings import load
+
+        return cls(Mint(watch_alone(load())), [])
 
     def run(self, test: Any, run: Callable[[], Any], result: Any) -> Any:  # Any: unittest is not typed that far
         """Run one test on a leased database."""
@@ -73,6 +83,15 @@ class Tests:
 
 
 _tests: Tests | None = None
+_make: Callable[[], Tests] | None = None
+
+
+def on_first_test(make: Callable[[], Tests]) -> None:
+    """Hold every test of unittest's own runner from now on; `make` is called for the first of them."""
+    global _make
+    if _make is None:
+        _make = make
+        hold(sys.modules["unittest.suite"])
 
 
 def hold(suite: ModuleType) -> None:
@@ -120,12 +139,16 @@ def _finish(summary: Summary, settings: Settings) -> None:
 
 
 def _get() -> Tests | None:
-    """The tests, if this process has the database: a pytest, or whoever was first, may have taken it."""
+    """The tests, if this process has databases: a pytest, or whoever was first, may have taken what was handed over."""
     global _tests
     if _tests is None:
         handover = find_handover(os.environ)
-        if wants_watch(os.environ) or (handover is not None and not handover.taken):
-            _tests = Tests(handover)
+        if handover is not None and not handover.taken:
+            _tests = Tests.of_handover(handover)
+        elif wants_watch(os.environ):
+            _tests = Tests.only_watched()
+        elif _make is not None:
+            _tests = _make()
     return _tests
 
 
