@@ -96,7 +96,7 @@ def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_blocks_of_a_page_do_what_the_page_says(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
-    project = ROOT / "examples" / "shop" if page.parent.parent.name == "examples" else tmp_path
+    project = page.parent if page.parent.parent.name == "examples" else tmp_path
     for block in blocks_of(page):
         if block.file and project == tmp_path:
             _write(project / block.file, block.text)

@@ -1,0 +1,1 @@
+"""A zoo that gives every animal a name of its own."""
