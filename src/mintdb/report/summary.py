@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from mintdb.connections import clock
+from mintdb.connections.closing import collect
 from mintdb.connections.explain import explain_sprawl
 from mintdb.connections.pools import pools
 from mintdb.contract import Restored, Session, Way
@@ -108,7 +109,8 @@ class Summary:
 
     def tell_sprawl(self, policy: str) -> None:
         """Add a report for each database that several pools of this process lead to."""
-        if policy != "ignore":
+        if policy != "ignore" and pools.sprawl():
+            collect()  # an app factory's engines are in cycles: they may be gone long since, and only not collected
             for found in pools.sprawl():
                 owners = [(owner.kind, owner.site) for owner in found.owners]
                 self.reports.append(Story(explain_sprawl(found.url, owners)))
