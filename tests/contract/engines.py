@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from mintdb.engines.mysql.binaries import find_binaries
 from mintdb.engines.mysql.errors import BinariesNotFound
@@ -87,7 +88,32 @@ MYSQL = Kind(
     missing=_no_mariadb,
 )
 
-KINDS = (POSTGRESQL, SQLITE, MYSQL)
+
+def _no_emulation() -> str | None:
+    return None if find_spec("fakesnow") else "no emulation here:  python -m pip install 'mintdb[snowflake]'"
+
+
+NO_DIALECT = "SQLAlchemy reaches it by snowflake-sqlalchemy, which is not among mintdb's own requirements"
+
+SNOWFLAKE = Kind(
+    "snowflake",
+    """
+    create table account (id int autoincrement, owner varchar(40) not null unique, balance int not null default 0);
+    create table entry (id int autoincrement, account_id int not null, amount int not null);
+    create view rich as select owner from account where balance >= 100;
+    insert into account (owner, balance) values ('Ann', 100), ('Bob', 0);
+    """,
+    driver="connector",
+    limits={
+        "test_another_process_commits_and_is_put_back": "an emulated account lives in one process",
+        "test_a_mark_beneath_another_can_go_first": "a mark is a set of files: it goes after those upon it",
+        "test_a_lease_that_is_kept_can_be_looked_at": "what is kept is a folder of DuckDB files",
+        "test_sqlalchemy_is_led_there_by_its_own_form_of_url": NO_DIALECT,
+    },
+    missing=_no_emulation,
+)
+
+KINDS = (POSTGRESQL, SQLITE, MYSQL, SNOWFLAKE)
 
 
 def find_program(*names: str) -> str | None:

@@ -46,6 +46,10 @@ Facts = Mapping[str, tuple[int, int, int]]
 """What shows that a file was written to: name -> size, time of change, inode."""
 
 
+Numbers = frozenset[tuple[str, str, str, int | None]]
+"""The last number that each sequence gave: database, schema, name, number."""
+
+
 @dataclass
 class Mark:
     """A state to return to: files in a folder, and which of them were newly written for this mark."""
@@ -53,6 +57,7 @@ class Mark:
     folder: Path
     databases: Sequence[str]
     facts: Facts = field(default_factory=dict)  # of the account's own files, when they were at this mark
+    numbers: Numbers = field(default_factory=frozenset)
 
 
 class EmulatedAccount:
@@ -71,6 +76,7 @@ class EmulatedAccount:
         self._open()
         self._marks = [self._take_mark("template")]
         self._stale = False  # a mark was dropped, and the account has not gone back yet
+        self.has_failed = False  # whether a statement failed, or was rolled back, since the last mark
 
     # Connections
 
@@ -157,7 +163,9 @@ class EmulatedAccount:
 
     def wrote(self) -> bool:
         """Whether anything was committed since the newest mark."""
-        return self._stale or self._facts() != self._marks[-1].facts
+        mark = self._marks[-1]
+        # A sequence keeps a number that was rolled back, and no file shows that.
+        return self._stale or self._facts() != mark.facts or (self.has_failed and self._numbers() != mark.numbers)
 
     def push_mark(self) -> None:
         """Make the present state the newest mark."""
@@ -235,6 +243,12 @@ class EmulatedAccount:
         files = [*self._entries(self.folder), *self._entries(self.folder / BUCKET)]
         return {entry.path: (s.st_size, s.st_mtime_ns, s.st_ino) for entry in files for s in [entry.stat()]}
 
+    def _numbers(self) -> Numbers:
+        found = self._duck.execute(
+            "select database_name, schema_name, sequence_name, last_value from duckdb_sequences()"
+        ).fetchall()
+        return frozenset((str(d), str(s), str(n), None if last is None else int(last)) for d, s, n, last in found)
+
     def _entries(self, folder: Path) -> Iterator[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -246,7 +260,8 @@ class EmulatedAccount:
     def _take_mark(self, name: str) -> Mark:
         mark = Mark(self.folder / MARKS / name, self._attached())
         self._copy_files(mark.folder, mark.databases)
-        mark.facts = self._facts()
+        mark.facts, mark.numbers = self._facts(), self._numbers()
+        self.has_failed = False
         return mark
 
     def _copy_files(self, folder: Path, names: Iterable[str]) -> None:
@@ -263,7 +278,8 @@ class EmulatedAccount:
     def _return_to(self, mark: Mark) -> list[str]:
         """Replace what differs from the mark; returns the names of the databases."""
         now = self._facts()
-        changed = {name for name in self._attached() if self._stale or self._differs(name, mark, now)}
+        moved = {database for database, *_ in self._numbers() ^ mark.numbers}
+        changed = {n for n in self._attached() if self._stale or n in moved or self._differs(n, mark, now)}
         wanted = {name for name in mark.databases if name in changed or name not in self._attached()}
         for name in changed:
             self._duck.execute(f'detach "{name}"')
@@ -277,7 +293,7 @@ class EmulatedAccount:
         self._attach(wanted)
         self._return_bucket(mark, now)
         mark.facts = self._facts()
-        self._stale = False
+        self._stale = self.has_failed = False
         return sorted((changed | wanted) - {GLOBAL})
 
     def _differs(self, name: str, mark: Mark, now: Facts) -> bool:

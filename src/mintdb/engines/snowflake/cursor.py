@@ -187,8 +187,9 @@ class EmulatedCursor(FakeSnowflakeCursor):
         try:
             if not self._run_for_session(command):
                 self._run_parsed(parse_one(command), params)
-        except ProgrammingError as error:
-            self._sqlstate = error.sqlstate
+        except Exception as error:
+            self._conn.account_of.has_failed = True
+            self._sqlstate = getattr(error, "sqlstate", None)
             raise
         self._conn.last_sfqid = self._sfqid
         self._rows, self._rownumber = iter(self._as_rows()), -1
@@ -307,6 +308,7 @@ class EmulatedCursor(FakeSnowflakeCursor):
         if isinstance(statement, exp.Transaction):
             connection.began = connection.began or time.monotonic()
         elif isinstance(statement, exp.Commit | exp.Rollback):
+            connection.account_of.has_failed |= isinstance(statement, exp.Rollback)
             connection.began, connection.has_written = None, False
         elif statements.is_dml(statement):
             connection.has_written = True

@@ -256,6 +256,7 @@ class EmulatedConnection(FakeSnowflakeConnection):
     def _roll_back(self) -> None:
         if self.in_transaction:
             self.began, self.has_written = None, False
+            self.account_of.has_failed = True
             with suppress(Exception):  # DuckDB may have ended it already
                 self._duck_conn.execute("rollback")
 
