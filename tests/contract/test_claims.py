@@ -239,3 +239,9 @@ def test_sqlalchemy_is_led_there_by_its_own_form_of_url(lease: Lease, kind: Kind
         connection.execute(sa.text(NEW))
     assert len(rows(lease, ACCOUNTS)) == 3
     engine.dispose()
+
+
+def test_a_seed_is_a_layer_upon_the_schema(project: Path, kind: Kind) -> None:
+    (project / "seed.sql").write_text("update account set balance = 5;")
+    with mintdb.open(project, seed="sql:seed.sql", **kind.settings) as mint, mint.lease() as lease:
+        assert rows(lease, ACCOUNTS) == [(1, "Ann", 5), (2, "Bob", 5)]

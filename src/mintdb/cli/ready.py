@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mintdb.engines.postgresql.errors import NameBusy
+from mintdb.engines.errors import NameBusy
 from mintdb.settings import DEFAULT, Settings
 
 if TYPE_CHECKING:
@@ -43,13 +43,20 @@ def url_to_show(mint: Mint, alias: str) -> str:
     return address.redacted if mint.settings.get_database(alias).url else address.url
 
 
+def keep(mint: Mint, alias: str) -> str:
+    """Let a database stay when this process ends; returns its URL for a person."""
+    if mint.settings.get_database(alias).engine != "postgresql":
+        return mint.open(alias).pool.home.keep().redacted
+    _keep(mint, alias)
+    return url_to_show(mint, alias)
+
+
 def leave(mint: Mint, *, keep: bool = False) -> None:
     """Drop the databases, or let them stay: an embedded one until `mintdb down`, elsewhere until somebody drops it."""
     if not keep:
         mint.close()
         return
     for alias in aliases(mint.settings):
-        _keep(mint, alias)
         mint.open(alias).server.close()
 
 

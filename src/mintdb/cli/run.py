@@ -97,7 +97,7 @@ def _clean_up(mint: Mint, *, keep: bool) -> None:
         for alias in ready.aliases(mint.settings):
             _name_who_is_left(mint, alias)
             if keep:
-                say(f"kept {ready.url_to_show(mint, alias)}")
+                say(f"kept {ready.keep(mint, alias)}")
         ready.leave(mint, keep=keep)
     except Exception as error:  # noqa: BLE001  # whatever it is: a server that was stopped meanwhile, most likely
         say(f"could not clean up after the command: {str(error).splitlines()[0]}")

@@ -12,11 +12,20 @@ from mintdb.cli import ready, say
 from mintdb.cli.progress import Progress
 from mintdb.core.names import slug
 from mintdb.engines.postgresql.errors import NothingToKeepHere
+from mintdb.errors import SettingsError
 from mintdb.report.words import describe
 
 if TYPE_CHECKING:
     from mintdb.contract import Session
     from mintdb.settings import Settings
+
+
+class NoServerToStay(SettingsError):
+    """`up` was asked for, and the engine is not PostgreSQL. Facts: engine."""
+
+    text = """\
+mintdb up is for PostgreSQL, and the engine here is {engine}
+  1. a database that stays when a command has ended:  mintdb run --keep -- CMD"""
 
 
 @click.command(short_help="Start the embedded server, and let it stay with a fresh database.")
@@ -35,6 +44,7 @@ def command(**given: str | None) -> None:
         say(f"ended by the refresh: {describe(session)}")
     with Progress() as progress:
         mint = ready.open_all(settings, progress.announce)
+    ready.keep(mint, ready.main_alias(settings))
     ready.leave(mint, keep=True)
     print(mint.reserve(ready.main_alias(settings)).url)
 
@@ -42,10 +52,12 @@ def command(**given: str | None) -> None:
 def with_name(settings: Settings) -> Settings:
     """The settings of the main database alone, which has a name under which the next `up` finds it.
 
-    Raises NothingToKeepHere where the settings name an external server.
+    Raises NoServerToStay for another engine, and NothingToKeepHere where the settings name an external server.
     """
     alias = ready.main_alias(settings)
     database = settings.get_database(alias)
+    if database.engine != "postgresql":
+        raise NoServerToStay(engine=database.engine)
     if database.url:
         from mintdb.address import redact
 

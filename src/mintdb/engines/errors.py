@@ -1,4 +1,4 @@
-"""What can go wrong on this machine before any engine's server runs: folders and accounts."""
+"""What can go wrong on this machine, whatever the engine: folders, accounts, names."""
 
 from __future__ import annotations
 
@@ -24,3 +24,13 @@ mintdb cannot use the folder {folder}
   {why}
   1. make room or mend its permissions
   2. or name another folder: MINTDB_CACHE_DIR=/path/with/1/GB"""
+
+
+class NameBusy(ServerError):
+    """Another live run holds the fixed database name. Facts: name, seconds, holder."""
+
+    text = """\
+database name {name!r} is taken{holder}
+  waited     {seconds:g} s for it to end
+  1. let the other run end, or end it
+  2. or take `name` out of the settings: each run then has a name of its own"""

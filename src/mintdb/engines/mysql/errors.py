@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from mintdb.engines.errors import NameBusy as NameBusy
 from mintdb.errors import ServerError, SettingsError, TemplateError
 
 
@@ -132,16 +133,6 @@ database {name!r} exists on {url}, and mintdb did not make it
   mintdb never touches a database that it did not make
   1. give the test database another name
   2. or drop it yourself, if nobody needs it"""
-
-
-class NameBusy(ServerError):
-    """Another live run holds the fixed database name. Facts: name, seconds, holder."""
-
-    text = """\
-database name {name!r} is taken{holder}
-  waited     {seconds:g} s for it to end
-  1. let the other run end, or end it
-  2. or take `name` out of the settings: each run then has a name of its own"""
 
 
 class LockTimeout(TemplateError):

@@ -35,16 +35,6 @@ class FileNotOurs(ServerError):
   2. or remove the file yourself, if nobody needs it"""
 
 
-class FileBusy(ServerError):
-    """Another live run holds the fixed file name. Facts: path, seconds."""
-
-    text = """\
-another run has {path}
-  waited {seconds:g} s for it to end
-  1. let the other run end, or end it
-  2. or take `name` out of the settings: each run then has a file of its own"""
-
-
 class FixedFileForWorkers(SettingsError):
     """Several workers cannot share one file name. Facts: path, worker."""
 
