@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from mintdb.address import Address, parse_url, redact
 from mintdb.core.names import DatabaseName, Role, find_role
+from mintdb.engines.errors import NameBusy
 from mintdb.engines.sqlite import databases
 from mintdb.engines.sqlite.clone import SqliteClone, Stay
 from mintdb.engines.sqlite.errors import (
-    FileBusy,
     FileNotOurs,
     FixedFileForWorkers,
     LockTimeout,
@@ -137,13 +137,13 @@ class SqliteServer:
             databases.remove(path)
 
     def hold_name(self, name: str, *, timeout: float) -> None:
-        """See contract.Server. Raises FileBusy and FileNotOurs."""
+        """See contract.Server. Raises NameBusy and FileNotOurs."""
         path = self._folder.path(name)
         stake = self._folder.locks / f"{_digest(str(path))}.alive"
         deadline = time.monotonic() + timeout
         while databases.is_held(stake):
             if time.monotonic() >= deadline:
-                raise FileBusy(path=path, seconds=timeout)
+                raise NameBusy(name=str(path), seconds=timeout, holder=" by another run")
             time.sleep(0.05)
         self._held_names.append(databases.Stake(stake))
         if path.exists():
