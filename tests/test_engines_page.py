@@ -22,16 +22,16 @@ def claims() -> list[str]:
 
 def lines() -> Iterator[str]:
     """The table, and a note for each limit."""
-    limits = [(kind, claim, text) for kind in KINDS for claim, text in kind.limits.items()]
-    number = {(kind.name, claim): place for place, (kind, claim, _) in enumerate(limits, 1)}
+    notes = list(dict.fromkeys((kind.name, text) for kind in KINDS for text in kind.limits.values()))
     yield f"| claim | {' | '.join(kind.name for kind in KINDS)} |"
     yield "|---" * (len(KINDS) + 1) + "|"
     for claim in claims():
-        cells = [f"no [{number[kind.name, claim]}]" if kind.limit(claim) else "yes" for kind in KINDS]
+        cells = [
+            f"no [{notes.index((kind.name, text)) + 1}]" if (text := kind.limit(claim)) else "yes" for kind in KINDS
+        ]
         yield f"| {claim.removeprefix('test_').replace('_', ' ')} | {' | '.join(cells)} |"
     yield ""
-    for place, (kind, _, text) in enumerate(limits, 1):
-        yield f"{place}. {kind.name}: {text}."
+    yield from (f"{place}. {name}: {text}." for place, (name, text) in enumerate(notes, 1))
 
 
 def page() -> str:

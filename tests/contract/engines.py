@@ -97,6 +97,11 @@ def _no_emulation() -> str | None:
     return None if find_spec("fakesnow") else "no emulation here:  python -m pip install 'mintdb[snowflake]'"
 
 
+OF_OTHER_PROCESSES = (
+    "test_another_process_commits_and_is_put_back",
+    "test_a_transaction_of_another_process_is_named_and_never_reaches_the_next_test",
+    "test_an_idle_connection_of_another_process_goes_on_and_is_seen",
+)
 NO_DIALECT = "SQLAlchemy reaches it by snowflake-sqlalchemy, which is not among mintdb's own requirements"
 
 SNOWFLAKE = Kind(
@@ -109,7 +114,7 @@ SNOWFLAKE = Kind(
     """,
     driver="connector",
     limits={
-        "test_another_process_commits_and_is_put_back": "an emulated account lives in one process",
+        **dict.fromkeys(OF_OTHER_PROCESSES, "an emulated account lives in one process"),
         "test_a_mark_beneath_another_can_go_first": "a mark is a set of files: it goes after those upon it",
         "test_a_lease_that_is_kept_can_be_looked_at": "what is kept is a folder of DuckDB files",
         "test_sqlalchemy_is_led_there_by_its_own_form_of_url": NO_DIALECT,
