@@ -182,8 +182,8 @@ def _refuse_real_name(connection: Any, name: str) -> None:  # Any: see _create_t
 
 
 def _same(values: dict[str, Any], connection: Any) -> bool:  # Any: see _create_test_db
-    is_postgres = connections[connection.alias].vendor == connection.vendor
-    return is_postgres and places.same_server(values, connection.settings_dict)
+    engine = connection.settings_dict["ENGINE"]
+    return values["ENGINE"] == engine and places.place_of(values) == places.place_of(connection.settings_dict)
 
 
 def _drop_stale(creation: Any, name: str) -> None:  # Any: see _create_test_db

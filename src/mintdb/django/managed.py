@@ -32,6 +32,7 @@ class TestDatabase:
 
     alias: str
     name: str
+    server: tuple[str, str]  # host and port, as far as they tell servers apart
     mint: Mint
     adopted: bool = False
     lease: Lease | None = None
@@ -72,8 +73,8 @@ keeps = False  # whether databases stay although Django is not asked to find an 
 
 def new(connection: Any, name: str) -> TestDatabase:  # Any: Django's wrapper is untyped
     """Clone the template, building it if need be. Raises what the schema source and the server raise."""
-    database = TestDatabase(connection.alias, name, _open_mint(places.settings_for(connection, name)))
-    return _register(database)
+    mint = _open_mint(places.settings_for(connection, name))
+    return _register(TestDatabase(connection.alias, name, places.place_of(connection.settings_dict), mint))
 
 
 def adopt(connection: Any, name: str) -> TestDatabase:  # Any: see new
@@ -83,7 +84,8 @@ def adopt(connection: Any, name: str) -> TestDatabase:  # Any: see new
     handover = Handover(connection.alias, name, "", address.url, address.url)
     mint = Mint(settings, handover=handover)
     mint.open(connection.alias)
-    return _register(TestDatabase(connection.alias, name, mint, adopted=True))
+    place = places.place_of(connection.settings_dict)
+    return _register(TestDatabase(connection.alias, name, place, mint, adopted=True))
 
 
 def forget(alias: str) -> None:
@@ -93,13 +95,8 @@ def forget(alias: str) -> None:
 
 def find_same(connection: Any, name: str) -> TestDatabase | None:  # Any: see new
     """The database that an alias would lead to, if it is there already under another alias."""
-    from django.db import connections
-
-    for database in databases.values():
-        values = connections[database.alias].settings_dict
-        if database.name == name and places.same_server(values, connection.settings_dict):
-            return database
-    return None
+    wanted = name, places.place_of(connection.settings_dict)
+    return next((found for found in databases.values() if (found.name, found.server) == wanted), None)
 
 
 def _open_mint(settings: Settings) -> Mint:

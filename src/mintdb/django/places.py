@@ -51,9 +51,10 @@ def server_of(values: Mapping[str, Any]) -> Address:  # Any: a setting's value i
     return address if host and port and "service" not in options else _completed(address)
 
 
-def same_server(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:  # Any: see server_of
-    """Whether two aliases lead to one server, as far as host and port tell; all names of loopback are one."""
-    return _place(one) == _place(other)
+def place_of(values: Mapping[str, Any]) -> tuple[str, str]:  # Any: see server_of
+    """The server of an alias, as far as its host and port tell it from others; all names of loopback are one."""
+    host = str(values["HOST"] or "")
+    return ("loopback" if host in LOOPBACK else host), str(values["PORT"] or "")
 
 
 def embedded(start: Path) -> dict[str, Any]:  # Any: see server_of
@@ -74,11 +75,6 @@ def embedded(start: Path) -> dict[str, Any]:  # Any: see server_of
 
 def _is_libpq(key: str, value: object) -> bool:
     return key not in NOT_LIBPQ and isinstance(value, str | int) and not isinstance(value, bool)
-
-
-def _place(values: Mapping[str, Any]) -> tuple[str, str]:  # Any: see server_of
-    host = str(values["HOST"] or "")
-    return ("loopback" if host in LOOPBACK else host), str(values["PORT"] or "")
 
 
 def _completed(address: Address) -> Address:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from asgiref.sync import SyncToAsync
+from django.core.management.color import no_style
 from django.db import connections
 from django.db.backends.signals import connection_created
 
@@ -81,6 +82,19 @@ def make_new(aliases: Iterable[str]) -> None:
         if connection.connection is not None and (connection.alias not in keep or not _make_new(connection)):
             connection.close()
         connection.run_on_commit = []
+
+
+def restart_sequences(connection: Any) -> None:  # Any: Django's wrapper is untyped
+    """Let the sequences of empty tables begin anew; where there are rows, the next number must be a free one."""
+    with connection.cursor() as cursor:
+        of_empty = [s for s in connection.introspection.sequence_list() if _is_empty(cursor, s["table"])]
+        for statement in connection.ops.sequence_reset_by_name_sql(no_style(), of_empty):
+            cursor.execute(statement)
+
+
+def _is_empty(cursor: Any, table: str) -> bool:  # Any: see restart_sequences
+    cursor.execute(f"select not exists (select from {cursor.db.ops.quote_name(table)})")  # noqa: S608  # it is quoted
+    return bool(cursor.fetchone()[0])
 
 
 def close_executors() -> None:

@@ -97,10 +97,13 @@ def _fixture_teardown(original: Original, test: Any) -> None:  # Any: see _setup
 
 
 def _reset_sequences(original: Original, *args: Any) -> None:  # Any: with self before Django 5.2
-    """They start over with every rewind; only those of a database that was kept from earlier runs may not."""
-    database = managed.databases.get(args[-1])
-    if database is None or database.adopted:
+    """They start over with every rewind; but not in a database that was kept from earlier runs."""
+    alias = args[-1]
+    database = managed.databases.get(alias)
+    if database is None:
         original(*args[-1:])
+    elif database.adopted:
+        sessions.restart_sequences(connections[alias])
 
 
 def _should_reload_connections(original: Original, test: Any) -> bool:  # Any: see _setup_and_call

@@ -13,7 +13,9 @@ from mintdb.connections.ledger import ledger
 from mintdb.core.clones import ClonePool
 from mintdb.django import managed, telling
 
-UNITTEST = "_unittest_setUpClass"  # how pytest names the fixture that calls setUpClass: Django's test cases see to that
+# Fixtures that pytest and pytest-django make for every test or class: one calls setUpClass, which Django's test cases
+# see to, the others do not write. To look whether they did would cost every test a look at the WAL.
+PLUMBING = ("_unittest_setUpClass", "_django_")
 
 
 def join(config: pytest.Config) -> None:
@@ -36,7 +38,7 @@ class DjangoRun:
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Iterator[Any]:
         """What a fixture wider than a test writes lives as long as the fixture."""
-        if fixturedef.scope == "function" or fixturedef.argname.startswith(UNITTEST):
+        if not _is_wide(fixturedef):
             return (yield)
         before = ledger.enter(Opening(request.node.nodeid or None, "setup", fixturedef.argname, fixturedef.scope))
         try:
@@ -46,7 +48,7 @@ class DjangoRun:
             ledger.enter(before)
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        if fixturedef.scope != "function":
+        if _is_wide(fixturedef):
             self._wide_ended = True
             for pool in _pools():
                 pool.marks.after_teardown(fixturedef)
@@ -82,6 +84,10 @@ class DjangoRun:
             telling.summary.tell_sprawl(telling.leaks_policy())
             for line in telling.summary.lines():
                 terminalreporter.write_line(line)
+
+
+def _is_wide(fixturedef: pytest.FixtureDef[Any]) -> bool:
+    return fixturedef.scope != "function" and not fixturedef.argname.startswith(PLUMBING)
 
 
 @contextmanager

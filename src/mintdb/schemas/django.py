@@ -127,9 +127,17 @@ class DjangoMigrations:
             setting=self.description,
             migration=f"migration {migration}" if migration else "migrate",
             error=describe(error).splitlines()[0],
-            where=find_culprit(error, self.root),
+            where=self._where(error, migration),
             statement=f"\n  statement  {' '.join(statement.split())[:SHOWN]}" if statement else "",
         )
+
+    def _where(self, error: Exception, migration: Migration | None) -> str:
+        """The project's own line; a migration of plain operations has none, but a file."""
+        culprit = find_culprit(error, self.root)
+        file = _file_of(sys.modules.get(type(migration).__module__))
+        if file is None or "site-packages" not in culprit:
+            return culprit
+        return str(file.relative_to(self.root) if file.is_relative_to(self.root) else file)
 
 
 def get_source(argument: str, *, setting: str, root: Path) -> DjangoMigrations:
