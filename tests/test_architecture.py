@@ -91,7 +91,7 @@ LIBRARIES = {
     "hypothesis": ("mintdb.hypothesis",),
     "pytest": ("mintdb.pytest_plugin", "mintdb.unittest"),
     "platformdirs": ("mintdb.engines",),
-    "pymysql": ("mintdb.engines.mysql", "mintdb.schemas.mysql"),
+    "pymysql": ("mintdb.engines.mysql", "mintdb.schemas.mysql", "mintdb.schemas.evolutions.mysql"),
     "filelock": ("mintdb.engines.mysql", "mintdb.engines.snowflake.server"),
     "psycopg": ("mintdb.engines.postgresql.rewind", "mintdb.schemas"),
     "sqlalchemy": ("mintdb.schemas.metadata", "mintdb.sqlalchemy"),
@@ -100,7 +100,6 @@ LIBRARIES = {
 }
 # Within a function, where it is known to be wanted.
 LAZY = {
-    "pymysql": ("mintdb.schemas.evolutions",),
     "psycopg": ("mintdb.engines.postgresql", "mintdb.django.places"),
     "alembic": ("mintdb.schemas.alembic_runner",),
     "pytest": ("mintdb.play",),
