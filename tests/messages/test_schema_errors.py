@@ -41,7 +41,7 @@ def test_unknown_source(root: Path) -> None:
         == """\
 schema source 'metdata:app:Base' is not known: there is no 'metdata'
   1. did you mean 'metadata:'?
-  2. known: none, sql:, python:, metadata:, alembic:, django:, dump:, evolutions:"""
+  2. known: none, sql:, python:, metadata:, alembic:, django:, dump:, evolutions:, source:"""
     )
 
 
@@ -51,7 +51,7 @@ def test_path_without_a_kind(root: Path) -> None:
         == """\
 schema source 'db/schema.sql' is not known: there is no 'db/schema.sql'
   1. did you mean 'sql:db/schema.sql'?
-  2. known: none, sql:, python:, metadata:, alembic:, django:, dump:, evolutions:"""
+  2. known: none, sql:, python:, metadata:, alembic:, django:, dump:, evolutions:, source:"""
     )
 
 

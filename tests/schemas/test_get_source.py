@@ -25,7 +25,7 @@ def test_no_schema_is_an_empty_database(
     assert fetch("select tablename from pg_tables where schemaname = 'public'") == []
 
 
-ARGUMENTS = {"python": "tables:create", "metadata": "models:Base"}
+ARGUMENTS = {"python": "tables:create", "metadata": "models:Base", "source": "tables:migrations"}
 
 
 @pytest.mark.parametrize("kind", MODULES)

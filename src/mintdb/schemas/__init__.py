@@ -27,6 +27,7 @@ MODULES = {
     "django": "django",
     "dump": "dump",
     "evolutions": "evolutions",
+    "source": "own",
 }
 
 

@@ -153,6 +153,22 @@ schema source {setting!r} is {kind}, which cannot be called
   1. name a function that takes the database's URL, or nothing"""
 
 
+class NotASourceError(SchemaError):
+    """A `source:` names something that does not fulfil the protocol of a schema source. Facts: setting, why."""
+
+    text = """\
+schema source {setting!r} is none: {why}
+  1. give it  fingerprint(), an iterable of bytes,  and  build(database), which gets the empty database's address"""
+
+
+class UnreadableFileError(SchemaError):
+    """A file of a source is there, but cannot be read. Facts: file, reason."""
+
+    text = """\
+{file} cannot be read: {reason}
+  1. let the user who runs the tests read it"""
+
+
 class ArgumentsError(SchemaError):
     """A `python:` source wants more than a URL. Facts: setting, signature."""
 

@@ -25,6 +25,7 @@ from mintdb.schemas.errors import (
     PathMissingError,
     StatementError,
 )
+from mintdb.schemas.reading import list_sql_files, read_bytes
 from mintdb.schemas.server_errors import describe_server_error, get_code, shorten
 from mintdb.schemas.sql_split import MetaCommandFound, Statement, TextAfterCopy, split
 
@@ -48,7 +49,7 @@ class SqlFiles:
         """The names in the folder, which decide the order, and what the files say."""
         for file in self._files():
             yield file.name.encode() if self.path.is_dir() else b""
-            yield file.read_bytes()
+            yield read_bytes(file, self._shown(file))
 
     def build(self, database: Address) -> None:
         """Run every file. Raises one of mintdb.schemas.errors, with the file's name relative to the root."""
@@ -64,7 +65,7 @@ class SqlFiles:
 
     def _files(self) -> Sequence[Path]:
         if self.path.is_dir():
-            files = sorted((p for p in self.path.glob("*.sql") if p.is_file()), key=lambda p: natural_order(p.name))
+            files = sorted(list_sql_files(self.path, self._shown(self.path)), key=lambda p: natural_order(p.name))
             if not files:
                 raise EmptyFolderError(setting=self.description, path=self.path)
             return files
@@ -95,7 +96,7 @@ def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
 def read_statements(file: Path, shown: str) -> Iterator[Statement]:
     """The statements of a file, which messages call `shown`. Raises EncodingError, MetaCommandError, CopyLineError."""
     try:
-        yield from split(decode(file.read_bytes(), shown))
+        yield from split(decode(read_bytes(file, shown), shown))
     except MetaCommandFound as found:
         raise MetaCommandError(file=shown, line=found.line, command=found.command) from None
     except TextAfterCopy as found:

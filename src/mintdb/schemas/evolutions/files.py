@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mintdb.schemas.errors import NoEvolutionsError, PathMissingError, SubstitutionError
+from mintdb.schemas.reading import list_sql_files, read_bytes
 from mintdb.schemas.sql_files import BOM, decode
 
 log = logging.getLogger("mintdb.schemas")
@@ -107,7 +108,8 @@ class Folder:
         """The evolutions in order; none where there is no 1.sql. Raises PathMissingError and EncodingError."""
         if not self.path.is_dir():
             raise PathMissingError(setting=setting, path=self.path)
-        return [self._read(revision, file) for revision, file in find_files(self.path)]
+        files = list_sql_files(self.path, self._shown(self.path))
+        return [self._read(revision, file) for revision, file in find_files(self.path, files)]
 
     def read_some(self, *, setting: str) -> Sequence[Evolution]:
         """As `read`, but an empty folder is a mistake. Raises NoEvolutionsError, too."""
@@ -116,19 +118,22 @@ class Folder:
             raise NoEvolutionsError(setting=setting, path=self.path)
         return evolutions
 
+    def _shown(self, file: Path) -> str:
+        return str(file.relative_to(self.root) if file.is_relative_to(self.root) else file)
+
     def _read(self, revision: int, file: Path) -> Evolution:
-        content = file.read_bytes()
-        shown = str(file.relative_to(self.root) if file.is_relative_to(self.root) else file)
+        shown = self._shown(file)
+        content = read_bytes(file, shown)
         if content.startswith(BOM.encode()):
             log.warning("%s begins with a byte order mark, which keeps Play from seeing its first marker", file)
         ups, downs = parse(decode(content, shown))
         return Evolution(revision, shown, ups, downs)
 
 
-def find_files(folder: Path) -> list[tuple[int, Path]]:
+def find_files(folder: Path, listed: Sequence[Path]) -> list[tuple[int, Path]]:
     """Revision and file, from 1 to the first gap; 05.sql is the fifth, unless there is a 5.sql."""
     files: dict[int, Path] = {}
-    for file in sorted(folder.glob("*.sql"), key=lambda file: len(file.stem), reverse=True):
+    for file in sorted(listed, key=lambda file: len(file.stem), reverse=True):
         if file.stem.isdecimal() and file.stem.isascii():
             if int(file.stem) in files:
                 log.warning("%s is not read: there is %s, too", files[int(file.stem)], file.name)
