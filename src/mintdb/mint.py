@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from mintdb.address import Address
 from mintdb.connections import files
-from mintdb.connections.budget import Budget, limited
+from mintdb.connections.budget import Budget, budget_of, limited
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.settling import CloneAccounts
@@ -43,15 +43,17 @@ class Mint:
         fresh: str = "",
         handover: Handover | None = None,
         announce: Callable[[str], None] = lambda line: None,
+        processes: int = 1,
     ) -> None:
         """Nothing is read, started or connected to yet.
 
         `worker` tells apart the processes of one run; `fresh`, if not empty, is the run whose templates count as new;
         `handover` is of a database that this process's starter has made: it is leased instead of a clone of our own;
-        `announce` is told of what takes long.
+        `announce` is told of what takes long; `processes` of one run share what the server allows.
         """
         self.settings = settings
         self.worker = worker
+        self.processes = processes
         self.owner = new_token()
         self.fresh = fresh
         self.announce = announce
@@ -161,7 +163,7 @@ class Mint:
 
     def _limit(self, opened: OpenDatabase) -> None:
         """Hold openers to a budget, so that one waits or is told who holds what, and no server refuses a random one."""
-        limit = self.settings.max_connections or opened.server.connections_allowed
+        limit = self.settings.max_connections or budget_of(opened.server, self.processes)
         if limit is not None:
             name = opened.pool.home.address.database
             budget = Budget(limit, self.settings.connection_timeout, counts=lambda database: name in database)

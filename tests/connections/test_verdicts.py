@@ -60,11 +60,18 @@ IDLE, READING = session(), session("idle in transaction", has_written=False)
 WRITING, ACTIVE = session("idle in transaction", has_written=True), session("active")
 UNKNOWN = session("idle in transaction")  # whether it has written is not known
 
+COLLECTED = {"ended": BEGAN + 2, "ending": Ending.COLLECTED}
+
 TABLE = [
     ("closed", entry(ended=BEGAN + 2, ending=Ending.CLOSED), None, Kind.CLOSED),
     ("ended by the server", entry(), None, Kind.CLOSED),
     ("collected", entry(ended=BEGAN + 2, ending=Ending.COLLECTED), None, Kind.ABANDONED),
     ("older, collected", entry(opened=1.0, ended=BEGAN + 2, ending=Ending.COLLECTED), None, Kind.CLOSED),
+    ("collected, of a pool of the test's own", entry(owner=ENGINE, **COLLECTED), None, Kind.ABANDONED),
+    ("collected, of an older pool", entry(owner=owner(created=1.0), **COLLECTED), None, Kind.CLOSED),
+    ("collected, of a wide fixture's pool", entry(owner=owner(opening=FIXTURE), **COLLECTED), None, Kind.CLOSED),
+    ("collected, of a wide fixture", entry(opening=FIXTURE, **COLLECTED), None, Kind.CLOSED),
+    ("collected, of an older thread", entry(thread="server", thread_ident=99, **COLLECTED), None, Kind.CLOSED),
     ("without an entry", None, IDLE, Kind.FOREIGN),
     ("opened in the test", entry(), IDLE, Kind.LEAK),
     ("opened in the test, in a transaction", entry(), READING, Kind.LEAK),

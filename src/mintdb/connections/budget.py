@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 
 from mintdb.connections import clock, gate
 from mintdb.connections.closing import collect
-from mintdb.connections.errors import ConnectionBudgetExceeded
+from mintdb.connections.errors import ConnectionBudgetExceeded, TooManyProcesses
 from mintdb.connections.facts import Entry
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
+from mintdb.contract import Server
 
 CONNECTING = 2.0  # seconds: longer than any server on loopback takes
 POLL = 0.01  # seconds: closing is seen soon, and waiting costs nothing measurable
@@ -88,6 +89,23 @@ class Budget:
         return ConnectionBudgetExceeded(
             held=len(held), limit=self.limit, timeout=self.timeout, holders=holders(held, clock.monotonic())
         )
+
+
+def budget_of(server: Server, processes: int) -> int | None:
+    """One process's share of what a server allows, less what mintdb keeps in the others; None: no limit.
+
+    Raises TooManyProcesses where mintdb's own connections leave less than one for each.
+    """
+    allowed = server.connections_allowed
+    if allowed is None:
+        return None
+    left = allowed - server.own_connections * (processes - 1)
+    if left < processes:
+        fit = (allowed + server.own_connections) // (server.own_connections + 1)
+        raise TooManyProcesses(
+            allowed=allowed + server.own_connections, processes=processes, own=server.own_connections, fit=max(1, fit)
+        )
+    return left // processes
 
 
 @contextmanager

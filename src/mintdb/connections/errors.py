@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mintdb.errors import MintdbError
+from mintdb.errors import MintdbError, ServerError
 
 
 class ConnectionBudgetExceeded(MintdbError):
@@ -14,3 +14,13 @@ class ConnectionBudgetExceeded(MintdbError):
   1. close what is not needed any more, at the lines above
   2. or let pools close what is given back:  keep_idle = false
   3. or allow more:  max_connections = {limit}  (wait longer:  connection_timeout = {timeout:g})"""
+
+
+class TooManyProcesses(ServerError):
+    """A server allows fewer connections than a run's workers need. Facts: allowed, processes, own, fit."""
+
+    text = """\
+the server allows {allowed} connections, too few for {processes} workers: mintdb itself needs {own} for each of them
+  1. run fewer:  -n {fit}
+  2. or let the server allow more:  max_connections in postgresql.conf
+  3. or use an embedded server: leave the url out"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, MutableMapping
 from functools import partial
@@ -92,6 +93,7 @@ class Run:
                 fresh=self._fresh_run(),
                 handover=self.handover if takes_over else None,
                 announce=self._announce,
+                processes=int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) if self._is_worker else 1,
             )
         return self._mint
 
@@ -194,6 +196,8 @@ class Run:
             self._open_all()
             self.boundaries.open()
         except MintdbError as error:
+            if self._is_worker:  # xdist shows its own surprise, and not what a worker raises before its first test
+                print(f"mintdb, in {self.worker}: {error}", file=sys.__stderr__, flush=True)
             raise pytest.UsageError(str(error)) from None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

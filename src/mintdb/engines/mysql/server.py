@@ -67,6 +67,8 @@ class MysqlServer:
         version = f"{self._maintenance.product.split()[0]} {self._maintenance.version_number}"
         return [part.encode() for part in (version, *map(str, found), *self._settings_identity)]
 
+    own_connections = OWN_CONNECTIONS
+
     @property
     def connections_allowed(self) -> int | None:
         """See contract.Server. An embedded server allows far more than any suite opens."""

@@ -19,6 +19,7 @@ class PostgresServer:
     """This process's stay on a server. It fulfils contract.Server."""
 
     engine = "postgresql"
+    own_connections = OWN_CONNECTIONS
 
     def __init__(
         self,

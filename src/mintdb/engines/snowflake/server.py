@@ -90,6 +90,8 @@ class AccountServer:
         """The connector's and fakesnow's versions, and the database that schema sources find as current."""
         return [*(version.encode() for version in compat.check()), self._current().encode()]
 
+    own_connections = 0
+
     @property
     def connections_allowed(self) -> None:
         return None
