@@ -23,6 +23,7 @@ bench: $(READY)  ## the measurements that the README cites
 	$(BIN)/python benchmarks/rewind.py
 	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/teardown.py
+	$(BIN)/python benchmarks/sqlalchemy.py
 
 soak: $(READY)  ## the long property tests
 	MINTDB_SOAK=1 $(BIN)/python -m pytest tests/property tests/frameworks tests/connections
