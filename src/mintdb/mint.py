@@ -29,6 +29,10 @@ from mintdb.schemas import get_layers
 from mintdb.settings import ALL_LIBPQ, DEFAULT, EMPTY, DatabaseSettings, Settings, load
 from mintdb.variables import libpq_variables
 
+AS_IT_IS = (
+    "{alias}: no right to create databases: {url} is used as it is, its tables have to be there, and tests run in"
+    " transactions that are rolled back"
+)
 MAIN = "main"  # the worker name of a process that is not one of several
 
 
@@ -124,6 +128,10 @@ class Mint:
             return True
         return database in {self.reserve(alias).database for alias in self._reserved}
 
+    def uses_as_it_is(self, alias: str = DEFAULT) -> bool:
+        """Whether a database is somebody else's, where nothing is created and nothing put back."""
+        return bool(getattr(self._reservation(alias), "as_it_is", False))  # most kinds of reservation never are
+
     def lease(self, alias: str = DEFAULT, *, isolation: str | None = None, test: str | None = None) -> Lease:
         """Lease a database in mint condition, for `test` if a report should name one. Raises MintdbError."""
         login = self.reserve(alias) if alias != self.settings.home_of(alias) else None
@@ -171,6 +179,9 @@ class Mint:
 
     def _build(self, alias: str, server: Server) -> OpenDatabase:
         database: DatabaseSettings = self.settings.get_database(alias)
+        if self.uses_as_it_is(alias):
+            self.announce(AS_IT_IS.format(alias=alias, url=self.reserve(alias).redacted))
+            return OpenDatabase(server, Template(AS_IT_IS, built=False), self._pool_of(alias, server, AS_IT_IS))
         template = get_template(
             server,
             *get_layers(database, root=self.settings.root),

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from mintdb.address import Address
 from mintdb.connections import hooks
 from mintdb.errors import MintdbError
+from mintdb.pytest_plugin.fixtures import CannotReallyCommit
 from mintdb.sqlalchemy import Transactions, check_leads_to, create_async_engine, create_engine, open_session
 
 SHOP = Address(engine="postgresql", database="mint_shop_main", host="127.0.0.1", port=5433, user="ann", password="x")
@@ -219,3 +220,14 @@ def test_a_fixture_without_sqlalchemy(tmp_path: Path, server_home: Path) -> None
         "it said    import of sqlalchemy halted; None in sys.modules",
         "1. pip install 'mintdb[sqlalchemy]'",
     ]
+
+
+def test_a_test_that_wants_to_commit_on_a_database_of_somebody_elses() -> None:
+    assert (
+        str(CannotReallyCommit(isolation="rewind", url="postgresql://ann:***@db.example.com/shop_test"))
+        == """\
+isolation = 'rewind' needs a database of mintdb's own, and the role of \
+postgresql://ann:***@db.example.com/shop_test may not create one
+  1. take the marker away: the test then runs in a transaction
+  2. or run it elsewhere:  alter role … createdb, or take `url` away"""
+    )

@@ -30,6 +30,18 @@ the fixtures with engines and sessions need SQLAlchemy, which cannot be imported
   1. pip install 'mintdb[sqlalchemy]'"""
 
 
+class CannotReallyCommit(SettingsError):
+    """A test wants to commit on a database of somebody else's, where mintdb may put nothing back.
+
+    Facts: isolation, url.
+    """
+
+    text = """\
+isolation = {isolation!r} needs a database of mintdb's own, and the role of {url} may not create one
+  1. take the marker away: the test then runs in a transaction
+  2. or run it elsewhere:  alter role … createdb, or take `url` away"""
+
+
 @pytest.fixture(scope="session")
 def mintdb_engine_options() -> dict[str, Any]:  # Any: create_engine's own options
     """For you to override: options of `create_engine`, and `driver` ("psycopg2")."""
@@ -130,7 +142,10 @@ def mintdb_join(
 def _mintdb_transactions(request: pytest.FixtureRequest, mintdb: Lease) -> Iterator[Transactions | None]:
     """The test's outer transactions, if that is its isolation."""
     run = _run(request)
-    if run.isolation_of(request.node) != "transaction":
+    isolation = run.isolation_of(request.node)
+    if isolation != "transaction":
+        if run.mint.uses_as_it_is(run.alias_of(request.node)):
+            raise CannotReallyCommit(isolation=isolation, url=mintdb.address.redacted)
         yield None
         return
     transactions: Transactions = _sqlalchemy().Transactions(

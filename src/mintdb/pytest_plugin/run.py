@@ -150,9 +150,13 @@ class Run:
         """How a test is isolated: as its marker says, else as the run is."""
         return marker.read(item, self.settings).isolation or self.settings.isolation
 
+    def alias_of(self, item: pytest.Item) -> str:
+        """Which configured database a test leases."""
+        return marker.read(item, self.settings).database
+
     def exports_of(self, item: pytest.Item) -> Mapping[str, str]:
         """The variables that a test's database is exported in, and the form of the URL in each."""
-        return self.settings.get_database(marker.read(item, self.settings).database).export
+        return self.settings.get_database(self.alias_of(item)).export
 
     def addresses(self, lease: Lease) -> list[Address]:
         """Of the databases that a test has: that of `lease` first."""
@@ -181,7 +185,10 @@ class Run:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         try:
             for item in items:
-                marker.read(item, self.settings)
+                alias = self.alias_of(item)
+                if self.settings.isolation == "transaction" and self.mint.uses_as_it_is(alias):
+                    # Whether it asks for a session or not: what it would really commit would stay.
+                    item.fixturenames.insert(0, "_mintdb_transactions")  # type: ignore[attr-defined]  # of a function
         except MintdbError as error:
             raise pytest.UsageError(str(error)) from None
 
@@ -304,6 +311,8 @@ class Run:
             return
         started = time.perf_counter()
         opened = self.mint.open(alias)
+        if self.mint.uses_as_it_is(alias):
+            return  # there is no template to speak of, and what there is to say was said
         line = (
             f"mintdb: {alias}: {opened.server.engine} {opened.server.version} ready in"
             f" {time.perf_counter() - started:.2f} s, template {'built' if opened.template.built else 'reused'}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mintdb.address import parse_url
 from mintdb.core.names import NAME_LIMIT
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Res
     require_driver()
     if database.url:
         from mintdb.engines.postgresql.external import reserve_external
+        from mintdb.engines.postgresql.guest import GuestReservation, may_create_databases
 
+        if settings.isolation == "transaction" and not may_create_databases(url := parse_url(database.url)):
+            return GuestReservation(url)
         return reserve_external(
             database.url, slot=slot, roles=database.roles, role=database.role, search_path=database.search_path
         )
