@@ -58,6 +58,7 @@ class GuestServer:
     engine = "postgresql"
     identity: Iterable[bytes] = ()
     connections_allowed: int | None = None
+    own_connections = 0
 
     def __init__(self, url: Address, version: str) -> None:
         self.url = url
