@@ -25,7 +25,8 @@ FLOOR = {
     # names only, and only for type checkers: test_the_package_imports_nothing
     "mintdb": {"mint", "core", "errors", "play", "script", "sqlalchemy"},
     "errors": set(),
-    "address": {"errors"},
+    "drivers": set(),
+    "address": {"drivers", "errors"},
     "settings": {"errors", "address"},
     "contract": {"address", "settings"},
     "variables": {"address"},

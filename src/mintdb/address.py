@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from mintdb import drivers
 from mintdb.errors import SettingsError
 
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
@@ -63,9 +64,10 @@ class Address:
     def url_for(self, form: str) -> str:
         """The URL in one form: `libpq`, `jdbc`, `sqlalchemy`, `path` (SQLite), or any SQLAlchemy `dialect+driver`.
 
-        Raises UnknownUrlForm for a dialect that is not this engine's, and where a driver cannot be told this address's
-        TLS options by URL.
+        Raises UnknownUrlForm for a dialect that is not this engine's, for a driver that nobody knows, and where a
+        driver cannot be told this address's TLS options by URL.
         """
+        self._refuse_unknown_driver(form)
         if self.engine == "sqlite":
             return self._url_of_file(form)
         if self.engine == "snowflake":
@@ -110,6 +112,15 @@ class Address:
     def is_in_memory(self) -> bool:
         """Whether it is a SQLite database that only this process can reach, through a shared cache."""
         return self.engine == "sqlite" and self.database.startswith("file:")
+
+    def _refuse_unknown_driver(self, form: str) -> None:
+        dialect, _, driver = form.partition("+")
+        if not driver or SCHEMES.get(dialect) != self.engine or drivers.is_known(self.engine, dialect, driver):
+            return
+        near = drivers.find_like(self.engine, driver)
+        why = f"SQLAlchemy has no driver {driver!r}" + (f"; did you mean {near!r}?" if near else "")
+        known = ", ".join(f"{dialect}+{name}" for name in drivers.DRIVERS[self.engine])
+        raise UnknownUrlForm(form=form, why=why, known=known)
 
     def _url_of_file(self, form: str) -> str:
         """SQLAlchemy takes a path as it stands, and so does JDBC: nothing is quoted."""

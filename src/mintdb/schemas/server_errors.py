@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import psycopg
 
 SHOWN_LINES = 8
+# What the wheel's server was built without: pgcrypto, uuid-ossp, PostGIS; ICU; libxml.
+NOT_BUILT_IN = re.compile(r"extension .* is not available|could not open extension control|ICU is not|unsupported XML")
+WAYS_OUT = (
+    "  install PostgreSQL with it from your system's packages, and name it:  MINTDB_BINARIES=/usr/lib/postgresql/…/bin",
+    "  or name a server that has it:  --mintdb-url postgresql://user:password@host/database",
+)
 
 
 def describe_server_error(error: psycopg.Error) -> str:
     """What the server said, with its detail and hint where it gave them."""
     more = (("detail", error.diag.message_detail), ("hint", error.diag.message_hint))
     lines = [f"  {name}: {text}" for name, text in more if text]
-    return "\n".join([error.diag.message_primary or str(error).strip(), *lines])
+    said = error.diag.message_primary or str(error).strip()
+    return "\n".join([said, *lines, *(WAYS_OUT if NOT_BUILT_IN.match(said) else ())])
 
 
 def get_code(error: psycopg.Error) -> str:

@@ -55,6 +55,16 @@ port {port}, which mintdb had already exported, is taken{holder}
   2. or end the program that listens there"""
 
 
+class DatabaseMissing(ServerError):
+    """The server answers, but the database that the URL names is not there. Facts: url, name."""
+
+    text = """\
+the server answers, but it has no database {name!r} to connect to: {url}
+  mintdb only connects to it, and makes databases of its own beside it
+  1. name one that is there, most servers have `postgres`
+  2. or take the URL away: mintdb then runs a server of its own"""
+
+
 class ServerUnreachable(ServerError):
     """Nothing answers at the URL. Facts: url, reason."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from mintdb.address import Address
 from mintdb.core import ours
 from mintdb.engines.postgresql.errors import (
+    DatabaseMissing,
     DriverMissing,
     LockTimeout,
     LoginRefused,
@@ -19,6 +20,7 @@ from mintdb.engines.postgresql.errors import (
     ServerTooOld,
     ServerUnreachable,
 )
+from mintdb.errors import ServerError
 from mintdb.variables import unmisled
 
 if TYPE_CHECKING:
@@ -220,8 +222,10 @@ def _is_missing_database(reason: str) -> bool:
     return f'database "{DATABASE}" does not exist' in reason
 
 
-def _explain(error: psycopg.OperationalError, address: Address) -> LoginRefused | ServerUnreachable:
+def _explain(error: psycopg.OperationalError, address: Address) -> ServerError:
     reason = find_reason(str(error)) or repr(error)
+    if f'database "{address.database}" does not exist' in reason:
+        return DatabaseMissing(url=address.redacted, name=address.database)
     refused = ("authentication failed", "pg_hba.conf", "no password supplied", "role ")
     kind = LoginRefused if any(word in reason for word in refused) else ServerUnreachable
     return kind(url=address.redacted, reason=reason)

@@ -1,0 +1,27 @@
+"""The drivers that SQLAlchemy knows by name in a URL, so that a name that nobody knows is found before a test runs."""
+
+from __future__ import annotations
+
+import difflib
+
+# https://docs.sqlalchemy.org/en/20/dialects/ and, as psycopg_async, the names of asynchronous variants
+DRIVERS = {
+    "postgresql": ("psycopg", "psycopg2", "asyncpg", "psycopg_async", "psycopg2cffi", "pg8000"),
+    "mysql": ("pymysql", "mysqldb", "asyncmy", "aiomysql", "mysqlconnector", "mariadbconnector", "cymysql", "pyodbc"),
+    "sqlite": ("pysqlite", "aiosqlite", "pysqlcipher"),
+}
+
+
+def is_known(engine: str, dialect: str, driver: str) -> bool:
+    """Whether SQLAlchemy, or an installed package that adds dialects to it, has the driver."""
+    if driver in DRIVERS.get(engine, (driver,)):
+        return True
+    from importlib.metadata import entry_points  # 20 ms, for a name that is not on the list
+
+    return f"{dialect}.{driver}" in entry_points(group="sqlalchemy.dialects").names
+
+
+def find_like(engine: str, driver: str) -> str | None:
+    """The known driver whose name is most like this one; None if none is."""
+    close = difflib.get_close_matches(driver, DRIVERS[engine], n=1)
+    return close[0] if close else None
