@@ -29,6 +29,7 @@ def command(*, url: str | None) -> None:
     settings = load(command_line={"url": url})
     failed = False
     for alias in ready.aliases(settings):
+        settings.refuse_protected(alias)  # a check makes the maintenance database
         for finding in check(settings, settings.get_database(alias)):
             print(line(finding), flush=True)
             failed = failed or finding.level is Level.FAIL
