@@ -270,6 +270,7 @@ def test_a_connection_of_a_fixture_stays_and_one_of_an_example_is_named_and_ende
         assert mine.execute("select count(*) from t").fetchone() == (0,)
         mine.close()
         assert all(connection.closed or is_ended(connection) for connection in left)
+    assert lease.release().way is Way.REWIND
 
 
 def is_ended(connection: psycopg.Connection) -> bool:
@@ -380,6 +381,17 @@ def test_without_the_decorator_the_second_example_meets_the_first(owner):
         [open_account(owner) for _ in range(2)]
 
 
+LEFT = []
+
+
+@rewind_examples
+@settings(few, max_examples=2)
+@given(n=st.booleans())
+def test_a_leak(n):
+    LEFT.append(psycopg.connect(os.environ["DATABASE_URL"]))
+    LEFT[-1].execute("insert into account (owner) values ('Eve')")
+
+
 @rewind_examples
 @few
 @given(owner=st.text("xyz", min_size=1))
@@ -440,7 +452,9 @@ def test_outside(case):
 
 def test_in_a_suite_of_pytest_and_unittest(suite: Suite) -> None:
     ran = suite.write(test_examples=SUITE).run("-q", "--mintdb-keep")
-    assert ran.outcomes == {"passed": 3, "failed": 1}, ran.output
+    assert ran.outcomes == {"passed": 4, "failed": 1}, ran.output
+    assert "LEAK  test_examples.py::test_a_leak left 1 connection open" in ran.output
+    assert "last ran insert into account (owner) values ('Eve')" in ran.output
     kept = re.search(r"'(postgresql://.*)'", ran.output)[1]
     with psycopg.connect(kept) as connection:
         owners = [row[0] for row in connection.execute("select owner from account order by id")]

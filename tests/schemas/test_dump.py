@@ -155,6 +155,16 @@ def test_a_failing_dump_of_a_newer_server_says_so(database: Address, write: Writ
     assert "dump.sql:3 failed" in caught.value.message
 
 
+def test_a_plain_dump_that_windows_has_touched_works(
+    database: Address, write: Write, source: Source, fetch: Fetch
+) -> None:
+    text = b"--\r\n-- PostgreSQL database dump\r\n--\r\n\r\nCREATE TABLE public.t (\r\n    x text\r\n);\r\n"
+    rows = b"COPY public.t (x) FROM stdin;\r\none\r\n\\.\r\n"
+    write("schema.sql", b"\xef\xbb\xbf" + text + rows)
+    source("dump:schema.sql").build(database)
+    assert fetch("select x from t") == [("one",)]
+
+
 def test_a_dump_of_a_newer_server_that_works_is_fine(
     database: Address, write: Write, source: Source, fetch: Fetch
 ) -> None:

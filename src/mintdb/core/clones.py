@@ -48,17 +48,20 @@ class Place:
     marks: MarkStack = field(init=False)
     test: str | None = None
     inner: Accounts | None = None  # from the test's own mark to each rewind within it
-    told: list[Connections] = field(default_factory=list)  # at each rewind within the lease that goes on
+    within: list[Restored] = field(default_factory=list)  # each rewind within the lease that goes on
 
     def __post_init__(self) -> None:
         self.marks = MarkStack(self.clone)
 
-    def whole_account(self, last: Connections) -> Connections:
-        """The account of a lease, with what was found at each rewind within it."""
-        found = [*self.told, last]
-        findings = [finding for connections in found for finding in connections.findings]
-        report = "\n".join(connections.report for connections in found if connections.report)
-        return replace(last, findings=findings, report=report)
+    def whole(self, last: Restored) -> Restored:
+        """What a lease did and found, with every rewind within it; `last` is the put-back at its end."""
+        all_of_it = [*self.within, last]
+        findings = [finding for each in all_of_it for finding in each.connections.findings]
+        report = "\n".join(each.report for each in all_of_it if each.report)
+        wrote = [each for each in all_of_it if each.way is not Way.UNTOUCHED]
+        told = wrote[-1] if last.way is Way.UNTOUCHED and wrote else last
+        connections = replace(last.connections, findings=findings, report=report)
+        return replace(last, way=told.way, reason=told.reason, connections=connections)
 
 
 class ClonePool:
@@ -107,7 +110,7 @@ class ClonePool:
         with self._lock:
             own = isolation == "clone"
             place = self._free.pop(0) if self._free and not own else self._make()
-            place.test, place.inner, place.told = test, None, []
+            place.test, place.inner, place.within = test, None, []
             place.accounts.begin(test)
             address = login.with_database(place.clone.address.database) if login else None
             return Lease(place.clone, self._care(place, isolation), address=address)
@@ -157,7 +160,7 @@ class ClonePool:
             accounts = place.inner or place.accounts
             restored = self._restore(place, accounts)
             accounts.begin(place.test)
-            place.told.append(restored.connections)
+            place.within.append(restored)
             return restored
 
     def _put_back(self, place: Place, *, keep: bool = False) -> Restored:
@@ -165,7 +168,7 @@ class ClonePool:
             restored = self._restore(place, place.accounts, ends=True, keep=keep)
             # The home clone goes first again: who leases one at a time has one URL for ever.
             self._free.insert(0 if place is self._home else len(self._free), place)
-            return replace(restored, connections=place.whole_account(restored.connections))
+            return place.whole(restored)
 
     def _restore(self, place: Place, accounts: Accounts, *, ends: bool = False, keep: bool = False) -> Restored:
         """Settle the account and put the clone back; where the lease `ends`, to the mark below the test's own."""
@@ -187,5 +190,5 @@ class ClonePool:
             started = time.perf_counter()
             connections = place.accounts.close(place.clone, present)
             ended = place.clone.drop()
-            connections = place.whole_account(connections)
-            return Restored(Way.DROP, time.perf_counter() - started, ended=ended, connections=connections)
+            seconds = time.perf_counter() - started
+            return place.whole(Restored(Way.DROP, seconds, ended=ended, connections=connections))
