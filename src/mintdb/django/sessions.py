@@ -75,6 +75,13 @@ def in_transaction() -> bool:
     return any(connection.in_atomic_block for connection in connections.all(initialized_only=True))
 
 
+def drop_ended() -> None:
+    """Let connections whose session somebody has ended past Django be opened anew."""
+    for connection in _open():
+        if connection.connection.closed:
+            connection.close()
+
+
 def make_new(aliases: Iterable[str]) -> None:
     """Let this thread's connections of `aliases` begin anew, open where possible; all others are closed."""
     keep = set(aliases)

@@ -77,6 +77,7 @@ def _pre_setup(original: Original, test: Any) -> None:  # Any: a test, or its cl
     for database in managed.databases.values():
         database.begin(name)
     if managed.databases:
+        sessions.drop_ended()
         sessions.idle.lend()
     if not _eager or cls.__module__.startswith("pytest_django"):  # whose class is made for one test
         ledger.enter(Opening(name, "call"))
