@@ -234,3 +234,57 @@ def test_under_leaks_error_the_guilty_test_fails_and_no_other(project: DjangoPro
     assert "FAILED (errors=1)" in by_runner.output
     assert "ERROR: test_2_guilty" in by_runner.output
     assert 'thread "sitter"' in by_runner.output
+
+
+def test_generated_examples_start_over_and_raw_requests_keep_the_tests_transaction(project: DjangoProject) -> None:
+    project.write(
+        test_generated="""
+        import pytest, schemathesis
+        from django.core.wsgi import get_wsgi_application
+        from hypothesis import HealthCheck, given, settings, strategies
+        from hypothesis.extra.django import LiveServerTestCase, TestCase
+        from mintdb.hypothesis import rewind_examples
+        from shop.models import Order, Product
+
+        SCHEMA = {
+            "openapi": "3.0.0", "info": {"title": "shop", "version": "1"},
+            "paths": {"/orders/": {"get": {"responses": {"200": {"description": "all"}}}}},
+        }
+        few = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+        names = strategies.text("abc", min_size=1)
+
+        @pytest.fixture
+        def token(transactional_db):
+            return Product.objects.create(name="token")
+
+        @rewind_examples
+        @few
+        @given(name=names)
+        def test_a_fixtures_rows_are_there_for_each_example(token, name):
+            assert Product.objects.filter(pk=token.pk).exists()
+            assert Order.objects.create(name=name).pk == 1
+
+        class Live(LiveServerTestCase):
+            @few
+            @given(name=names)
+            def test_each_example_starts_over(self, name):
+                assert Order.objects.create(name=name).pk == 1
+
+        class Atomic(TestCase):
+            def test_raw_requests(self):
+                Order.objects.create(name="seen")
+                schema = schemathesis.openapi.from_dict(SCHEMA)
+                schema.app = get_wsgi_application()
+
+                @few
+                @given(case=schema["/orders/"]["GET"].as_strategy())
+                def call(case):
+                    answer = case.call(app=schema.app)
+                    assert (answer.status_code, answer.json()) == (200, {"orders": ["seen"]})
+
+                call()
+                assert Order.objects.count() == 1
+        """
+    )
+    ran = project.pytest("test_generated.py", "-W", "ignore::DeprecationWarning")
+    assert ran.outcomes == {"passed": 3}, ran.output
