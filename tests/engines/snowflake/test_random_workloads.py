@@ -51,14 +51,11 @@ STATEMENTS = [
     "use schema public",
     "set v = 1",
 ]
+EXAMPLES = 400 if os.environ.get("MINTDB_SOAK") else 12
 steps = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(STATEMENTS)), max_size=12)
 
 
-@settings(
-    max_examples=400 if os.environ.get("MINTDB_SOAK") else 12,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps, st.booleans())
 def test_a_rewound_account_is_equal_to_the_mark(mint: Mint, steps: list[tuple[int, str]], left_open: bool) -> None:
     resident = mint.open().pool.home.connect()

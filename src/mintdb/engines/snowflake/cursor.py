@@ -22,6 +22,7 @@ from mintdb.engines.snowflake.refusals import (
     closed_cursor,
     no_variable,
     not_emulated,
+    nowhere_to_create,
     too_long,
     too_many_statements,
     translated,
@@ -168,6 +169,8 @@ class EmulatedCursor(FakeSnowflakeCursor):
         """The statements of a text. Raises what Snowflake says if there are more than were announced."""
         if ";" not in command.rstrip("; \n\t"):
             return [command]
+        if refusal := statements.find_refusal(command):  # a script, which no parser here can read
+            raise not_emulated(refusal.what, refusal.why)
         found = [part.sql(dialect="snowflake") for part in sqlglot.parse(command, read="snowflake") if part]
         wanted = 1 if expected is None else expected
         if wanted not in (0, len(found)):
@@ -221,6 +224,8 @@ class EmulatedCursor(FakeSnowflakeCursor):
     def _run_parsed(self, statement: Any, params: Any) -> None:  # Any: sqlglot is not checked
         if refusal := statements.find_refusal_in(statement):
             raise not_emulated(refusal.what, refusal.why)
+        if statements.needs_schema(statement) and not self._conn.schema_set:
+            raise nowhere_to_create(has_database=self._conn.database_set)
         if self._run_by_itself(statement):
             return
         statement = statements.put_right(statement, self._session_facts())

@@ -17,6 +17,7 @@ UNSUPPORTED_STATE = "0A000"
 DIVISION = "Division by zero"
 NOT_NULL = "NOT NULL constraint failed"
 ABORTED = "Current transaction is aborted"
+FAILURES = (ValueError, AssertionError, LookupError, AttributeError, RecursionError)
 ENFORCED = "; Snowflake would not enforce this, the emulation does"
 
 
@@ -44,6 +45,13 @@ def too_many_statements(count: int, expected: int) -> ProgrammingError:
     return ProgrammingError(msg=said, errno=8, sqlstate=UNSUPPORTED_STATE)
 
 
+def nowhere_to_create(*, has_database: bool) -> ProgrammingError:
+    """What Snowflake says of a CREATE in a session without a current database, or without a current schema."""
+    what, how, errno = ("schema", "USE SCHEMA", 90106) if has_database else ("database", "USE DATABASE", 90105)
+    said = f"Cannot perform CREATE. This session does not have a current {what}. Call '{how}', or use a qualified name."
+    return ProgrammingError(msg=said, errno=errno, sqlstate="22000")
+
+
 def no_variable(name: str) -> ProgrammingError:
     """What Snowflake says of a session variable that was never set."""
     return ProgrammingError(
@@ -66,8 +74,8 @@ def translated() -> Iterator[None]:
         raise not_emulated("this statement", str(error)) from error
     except duckdb.Error as error:
         raise as_snowflake(error) from error
-    except ValueError as error:  # sqlglot's, of an expression that it cannot write for DuckDB
-        raise not_emulated("this statement", str(error)) from error
+    except FAILURES as error:  # sqlglot's, of an expression that it cannot write for DuckDB, or fakesnow's own
+        raise not_emulated("this statement", f"the emulation cannot ({type(error).__name__}: {error})") from error
 
 
 def as_snowflake(error: duckdb.Error) -> Error:

@@ -85,6 +85,8 @@ class EmulatedConnection(FakeSnowflakeConnection):
             db_path=account.folder,
             paramstyle=paramstyle,
         )
+        # Unsetting what was never set is no error.
+        self.variables._unset = lambda name: self.variables._variables.pop(name, None)
         self.commits_itself = bool(arguments.get("autocommit", True))
         self._settled = self.state()
 

@@ -194,6 +194,15 @@ def is_ddl(statement: Any) -> bool:  # Any: see find_refusal_in
     return isinstance(statement, exp.Create | exp.Alter | exp.Drop | exp.Comment | exp.TruncateTable)
 
 
+def needs_schema(statement: Any) -> bool:  # Any: see find_refusal_in
+    """Whether it creates something under a name alone, which then is one of the current schema's."""
+    kind = str(statement.args.get("kind", "")).upper()
+    if not isinstance(statement, exp.Create) or kind in ("DATABASE", "SCHEMA"):
+        return False
+    table = statement.find(exp.Table)
+    return table is not None and not table.db and statement.find(exp.TemporaryProperty) is None
+
+
 def is_dml(statement: Any) -> bool:  # Any: see find_refusal_in
     """Whether it writes rows, and so begins a transaction where nothing commits by itself."""
     return isinstance(statement, exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.Copy)
