@@ -249,3 +249,6 @@ class DatabaseEngine(Protocol):
 
     def reserve_running(self, url: str, *, own_url: str) -> Reservation:
         """A server that runs already: `url` as tests reach it, `own_url` as mintdb does."""
+
+    def dump(self, database: Address) -> Sequence[str]:
+        """What a database holds, as lines of text that are the same for databases that are alike."""

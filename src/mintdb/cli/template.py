@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,10 +12,15 @@ from mintdb.cli.observed import servers
 from mintdb.cli.progress import Progress
 from mintdb.cli.words import size
 
+if TYPE_CHECKING:
+    from mintdb.mint import Mint
+
+DIFFERS = 1  # exit code, as diff has it
+LINES_SHOWN = 60  # of a difference
 HEADS = ("template", "project", "size", "last used")
 
 
-@click.group(short_help="List, build or drop templates.")
+@click.group(short_help="List, build, verify or drop templates.")
 def command() -> None:
     """The templates that clones are copied from: one for each schema, built when a run first needs it."""
 
@@ -49,6 +55,43 @@ def build(*, fresh: bool, **given: str | None) -> None:
         for alias in ready.aliases(settings):
             template = mint.open(alias).template
             say(f"{alias}: {template.name} {'was built' if template.built else 'is there already'}")
+
+
+@command.command()
+@click.option("--env", metavar="NAME", help="The environment of the settings file whose table counts.")
+@click.option("--url", metavar="URL", help="Look on the server that this URL names.")
+@click.option("--schema", metavar="SOURCE", help="Where the tables come from: sql:db/, python:module:function, …")
+def verify(**given: str | None) -> None:
+    """Build the project's templates anew, and say where the cached ones differ. They stay as they are.
+
+    The exit code is 1 if one differs: a migration has changed in a way that its fingerprint does not see, or what it
+    writes is not the same twice.
+    """
+    from mintdb.mint import Mint
+    from mintdb.settings import load
+    from mintdb.verification import settings_to_verify
+
+    settings = settings_to_verify(load(command_line=given))
+    with Progress() as progress, Mint(settings, announce=progress.announce) as mint:
+        sound = [_verify(mint, alias) for alias in ready.aliases(settings)]
+    sys.exit(0 if all(sound) else DIFFERS)
+
+
+def _verify(mint: Mint, alias: str) -> bool:
+    from mintdb.verification import verify
+
+    found = verify(mint, alias)
+    if not found.was_cached:
+        print(f"{alias}: no template was cached; {found.name} was built now")
+    elif found.is_sound:
+        print(f"{alias}: {found.name} is what is built now")
+    else:
+        print(f"{alias}: {found.name} differs from what is built now")
+        print("\n".join(found.differences[:LINES_SHOWN]))
+        if len(found.differences) > LINES_SHOWN:
+            print(f"… and {len(found.differences) - LINES_SHOWN} more lines")
+        print("to have it as it is built now:  mintdb template build --fresh")
+    return found.is_sound
 
 
 @command.command()

@@ -9,10 +9,13 @@ from mintdb.address import parse_url
 from mintdb.core.names import NAME_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mintdb.address import Address
     from mintdb.contract import Reservation
     from mintdb.settings import DatabaseSettings, Settings
 
-__all__ = ["NAME_LIMIT", "reserve", "reserve_running"]
+__all__ = ["NAME_LIMIT", "dump", "reserve", "reserve_running"]
 
 
 def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Reservation:
@@ -49,3 +52,10 @@ def reserve_running(url: str, *, own_url: str) -> Reservation:
     from mintdb.engines.postgresql.external import reserve_external
 
     return reserve_external(url, own_url=own_url)
+
+
+def dump(database: Address) -> Sequence[str]:
+    """See contract.DatabaseEngine. Raises DumpFailed, and BinariesNotFound without pg_dump."""
+    from mintdb.engines.postgresql import dumping
+
+    return dumping.read(database)

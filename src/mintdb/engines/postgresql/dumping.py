@@ -15,6 +15,16 @@ from mintdb.variables import find_misleading
 DUMP_TIMEOUT = 600.0  # seconds; a schema of 50 tables takes 0.3
 
 
+# Comments, and since 17.6 a random word that is different in each dump.
+UNTOLD = ("--", "\\restrict", "\\unrestrict")
+
+
+def read(database: Address) -> list[str]:
+    """The lines of a dump that say what is in the database. Raises DumpFailed with what pg_dump said."""
+    dumped = _run([find_binaries().program("pg_dump"), "--dbname", _dsn(database)], database, None)
+    return [line for line in dumped.decode().splitlines() if line and not line.startswith(UNTOLD)]
+
+
 def copy(source: Address, target: Address) -> None:
     """Dump `source` and restore it into the empty database `target`. Raises DumpFailed with what the programs said."""
     binaries = find_binaries()

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from mintdb.core.names import NAME_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mintdb.address import Address
     from mintdb.contract import Reservation
     from mintdb.settings import DatabaseSettings, Settings
 
-__all__ = ["NAME_LIMIT", "reserve", "reserve_running"]
+__all__ = ["NAME_LIMIT", "dump", "reserve", "reserve_running"]
 
 USELESS = {
     "url": "the account is emulated, and no real one is ever connected to",
@@ -44,3 +47,10 @@ def reserve_running(url: str, *, own_url: str) -> Reservation:
     from mintdb.engines.snowflake.errors import OnlyThisProcess
 
     raise OnlyThisProcess()
+
+
+def dump(database: Address) -> Sequence[str]:
+    """See contract.DatabaseEngine. Raises NotHere, always."""
+    from mintdb.engines.snowflake.errors import NotHere
+
+    raise NotHere(setting="template verify", why="the emulation has no dump to compare")

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from mintdb.core.names import NAME_LIMIT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mintdb.address import Address
     from mintdb.contract import Reservation
     from mintdb.settings import DatabaseSettings, Settings
 
-__all__ = ["NAME_LIMIT", "reserve", "reserve_running"]
+__all__ = ["NAME_LIMIT", "dump", "reserve", "reserve_running"]
 
 
 def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Reservation:
@@ -29,3 +32,13 @@ def reserve_running(url: str, *, own_url: str) -> Reservation:
     from mintdb.engines.sqlite import server
 
     return server.reserve_folder(own_url)
+
+
+def dump(database: Address) -> Sequence[str]:
+    """See contract.DatabaseEngine."""
+    from contextlib import closing
+
+    from mintdb.engines.sqlite.databases import connect
+
+    with closing(connect(database.database)) as connection:
+        return list(connection.iterdump())
