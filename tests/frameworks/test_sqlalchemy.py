@@ -174,6 +174,7 @@ def test_a_session_loop_is_as_good_as_a_loop_for_each_test(suite: Suite) -> None
 IN_ONE_TRANSACTION = """
     import asyncio
 
+    import asyncpg
     import psycopg
     import pytest
     import zoo
@@ -237,6 +238,11 @@ IN_ONE_TRANSACTION = """
                 connect()
 
 
+    async def test_an_asynchronous_driver_is_refused_as_well(mintdb):
+        with pytest.raises(SecondConnection):
+            await asyncpg.connect(mintdb.url)
+
+
     async def test_blocking_and_asynchronous_sessions_are_not_mixed(mintdb_session, joined):
         mintdb_session.execute(text("select 1"))
         with pytest.raises(TwoKindsOfSession):
@@ -256,7 +262,7 @@ IN_ONE_TRANSACTION = """
 
 def test_sessions_share_one_transaction(suite: Suite) -> None:
     printed = run(zoo(suite, test_zoo=IN_ONE_TRANSACTION), "--mintdb-isolation=transaction")
-    assert "11 passed" in printed
+    assert "12 passed" in printed
     assert "LEAK" not in printed
 
 

@@ -64,7 +64,7 @@ class OneTransaction:
 
     def began(self, session: Session) -> None:
         """The newest savepoint is a session's."""
-        self._savepoints.belongs(Caller(id(session), _where(), session.info))
+        self._savepoints.belongs(Caller(session.hash_key, _where(), session.info))
 
     def end(self) -> None:
         """Roll everything back and give the connection back."""
@@ -113,7 +113,7 @@ class OneTransaction:
 
     def check_commit(self, session: Session) -> None:
         """What a commit would check, while the session can still be told: constraints that are deferred."""
-        if not self._has_deferrable or self._connection is None or not self._savepoints.are_of(id(session)):
+        if not self._has_deferrable or self._connection is None or not self._savepoints.are_of(session.hash_key):
             return
         try:
             for statement in CHECK:
@@ -136,6 +136,13 @@ class OneTransaction:
             connection.invalidate()  # the test has lost it, and the server has rolled it back
         finally:
             connection.close()
+
+
+def _names(database: str, address: Address) -> bool:
+    """Whether what a driver was given, a name, a path or a URL, names this database."""
+    if "://" not in database:
+        return database == address.database
+    return database.partition("?")[0].rpartition("/")[2] == address.database
 
 
 def _raw(connection: sa.Connection) -> Any:  # Any: a driver's connection, or SQLAlchemy's blocking face of one
@@ -212,6 +219,7 @@ class Transactions:
         self._undo.callback(_put_back, maker.kw, kept)
 
     def get(self, engine: sa.Engine) -> OneTransaction:
+        """That of the database which an engine leads to. Raises EngineElsewhere."""
         for one in self._all:
             if leads_to(engine, one.address):
                 return one
@@ -238,7 +246,7 @@ class Transactions:
 
     def _refuse(self, database: str) -> None:
         for one in self._all:
-            if one.address.database == database and not one.opening:
+            if _names(database, one.address) and not one.opening:
                 raise self._second(one)
 
     def _second(self, one: OneTransaction) -> SecondConnection:
