@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mintdb.engines.places import find_places
 from tests.conftest import LINGER
 from tests.faults import watching
 from tests.faults.conftest import Start
@@ -200,3 +201,30 @@ def test_no_thread_of_ours_runs_in_the_users_process(project: Suite) -> None:
     )
     ran = project.run()
     assert ran.outcomes == {"passed": 2}, ran.output
+
+
+def test_a_stopped_server_keeps_no_log_in_memory_and_starts_again(project: Suite) -> None:
+    project.write(
+        test_it="import app\n\ndef test_it(): app.add()\n",
+        test_wal="""
+            import os, psycopg
+
+            def test_wal():
+                with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+                    connection.execute("create table wide (text text)")
+                    connection.commit()  # what fills a table of its own transaction is not logged
+                    connection.execute("insert into wide select repeat('x', 1000) from generate_series(1, 200000)")
+                    assert connection.execute("select sum(size) / 1048576 from pg_ls_waldir()").fetchone()[0] > 150
+        """,
+    )
+    ran = project.run()
+    assert ran.outcomes == {"passed": 2}, ran.output
+    watching.server_stops(linger=LINGER)
+    (log,) = find_places().live.glob("*/data/pg_wal")
+    watching.wait_for(lambda: size(log) <= 112 << 20, "the log's end")  # min_wal_size, 80 MB, and the newest files
+    ran = project.run()
+    assert ran.outcomes == {"passed": 2}, ran.output
+
+
+def size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())

@@ -146,8 +146,10 @@ def keep(errand: Errand, state: State) -> None:
             if _users(maintenance):
                 continue
             _tidy_for_stop(maintenance)
+            (newest,) = maintenance.row("select pg_walfile_name(pg_current_wal_insert_lsn())")
             maintenance.close()
-            postmaster.stop(data, state.postmaster)
+            if postmaster.stop(data, state.postmaster):
+                postmaster.shed_wal(data, newest)
             (live / "state.json").unlink(missing_ok=True)
         return
 

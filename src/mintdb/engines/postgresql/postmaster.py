@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -18,6 +19,7 @@ from mintdb.engines.processes import clean_environment, is_alive, wait_until_gon
 START_TIMEOUT = 60.0  # seconds; 0.1 on an idle machine, more after a crash
 STOP_TIMEOUT = 20.0  # seconds; 0.1 usually, then the server is stopped without a checkpoint
 POLL = 0.01  # seconds between two looks at the pid file
+WAL_FILE = re.compile("[0-9A-F]{24}")  # timeline, and the number of its 16 MB
 STATUS_LINE = 7  # of postmaster.pid: "ready" once connections are accepted (LOCK_FILE_LINE_PM_STATUS - 1)
 LOG_LINES = 12
 
@@ -64,12 +66,27 @@ def start(binaries: Binaries, options: StartOptions, account: Account) -> int:
     return int(process.pid)
 
 
-def stop(data: Path, pid: int) -> None:
-    """Stop the server: sessions are ended, a checkpoint is written; returns when the process is gone."""
+def stop(data: Path, pid: int) -> bool:
+    """Stop the server: sessions are ended, a checkpoint is written; returns when the process is gone.
+
+    False where it had to be made to: then there was no checkpoint.
+    """
     _signal(pid, signal.SIGINT)
-    if not wait_until_gone(pid, STOP_TIMEOUT):
-        _signal(pid, signal.SIGQUIT)
-        wait_until_gone(pid, STOP_TIMEOUT)
+    if wait_until_gone(pid, STOP_TIMEOUT):
+        return True
+    _signal(pid, signal.SIGQUIT)
+    wait_until_gone(pid, STOP_TIMEOUT)
+    return False
+
+
+def shed_wal(data: Path, newest: str) -> None:
+    """Remove the WAL files before `newest` of a server that stopped with a checkpoint: on tmpfs they are memory.
+
+    It keeps up to `wal_keep_size` of them for rewinds, and needs none of them to start.
+    """
+    for file in (data / "pg_wal").iterdir():
+        if WAL_FILE.fullmatch(file.name) and file.name < newest:
+            file.unlink(missing_ok=True)
 
 
 def find_postmaster(data: Path) -> int | None:
