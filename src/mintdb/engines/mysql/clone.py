@@ -46,6 +46,7 @@ class MysqlClone:
         self._older: set[int] = set()  # connections that were there before the test
         self._adopted = template is None
         self._cleared: list[ServerSession] = []
+        self._locked = True  # whether somebody may hold a lock in the database
         self._work = Session(stay.maintenance.address)
         self._work.prepare()
         lowest = self._keep_rows() if template is None else self._copy(template)
@@ -61,7 +62,11 @@ class MysqlClone:
 
     def settle(self, *, seconds: float) -> Present:
         """See contract.Clone."""
-        return sessions.wait_until_quiet(self._stay.who, self._name, settle=seconds, older=self._older, but=self._own())
+        quiet = sessions.wait_until_quiet(
+            self._stay.who, self._name, settle=seconds, older=self._older, but=self._own()
+        )
+        self._locked = quiet.locked
+        return quiet.present
 
     def end(self, backends: Collection[int]) -> None:
         """See contract.Clone."""
@@ -152,7 +157,14 @@ class MysqlClone:
         )
 
     def _clear_the_way(self) -> None:
-        """End who holds a lock in the database; where locks are not shown, whoever is connected."""
+        """End who holds a lock in the database; where locks are not shown, whoever is connected.
+
+        Where nobody held one a moment ago, nobody is looked for: whoever came since is met by a lock's timeout.
+        """
+        if self._locked:
+            self._end_holders()
+
+    def _end_holders(self) -> None:
         left = [s for s in self.sessions() if s.has_written is not None or not self._stay.who.by_locks]
         self.end(sessions.all_of(left))
         self._cleared += left
@@ -162,7 +174,7 @@ class MysqlClone:
 
         On a server of ours every such transaction is of some test; on another server it may be anybody's.
         """
-        self._clear_the_way()
+        self._end_holders()
         if self._stay.log is not None:
             for statement in sessions.statements_to_end_prepared(self._stay.maintenance):
                 self._stay.maintenance.session.try_run(statement)

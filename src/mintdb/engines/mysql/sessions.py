@@ -61,6 +61,14 @@ class Who:
         return statement
 
 
+@dataclass(frozen=True)
+class Quiet:
+    """What was found when nobody was in the middle of something any more."""
+
+    present: Present
+    locked: bool  # whether somebody may hold a lock, if only for reading
+
+
 def find_who(maintenance: Maintenance) -> Who:
     """How this server tells it: the plugin `metadata_lock_info` is loaded in servers of ours."""
     plugin = maintenance.rows(
@@ -71,7 +79,7 @@ def find_who(maintenance: Maintenance) -> Who:
 
 def wait_until_quiet(
     who: Who, database: str, *, settle: float, older: Collection[int] = (), but: Collection[int] = ()
-) -> Present:
+) -> Quiet:
     """Wait up to `settle` seconds for sessions in the middle of something; returns who is there, and who is in the way.
 
     In the way is who is still busy, other than a session in `older` (one that was there before the test) that only
@@ -82,7 +90,8 @@ def wait_until_quiet(
         present = who.look(database, but=but)
         in_the_way = [s for s, _ in present if s.is_busy and not (s.backend_pid in older and s.only_reads)]
         if all(map(_is_stuck, in_the_way)) or time.monotonic() >= deadline:
-            return Present({s.backend_pid: moment for s, moment in present}, in_the_way)
+            moments = {s.backend_pid: moment for s, moment in present}
+            return Quiet(Present(moments, in_the_way), any(s.is_busy for s, _ in present) or not who.by_locks)
         time.sleep(POLL)
 
 

@@ -6,9 +6,10 @@ They lie after an ANALYZE and after a recalculation of statistics, which servers
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from mintdb.engines.mysql.session import Session, literal
 
@@ -30,10 +31,19 @@ class Counter:
 
 def read_counters(session: Session, database: str) -> dict[str, Counter]:
     """The counters of every InnoDB table of a database, sequences included. Needs the privilege PROCESS."""
+    return take_counters(session, session.run_all([counters_statement(session, database)])[0])
+
+
+def counters_statement(session: Session, database: str) -> str:
+    """What asks for them, for a packet with other statements."""
     prefix = f"{_encoded(session, database)}/"
+    return COUNTERS.format(skip=len(prefix) + 1, length=len(prefix), prefix=literal(prefix))
+
+
+def take_counters(session: Session, rows: Iterable[Any]) -> dict[str, Counter]:  # Any: rows as the server gives them
+    """What was answered, by table."""
     found: dict[str, Counter] = {}
-    statement = COUNTERS.format(skip=len(prefix) + 1, length=len(prefix), prefix=literal(prefix))
-    for each, table_id, modified, autoinc in session.rows(statement.replace("%", "%%")):
+    for each, table_id, modified, autoinc in rows:
         table = _plain(session, _whole(str(each)))
         before = found.get(table, Counter(frozenset(), 0, 1))
         found[table] = Counter(before.ids | {table_id}, before.modified + modified, max(before.next, autoinc))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mintdb.engines.mysql.databases import refill
 from mintdb.engines.mysql.schema import Definition, Schema
@@ -70,9 +71,15 @@ def make_plan(
     return Plan(lifted, remade, emptied, rows, counters, sequences)
 
 
-def carry_out(plan: Plan, session: Session, database: str, *, make: Callable[[Sequence[Definition]], None]) -> None:
-    """Do it. `make` makes tables and triggers again. Raises what the server raises; again is harmless."""
+def carry_out(
+    plan: Plan, session: Session, database: str, *, make: Callable[[Sequence[Definition]], None], then: str = "do 0"
+) -> list[Any]:  # Any: rows as the server gives them
+    """Do it; returns the rows of `then`, a query that is asked in the same packet. `make` makes tables and triggers.
+
+    Raises what the server raises; again is harmless.
+    """
     session.run_all(d.drop(database) for d in (*plan.lifted, *plan.remade))
     make([d for d in plan.remade if d.kind == "table"])
-    session.run_all([*plan.emptied, *plan.rows, *plan.counters, *plan.sequences])
+    found = session.run_all([*plan.emptied, *plan.rows, *plan.counters, *plan.sequences, then])
     make([d for d in (*plan.lifted, *plan.remade) if d.kind == "trigger"])
+    return found[-1]

@@ -11,10 +11,12 @@ from mintdb.engines.mysql.databases import copy_tables, fill, tables_with_rows
 from mintdb.engines.mysql.rewind.binlog import Log, Position, Seen
 from mintdb.engines.mysql.rewind.counters import (
     Counter,
+    counters_statement,
     moved,
     read_counters,
     read_plain_counters,
     remade,
+    take_counters,
 )
 from mintdb.engines.mysql.rewind.marks import Mark, Marks
 from mintdb.engines.mysql.rewind.putting import Plan, carry_out, make_plan
@@ -108,8 +110,7 @@ class Rewinder:
         self._means.create(schema)
         sources = {table: each for table in schema.tables if (each := self._marks.source(table))}
         fill(self._session, self._database, schema, sources)
-        self._after(changed=True)
-        self._carry_out(self._plan(set(), self._counters))
+        self._carry_out(self._plan(set(), self._read_counters()))
 
     def push_mark(self) -> None:
         """Make the present state the newest mark."""
@@ -168,11 +169,10 @@ class Rewinder:
         known = self._marks.schema.tables.keys()
         tables = (changes.tables | self._stale | extra) & known
         plan = self._plan(tables, changes.counters)
-        if plan:
+        if plan or reason:
             self._carry_out(plan)
         self._stale.clear()
         self._schema_is_stale = False
-        self._after(changed=bool(plan or reason))
         touched = sorted(tables | self._moved_sequences) if plan else []
         return PutBack(touched, reason, _outside(changes))
 
@@ -198,11 +198,17 @@ class Rewinder:
         if plan.needs_tables_alone:
             self._means.clear()
         try:
-            carry_out(plan, self._session, self._database, make=self._make)
+            self._try_to_carry_out(plan)
         except pymysql.MySQLError:
             self._session.run("rollback")
             self._means.unblock()
-            carry_out(plan, self._session, self._database, make=self._make)
+            self._try_to_carry_out(plan)
+
+    def _try_to_carry_out(self, plan: Plan) -> None:
+        # Our own writes count too, but are in no log: what somebody else writes meanwhile still shows there.
+        then = counters_statement(self._session, self._database) if self._means.counts else "do 0"
+        rows = carry_out(plan, self._session, self._database, make=self._make, then=then)
+        self._counters = take_counters(self._session, rows) if self._means.counts else {}
 
     def _put_schema_back(self) -> tuple[str | None, set[str]]:
         """Make definitions what they were; returns what had to be made again, and the tables that are empty now."""
@@ -240,7 +246,7 @@ class Rewinder:
         counters |= self._plain_counters(tables - counters.keys())
         sources = {table: side if table in filled else None for table in tables}
         self._marks.push(Mark(sources, counters, sequences, schema, side))
-        self._after(changed=True)
+        self._take_counters()
 
     def _plain_counters(self, tables: set[str]) -> dict[str, int]:
         """AUTO_INCREMENT of what InnoDB does not count."""
@@ -259,11 +265,6 @@ class Rewinder:
     def _read_counters(self) -> dict[str, Counter]:
         read = read_counters if self._means.counts else read_plain_counters
         return read(self._session, self._database)
-
-    def _after(self, *, changed: bool) -> None:
-        """Our own writes count too, but are in no log: what somebody else writes meanwhile still shows there."""
-        if changed:
-            self._take_counters()
 
 
 def _outside(changes: Changes) -> Sequence[str]:
