@@ -32,6 +32,7 @@ import mintdb
 from mintdb import settings
 from mintdb.errors import MintdbError
 from mintdb.schemas import get_source
+from tests.engines.mysql.mariadb import require_mariadb
 from tests.frameworks.suites import QUIET
 
 ROOT = Path(__file__).parents[1]
@@ -82,6 +83,8 @@ def name_of(page: Path) -> str:
 @pytest.fixture
 def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     """A shell as the reader has it: mintdb on PATH, and nothing of this run's own variables."""
+    if page.name == "mysql.md":
+        require_mariadb()
     # A page that shows what runs, or stops it, must not meet what other tests have left running.
     request.getfixturevalue("own_home" if "mintdb down\n" in page.read_text(encoding="utf-8") else "server_home")
     own = ("PYTEST_", "PG", "DATABASE_URL", "MINTDB_URL", "MINTDB_HANDOVER")

@@ -26,8 +26,8 @@ from mintdb.core.templates import Template, get_template
 from mintdb.engines import get_engine
 from mintdb.handover import Handover
 from mintdb.schemas import get_layers
-from mintdb.settings import ALL_LIBPQ, DEFAULT, EMPTY, DatabaseSettings, Settings, load
-from mintdb.variables import libpq_variables
+from mintdb.settings import ALL_LIBPQ, ALL_MYSQL, DEFAULT, EMPTY, DatabaseSettings, Settings, load
+from mintdb.variables import libpq_variables, mysql_variables
 
 AS_IT_IS = (
     "{alias}: no right to create databases: {url} is used as it is, its tables have to be there, and tests run in"
@@ -79,7 +79,8 @@ class Mint:
         for database in self.settings.databases.values():
             address = self.reserve(database.alias)
             for variable, form in database.export.items():
-                exports |= libpq_variables(address) if variable == ALL_LIBPQ else {variable: address.url_for(form)}
+                all_of = {ALL_LIBPQ: libpq_variables, ALL_MYSQL: mysql_variables}.get(variable)
+                exports |= all_of(address) if all_of else {variable: address.url_for(form)}
         return exports
 
     def urls(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ from mintdb.settings.errors import (
 )
 from mintdb.settings.facts import (
     ALL_LIBPQ,
+    ALL_MYSQL,
     DATABASE_KEYS,
     DEFAULT,
     EMPTY,
@@ -32,6 +33,7 @@ from mintdb.settings.loading import list_environments, load
 
 __all__ = [
     "ALL_LIBPQ",
+    "ALL_MYSQL",
     "DATABASE_KEYS",
     "DEFAULT",
     "EMPTY",

@@ -17,6 +17,7 @@ POLICIES = ("warn", "error", "ignore")
 ENGINES = ("postgresql", "sqlite", "mysql", "snowflake")
 DEFAULT = "default"
 DEFAULT_ENGINE = "postgresql"
+ALL_MYSQL = "MYSQL*"  # exported as MYSQL_HOST and so on
 ALL_LIBPQ = "PG*"  # exported as PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and what TLS needs
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 SECONDS = ("settle", "linger", "name_timeout", "connection_timeout")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent))
-from mariadb import new_name, new_template, stay
-from mysql_workloads import TEMPLATE
+from tests.engines.mysql.mariadb import new_name, new_template, stay
+from tests.engines.mysql.workloads import TEMPLATE
 
 from mintdb.engines.mysql.clone import MysqlClone
 from mintdb.engines.mysql.server import MysqlServer

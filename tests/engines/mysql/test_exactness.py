@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
-from mariadb import dump, new_name
-from mysql_workloads import steps, work
+from tests.engines.mysql.mariadb import dump, new_name
+from tests.engines.mysql.workloads import steps, work
 
 from mintdb.contract import Way
 from mintdb.engines.mysql.clone import MysqlClone

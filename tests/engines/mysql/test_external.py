@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mariadb import dump, root_of, run, stay
+from tests.engines.mysql.mariadb import dump, root_of, run, stay
 
 import mintdb
 from mintdb.address import Address

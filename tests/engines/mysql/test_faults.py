@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from mariadb import new_name, new_template, root_of, run, stay
+from tests.engines.mysql.mariadb import new_name, new_template, root_of, run, stay
 
 import mintdb
 from mintdb.engines.mysql import embedded, errors

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from mariadb import connect, dump, root_of, run
+from tests.engines.mysql.mariadb import connect, dump, root_of, run
 
 from mintdb.contract import Restored, Way
 from mintdb.engines.mysql.clone import MysqlClone

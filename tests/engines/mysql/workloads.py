@@ -7,7 +7,7 @@ from typing import Any
 
 import pymysql
 from hypothesis import strategies as st
-from mariadb import connect
+from tests.engines.mysql.mariadb import connect
 
 from mintdb.address import Address
 from mintdb.core.names import new_token
