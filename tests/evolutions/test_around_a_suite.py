@@ -13,6 +13,7 @@ import time
 import unittest
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -27,6 +28,7 @@ from mintdb.schemas.evolutions.errors import (
     EngineWithoutEvolutions,
     EvolutionFailed,
     EvolutionsBusy,
+    EvolutionsTableRefused,
     EvolutionsUnreachable,
     EvolutionUndone,
     InconsistentDatabase,
@@ -342,6 +344,22 @@ def test_mariadb_has_them_too(two: Path, write: Write, server_home: Path) -> Non
         write(n2=("-- nothing yet\n;\ninsert into no_such_table values (1);", ""))
         with pytest.raises(EvolutionFailed, match=r"2\.sql:4 failed: Table .*no_such_table' doesn't exist"):
             mintdb.evolutions(two).__enter__()
+
+
+def test_a_login_that_may_not_make_the_table_is_told(two: Path, url: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("create role evolver login password 'x'")
+    address = replace(parse_url(url), user="evolver", password="x")
+    with pytest.raises(EvolutionsTableRefused) as caught, mintdb.evolutions(two, url=address.url):
+        pass
+    assert (
+        str(caught.value)
+        == """\
+the table of evolutions, play_evolutions, cannot be used: permission denied for schema public
+  SQLSTATE 42501
+  1. may this login make and write tables there?
+  2. does the application apply its evolutions at the same moment?"""
+    )
 
 
 def test_a_protected_server_is_refused(two: Path, url: str) -> None:

@@ -356,14 +356,17 @@ def bank():
 
 @pytest.fixture
 def ann(bank):
-    return open_account("Ann")
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("insert into account (owner) values ('Ann')")
+        yield connection  # open in every example
 
 
 @rewind_examples
 @few
 @given(owner=st.sampled_from(["Bob", "Cid"]))
 def test_fixtures_of_every_scope_are_there_for_each_example(bank, ann, owner):
-    assert (bank, ann, open_account(owner)) == (1, 2, 3)
+    assert (bank, open_account(owner)) == (1, 3)
+    assert ann.execute("select count(*) from account").fetchone() == (3,)
 
 
 @rewind_examples

@@ -77,6 +77,16 @@ class EngineWithoutEvolutions(SchemaError):
     text = "evolutions cannot be run on {engine}; they can on {known}"
 
 
+class EvolutionsTableRefused(SchemaError):
+    """The database refused what is written down in the table of evolutions. Facts: table, message, code."""
+
+    text = """\
+the table of evolutions, {table}, cannot be used: {message}
+  SQLSTATE {code}
+  1. may this login make and write tables there?
+  2. does the application apply its evolutions at the same moment?"""
+
+
 class BadEvolutionsTable(SettingsError):
     """A name for the table of evolutions that could not stand unquoted. Facts: name."""
 

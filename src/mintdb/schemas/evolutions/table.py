@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mintdb.schemas.evolutions.errors import BadEvolutionsTable, InconsistentDatabase
+from mintdb.schemas.evolutions.errors import BadEvolutionsTable, EvolutionsTableRefused, InconsistentDatabase
 from mintdb.schemas.evolutions.files import Evolution, Script
 from mintdb.schemas.evolutions.plan import Direction, Step
 from mintdb.schemas.evolutions.sessions import Refused, Session
@@ -44,8 +45,8 @@ class Table:
         Raises InconsistentDatabase, which shows commands with `options`.
         """
         try:
-            stuck = self._fetch(STUCK, HALF_WAY)
-        except Refused:
+            stuck = self.session.fetch(STUCK.replace("{table}", self.name), HALF_WAY)
+        except Refused:  # it is not there, most likely: Play asks no further
             self._run(self.session.DDL)
             return
         for revision, state, problem in stuck:
@@ -93,7 +94,17 @@ class Table:
         return state
 
     def _fetch(self, statement: str, *values: object) -> list[tuple[Any, ...]]:  # Any: as the statement selects
-        return self.session.fetch(statement.replace("{table}", self.name), *values)
+        with self._explained():
+            return self.session.fetch(statement.replace("{table}", self.name), *values)
 
     def _run(self, statement: str, *values: object) -> None:
-        self.session.run(statement.replace("{table}", self.name), *values)
+        with self._explained():
+            self.session.run(statement.replace("{table}", self.name), *values)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except Refused as refused:
+            facts = {"table": self.name, "message": refused.described, "code": refused.state}
+            raise EvolutionsTableRefused(**facts) from refused.__cause__
