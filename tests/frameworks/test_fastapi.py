@@ -17,7 +17,7 @@ SOAK = bool(os.environ.get("MINTDB_SOAK"))
 @pytest.mark.parametrize("scope", ["function", "session"])
 def test_a_zoo_that_retries_under_concurrent_visitors(tmp_path: Path, server_home: Path, scope: str) -> None:
     scopes = [f"-oasyncio_default_{kind}_loop_scope={scope}" for kind in ("fixture", "test")]
-    rounds = 200 if SOAK else 3
+    rounds = 200 if SOAK else 2
     ran = run_shuffled(example("fastapi_zoo", tmp_path), rounds, "-p", "asyncio", *scopes)
     assert ran.outcomes == {"passed": 10 * rounds}, ran.output
     assert "LEAK" not in ran.output
