@@ -81,7 +81,7 @@ def test_what_was_there_before_is_there_for_each_example_and_nothing_else(insert
     assert rows() == [100]
 
 
-@pytest.mark.parametrize("order", ["innermost", "between", "outermost"])
+@pytest.mark.parametrize("order", ["both", "innermost", "between", "outermost"])
 def test_the_decorator_may_stand_anywhere_and_twice(insert: Insert, rows: Rows, order: str) -> None:
     calls = []
 
@@ -91,6 +91,7 @@ def test_the_decorator_may_stand_anywhere_and_twice(insert: Insert, rows: Rows, 
         assert insert(n) == 1
 
     decorators = {
+        "both": [rewind_examples, given(st.integers(0, 9)), example(4), few, rewind_examples],
         "innermost": [rewind_examples, given(st.integers(0, 9)), example(4), few],
         "between": [given(st.integers(0, 9)), rewind_examples, example(4), few, rewind_examples],
         "outermost": [given(st.integers(0, 9)), example(4), few, rewind_examples],
@@ -192,9 +193,13 @@ def test_each_run_of_a_state_machine_starts_from_the_mark(insert: Insert, rows: 
         def counted(self) -> None:
             assert len(rows()) == self.inserted < 5
 
-    Machine.TestCase.settings = settings(few, stateful_step_count=5)
+    @rewind_examples
+    class Derived(Machine):
+        """Put back once for each run, too."""
+
+    Derived.TestCase.settings = settings(few, stateful_step_count=5)
     result = unittest.TestResult()
-    Machine.TestCase().run(result)
+    Derived.TestCase().run(result)
     assert "assert 5 == 5" not in str(result.failures)
     assert len(result.failures) == 1
     assert starts == [[100]] * len(starts)
