@@ -19,6 +19,7 @@ from mintdb.settings import (
     BadSettingsFile,
     EngineMismatch,
     MirrorHasMore,
+    NotOfThisEngine,
     ProtectedEnvironment,
     ProtectedServer,
     UnknownDatabase,
@@ -288,6 +289,17 @@ mysql://me:***@db/shop is a mysql URL, but the engine is postgresql
   given in   [databases.default] of {project}/mintdb.toml
   1. write  engine = "mysql"  beside the url, or leave the engine out: the URL says it
   2. or mend the URL"""
+    )
+
+
+def test_a_setting_that_only_postgresql_has(project: Path) -> None:
+    assert (
+        message_of(NotOfThisEngine, project, "[databases.default]\nengine = 'sqlite'\nroles = ['app']")
+        == f"""\
+setting 'roles' is PostgreSQL's, but the engine of database 'default' is sqlite
+  given in   [databases.default] of {project}/mintdb.toml
+  1. take it out
+  2. or move it to where the engine is postgresql: an environment's table, say"""
     )
 
 

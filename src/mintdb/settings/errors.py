@@ -108,6 +108,16 @@ class EngineMismatch(SettingsError):
   2. or mend the URL"""
 
 
+class NotOfThisEngine(SettingsError):
+    """A setting that the database's engine has no use for. Facts: setting, where, engine, alias."""
+
+    text = """\
+setting {setting!r} is PostgreSQL's, but the engine of database {alias!r} is {engine}
+  given in   {where}
+  1. take it out
+  2. or move it to where the engine is postgresql: an environment's table, say"""
+
+
 class MirrorHasMore(SettingsError):
     """A mirror has a setting that only the mirrored database can have. Facts: alias, mirror, setting, where."""
 

@@ -25,6 +25,7 @@ CONNECTION_KEYS = ("leaks", "keep_idle", "max_connections", "terminate", "report
 RUN_KEYS = ("env", "isolation", *SECONDS, *CONNECTION_KEYS, "binaries", "project")
 # What belongs to an engine: a layer that names another one leaves it behind.
 ENGINE_KEYS = ("url", "locale", "timezone", "server_settings", "extensions", "roles", "role", "search_path")
+POSTGRESQL_KEYS = ("extensions", "roles", "role", "search_path")  # which no other engine has
 MIRROR_KEYS = ("mirror", "export", "role", "search_path")  # the rest is the other database's
 DATABASE_KEYS = ("engine", "schema", "seed", "name", "export", "mirror", *ENGINE_KEYS)
 LISTS = ("seed", "extensions", "roles")

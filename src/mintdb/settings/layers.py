@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mintdb.address import find_engine, redact
-from mintdb.settings.errors import EngineMismatch, MirrorHasMore
+from mintdb.settings.errors import EngineMismatch, MirrorHasMore, NotOfThisEngine
 from mintdb.settings.expansion import find_expanded
-from mintdb.settings.facts import DEFAULT_ENGINE, EMPTY, ENGINE_KEYS, MIRROR_KEYS
+from mintdb.settings.facts import DEFAULT_ENGINE, EMPTY, ENGINE_KEYS, MIRROR_KEYS, POSTGRESQL_KEYS
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def merge_database(
     """As `merge`; what belongs to an engine is left behind by a layer above that names another one.
 
     A mirror counts as an engine here. The engine is always among what is found, or known from the URL that is.
-    Raises EngineMismatch and MirrorHasMore.
+    Raises EngineMismatch, MirrorHasMore and NotOfThisEngine.
     """
     kinds = _kinds(layers, environ)
     last = kinds[0] if kinds else DEFAULT_ENGINE
@@ -57,6 +57,7 @@ def merge_database(
         _refuse_more(alias, last, found)
     else:
         found.setdefault("engine", Given(last, found["url"].origin if "url" in found else "default"))
+        _refuse_useless(alias, last, found)
     return found
 
 
@@ -94,6 +95,12 @@ def _without_foreign(layer: Layer, kind: str | Mirror, last: str | Mirror) -> La
         foreign = set(layer.values) - {"export"}
     kept = {key: value for key, value in layer.values.items() if key not in foreign}
     return Layer(layer.origin, kept, layer.origins)
+
+
+def _refuse_useless(alias: str, engine: str, found: Mapping[str, Given]) -> None:
+    for key in POSTGRESQL_KEYS if engine != DEFAULT_ENGINE else ():
+        if key in found:
+            raise NotOfThisEngine(setting=key, where=found[key].origin, engine=engine, alias=alias)
 
 
 def _refuse_more(alias: str, mirror: Mirror, found: Mapping[str, Given]) -> None:
