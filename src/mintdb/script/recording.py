@@ -12,12 +12,12 @@ from typing import Any
 from mintdb.script.answers import Answer, Asked
 from mintdb.script.doubles import ScriptedConnection
 from mintdb.script.drivers import SNOWFLAKE, Driver, find_driver
-from mintdb.script.everywhere import replaced
 from mintdb.script.exchange import Exchange, Failure, read
 from mintdb.script.script import Script
 from mintdb.snowflake import Asked as Connect
 from mintdb.snowflake import answering
 from mintdb.snowflake.door import answer_past, find_past
+from mintdb.snowflake.everywhere import replaced
 
 KEPT_OF_ERROR = ("msg", "errno", "sqlstate")  # what a Snowflake error is made of
 

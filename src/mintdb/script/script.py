@@ -12,10 +12,10 @@ from mintdb.script.answers import Answer, Asked, of_dicts, of_frame, of_rows
 from mintdb.script.doubles import ScriptedConnection
 from mintdb.script.drivers import SNOWFLAKE, Driver, find_driver
 from mintdb.script.errors import BadAnswer, NeverAsked, ScriptError, UnexpectedStatement, WrongParameters
-from mintdb.script.everywhere import replaced
 from mintdb.script.matching import Wanted, find_nearest, matches, shown
 from mintdb.snowflake import Asked as Connect
 from mintdb.snowflake import answering, shut
+from mintdb.snowflake.everywhere import replaced
 
 ANY: Any = ...  # Any: stands for parameters of every type
 STATUS = "Statement executed successfully."  # what Snowflake answers where there is nothing else to say

@@ -66,6 +66,12 @@ with mintdb.open(engine="snowflake") as mint, mint.lease():
         cursor.execute("create table t (id int)")
         cursor.execute("insert into t values (1)")
         assert cursor.execute("select * from t").fetchall() == [(1,)]
+try:
+    connect(account="acme-production", user="u", password="p")
+except mintdb.snowflake.NetworkRefused:
+    pass
+else:
+    raise SystemExit("after the run a connection is let through")
 """
 
 

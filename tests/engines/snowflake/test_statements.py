@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from snowflake.connector.errors import DatabaseError, InterfaceError, ProgrammingError
+from snowflake.connector.pandas_tools import write_pandas
 
 from mintdb.engines.snowflake.errors import NotEmulated
 
@@ -129,6 +130,15 @@ def test_several_statements_in_one_execute_are_refused_unless_announced(cursor: 
     assert cursor.nextset() is cursor
     assert cursor.fetchall() == [(2,)]
     assert cursor.nextset() is None
+
+
+def test_a_frame_is_written_and_read(connection: Any) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"ID": [1, 2], "TOTAL": [1.5, None]})
+    assert write_pandas(connection, frame, "ORDERS")[0] is True
+    cursor = connection.cursor().execute("select id, total from orders order by id")
+    assert cursor.fetchall() == [(1, Decimal("1.50")), (2, None)]
+    assert list(cursor.execute("select id from orders order by id").fetch_pandas_all()["ID"]) == [1, 2]
 
 
 def test_a_database_is_dropped_with_what_is_in_it(cursor: Any) -> None:

@@ -52,6 +52,9 @@ class AccountReservation:
     def open(self, *, owner: str, linger: float, let_go: Callable[[str], object]) -> Server:
         """See contract.Reservation."""
         compat.prepare()
+        from mintdb.engines.snowflake.frames import answer_write_pandas
+
+        answer_write_pandas()
         return AccountServer(self._line, self._database)
 
 
