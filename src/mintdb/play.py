@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -75,6 +74,7 @@ def evolutions(
 ) -> Iterator[Address]:
     """Run the evolutions of a folder before the block, and the stored downs of all that is applied after it.
 
+    A relative `path` begins at the folder of the settings file, or at the current one where there is none.
     `url` names the database. Without it, it is the one that the running test has leased, or that `mintdb run` has made;
     and where there is none, an empty clone that is dropped after the block. `options` are those of `Options`. Yields
     the database's address: `.url`, `.url_for(form)`, `.params`.
@@ -88,7 +88,8 @@ def evolutions(
     SubstitutionError, EvolutionsUnreachable, and ProtectedEnvironment or ProtectedServer.
     """
     chosen = Options(**options)
-    folder = Folder(Path(path).absolute(), Path.cwd())
+    root = load().root
+    folder = Folder(root / path, root)
     files = folder.read(setting=os.fspath(path))
     name = folder.path.name
     with _database(url) as (address, is_ours), closing(connect(address)) as holder:

@@ -346,6 +346,16 @@ def test_mariadb_has_them_too(two: Path, write: Write, server_home: Path) -> Non
             mintdb.evolutions(two).__enter__()
 
 
+def test_a_relative_path_begins_at_the_settings(
+    two: Path, url: str, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("mintdb.toml").write_text("")
+    (tmp_path / "deeper").mkdir()
+    monkeypatch.chdir(tmp_path / "deeper")
+    with mintdb.evolutions("conf/evolutions/default", url=url):
+        assert tables() == ["a", "b"]
+
+
 def test_a_login_that_may_not_make_the_table_is_told(two: Path, url: str) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("create role evolver login password 'x'")
