@@ -25,7 +25,7 @@ GONE = {
 }  # …, ER_CONNECTION_KILLED, idle too long
 # What a put-back needs, and what nothing that mintdb does must depend on. Unknown to MySQL: the second line's.
 SETTINGS = (
-    "foreign_key_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00'",
+    "foreign_key_checks = 0, group_concat_max_len = 16777216, sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00'",
     "check_constraint_checks = 0, system_versioning_alter_history = 'KEEP', system_versioning_insert_history = 1",
     "sql_log_bin = 0",
 )
