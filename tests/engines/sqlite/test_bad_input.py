@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -135,3 +136,11 @@ def test_a_test_that_removes_or_destroys_the_file_finds_it_whole_the_next_time(t
             assert lease.restored.way == "swap"
             with mint.lease() as lease, closing(lease.connect()) as connection:
                 assert connection.execute("select x from a").fetchall() == [(1,)]
+
+
+def test_the_doctor_tries_a_file_out(tmp_path: Path) -> None:
+    (tmp_path / "mintdb.toml").write_text('[databases.default]\nengine = "sqlite"\nschema = "sql:missing.sql"\n')
+    command = [sys.executable, "-m", "mintdb.cli", "doctor"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith(f"ok    sqlite     {sqlite3.sqlite_version}, databases are made at sqlite:////")
