@@ -6,15 +6,16 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.ext.asyncio import create_async_engine as _create_async
 
 from mintdb.address import Address, redact
 from mintdb.connections.pools import pools
 from mintdb.sqlalchemy.errors import DriverNotInstalled, DriverOfTheOtherKind, EngineElsewhere
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 T = TypeVar("T")
 
@@ -56,7 +57,13 @@ def create_async_engine(address: Address, driver: str = "", **options: Any) -> A
 
     The caller disposes of it. Raises DriverNotInstalled and DriverOfTheOtherKind.
     """
-    return _make(ASYNCHRONOUS_KIND, BLOCKING_KIND, address, driver, lambda url: _create_async(url, **options))
+
+    def make(url: str) -> AsyncEngine:
+        from sqlalchemy.ext.asyncio import create_async_engine as create  # needs greenlet, which not everybody has
+
+        return create(url, **options)
+
+    return _make(ASYNCHRONOUS_KIND, BLOCKING_KIND, address, driver, make)
 
 
 def _make(kind: Kind, other: Kind, address: Address, driver: str, make: Callable[[str], T]) -> T:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
 from mintdb.sqlalchemy.errors import SessionAfterTest
 from mintdb.sqlalchemy.loops import end_on_its_loop
 from mintdb.sqlalchemy.savepoints import ENDED
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 
 class TestSession(Session):
@@ -50,6 +52,8 @@ def open_async_session(
     bind: AsyncEngine, *, test: str, kind: type[TestSession] = TestSession, **options: Any
 ) -> Iterator[AsyncSession]:
     """The same for an asynchronous engine. It may be entered and left where no event loop runs."""
+    from sqlalchemy.ext.asyncio import AsyncSession  # needs greenlet, which not everybody has
+
     session = AsyncSession(bind, sync_session_class=kind, **options)  # Any: as above
     try:
         yield session

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import async_scoped_session, async_sessionmaker
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from mintdb.address import Address
@@ -20,8 +19,11 @@ from mintdb.sqlalchemy.loops import end_on_its_loop
 from mintdb.sqlalchemy.savepoints import Caller, Savepoints
 from mintdb.sqlalchemy.statements import CHECK, END_OF_CHECK, find_savepoint, find_why_not
 
-Maker = sessionmaker[Any] | async_sessionmaker[Any] | scoped_session[Any] | async_scoped_session[Any]
-"""What an application makes its sessions with."""  # Any: whatever class its sessions are of
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import async_scoped_session, async_sessionmaker
+
+    # What an application makes its sessions with.  # Any: whatever class these are of
+    Maker = sessionmaker[Any] | async_sessionmaker[Any] | scoped_session[Any] | async_scoped_session[Any]
 
 DEFERRABLE = sa.text("select exists (select from pg_catalog.pg_constraint where condeferrable)")
 
@@ -203,14 +205,15 @@ class Transactions:
         return joining(base, self)
 
     def _join(self, maker: Maker) -> None:
-        if isinstance(maker, scoped_session | async_scoped_session):
-            registered = maker.registry
-            if registered.has() and isinstance(maker, scoped_session):
-                maker.remove()  # one that was made before does not know of the transaction
-            maker = maker.session_factory
+        if isinstance(maker, scoped_session) and maker.registry.has():
+            maker.remove()  # one that was made before does not know of the transaction
+        made_by: Any = getattr(maker, "session_factory", maker)  # Any: of a scoped session, the sessionmaker
+        self._join_maker(made_by)
+
+    def _join_maker(self, maker: Any) -> None:  # Any: a sessionmaker or an async_sessionmaker
         kept = dict(maker.kw)
         maker.kw["join_transaction_mode"] = "create_savepoint"
-        if isinstance(maker, async_sessionmaker):
+        if hasattr(maker.class_, "sync_session_class"):  # an AsyncSession's
             base = kept.get("sync_session_class") or maker.class_.sync_session_class
             maker.kw["sync_session_class"] = self.kind_of(base)
         else:
