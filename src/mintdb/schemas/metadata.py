@@ -59,8 +59,9 @@ class Metadata:
         """Run create_all in one transaction, over one connection that is closed afterwards."""
         with importing_from(self.named.root), self._explained():
             metadata = self._load()
-            driver = DRIVERS[database.engine]
-            engine = sa.create_engine(database.url_for(f"{database.engine}+{driver}"), poolclass=NullPool)
+            driver = DRIVERS.get(database.engine)  # None: its dialect has one alone (snowflake-sqlalchemy)
+            form = f"{database.engine}+{driver}" if driver else "sqlalchemy"
+            engine = sa.create_engine(database.url_for(form), poolclass=NullPool)
             try:
                 with engine.begin() as connection:
                     if database.engine == "postgresql":  # elsewhere there are none, or they are databases of their own
@@ -145,6 +146,8 @@ def _said(error: BaseException | None) -> tuple[str, str]:
     if error is not None and type(error).__module__.startswith("pymysql"):
         number, message = (*error.args, "", "")[:2]
         return str(message), f"error {number}"
+    if error is not None and type(error).__module__.startswith("snowflake"):
+        return str(error), f"SQLSTATE {getattr(error, 'sqlstate', 'unknown')}"
     import psycopg
 
     assert isinstance(error, psycopg.Error)
