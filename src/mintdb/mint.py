@@ -14,6 +14,7 @@ from typing import Any, Self
 from mintdb.address import Address
 from mintdb.connections import files
 from mintdb.connections.budget import Budget, budget_of, limited
+from mintdb.connections.green import refuse_eventlet
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.settling import CloneAccounts
@@ -160,6 +161,7 @@ class Mint:
         self.close()
 
     def _open(self, alias: str) -> OpenDatabase:
+        refuse_eventlet()
         ours.on_claim(ledger.disown)
         server = self._reservation(alias).open(owner=self.owner, linger=self.settings.linger, let_go=pools.let_go)
         try:

@@ -1,0 +1,133 @@
+"""Accounts stay right beside the tools that suites replace time, files, sockets and event loops with."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.frameworks.suites import SETTINGS, Suite
+
+# eventlet warns of its own end when it is imported, and coverage of modules that were imported early.
+WARNINGS_ALLOWED = SETTINGS.replace('filterwarnings = ["error"]', 'filterwarnings = ["ignore"]')
+APP = """
+import os
+import psycopg
+
+kept = []
+
+def leave_open():
+    kept.append(psycopg.connect(os.environ["DATABASE_URL"]))
+
+def count():
+    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+        return connection.execute("select count(*) from account").fetchone()[0]
+
+def add(owner):
+    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+        connection.execute("insert into account (owner) values (%s)", [owner])
+"""
+
+
+def test_under_coverage_freezegun_pyfakefs_pytest_socket_and_uvloop(suite: Suite) -> None:
+    suite.write(
+        **{"pyproject.toml": WARNINGS_ALLOWED},
+        app=APP,
+        test_tools="""
+            import asyncio
+            import os
+            import asyncpg
+            import freezegun
+            import pytest
+            import uvloop
+            import app
+
+            @freezegun.freeze_time("2001-01-01")
+            def test_frozen():
+                app.add("Ann")
+                app.leave_open()
+
+            def test_after_frozen():
+                assert app.count() == 0
+
+            def test_fake_files(fs):
+                fs.create_file("/nowhere/file", contents="x")
+                app.add("Ann")
+                app.leave_open()
+
+            def test_after_fake_files():
+                assert app.count() == 0
+
+            @pytest.mark.disable_socket
+            def test_no_python_sockets():
+                app.add("Ann")
+                app.leave_open()
+
+            def test_uvloop():
+                async def leave_open():
+                    app.kept.append(await asyncpg.connect(os.environ["DATABASE_URL"]))
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    runner.run(leave_open())
+
+            def test_last():
+                assert app.count() == 0
+        """,
+    )
+    ran = suite.run("-q", "--cov=app", "--cov-report=term")
+    assert ran.outcomes == {"passed": 7}, ran.output
+    assert "app.py" in ran.output
+    assert "100%" in ran.output
+    told = [line for line in ran.output.splitlines() if line.startswith("LEAK")]
+    # The connection of uvloop's is none: its loop closed what it had when it was closed itself.
+    assert told == ["LEAK  test_tools.py::test_frozen left 1 connection open"], ran.output
+    assert "likewise 2 more tests: test_tools.py::test_fake_files, test_tools.py::test_no_python_sockets" in ran.output
+
+
+GREEN = {
+    "gevent": "import gevent.monkey\ngevent.monkey.patch_all()\n",
+    "eventlet": "import eventlet\neventlet.monkey_patch(thread=False)\n",
+}
+SPAWN = {"gevent": "gevent.joinall([gevent.spawn(job)])", "eventlet": "eventlet.spawn(job).wait()"}
+
+
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+def test_with_green_threads(suite: Suite, library: str) -> None:
+    suite.write(
+        **{"pyproject.toml": WARNINGS_ALLOWED},
+        app=APP,
+        conftest=GREEN[library],
+        test_green=f"""
+            import {library}
+            import app
+
+            def test_leaks_in_a_green_thread():
+                def job():
+                    app.add("Ann")
+                    app.leave_open()
+                {SPAWN[library]}
+
+            def test_next():
+                assert app.count() == 0
+        """,
+    )
+    ran = suite.run("-q")
+    assert ran.outcomes == {"passed": 2}, ran.output
+    assert ran.output.count("LEAK  ") == 1
+    assert "LEAK  test_green.py::test_leaks_in_a_green_thread left 1 connection open" in ran.output
+    assert "app.py:8 in leave_open" in ran.output
+
+
+def test_eventlets_threads_are_refused_with_what_to_do(suite: Suite) -> None:
+    suite.write(
+        **{"pyproject.toml": WARNINGS_ALLOWED},
+        conftest="import eventlet\neventlet.monkey_patch()\n",
+        test_any="def test_any(): pass\n",
+    )
+    ran = suite.run("-q")
+    assert ran.code == 4
+    assert (
+        """\
+ERROR: eventlet.monkey_patch() has replaced threads and locks: those that were made before it do not work any more
+  1. leave them as they are:  eventlet.monkey_patch(thread=False)
+  2. or use gevent, with which mintdb works:  gevent.monkey.patch_all()
+"""
+        in ran.output
+    )
