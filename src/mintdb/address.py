@@ -89,7 +89,7 @@ class Address:
     def params(self) -> dict[str, str | int]:
         """Keyword arguments for the driver's `connect`: psycopg's and psycopg2's, sqlite3's, snowflake.connector's."""
         if self.engine == "sqlite":
-            return {"database": self.database, **({"uri": True} if self.is_in_memory else {})}
+            return {"database": self.database}
         if self.engine == "snowflake":
             return {"account": self.database, "user": self.user, "password": self.password, **self.options}
         known: dict[str, str | int] = {
@@ -107,11 +107,6 @@ class Address:
     def redacted(self) -> str:
         """The `libpq` form with the password hidden, for messages."""
         return redact(self.url)
-
-    @property
-    def is_in_memory(self) -> bool:
-        """Whether it is a SQLite database that only this process can reach, through a shared cache."""
-        return self.engine == "sqlite" and self.database.startswith("file:")
 
     def _refuse_unknown_driver(self, form: str) -> None:
         dialect, _, driver = form.partition("+")
@@ -132,7 +127,7 @@ class Address:
         if form not in ("libpq", "sqlalchemy", "sqlite") and not (dialect == "sqlite" and driver):
             known = "path, sqlalchemy, jdbc, sqlite+DRIVER"
             raise UnknownUrlForm(form=form, why=f"the database is {self.engine}", known=known)
-        return f"sqlite{plus}{driver}:///{self.database}" + ("&uri=true" if self.is_in_memory else "")
+        return f"sqlite{plus}{driver}:///{self.database}"
 
     def _url_of_account(self, form: str) -> str:
         """Snowflake's URLs lead to an account; the current database and schema are options of the address."""
@@ -217,10 +212,9 @@ def parse_url(url: str) -> Address:
 
 
 def _file_of(url: str) -> str:
-    """The path, or the `file:` name, that a SQLite URL leads to; three slashes and a path, or JDBC's bare one."""
+    """The path that a SQLite URL leads to: three slashes and a path, or JDBC's bare one."""
     rest = url.removeprefix("jdbc:").partition(":")[2]
-    file = rest.removeprefix("///") if rest.startswith("//") else rest
-    return re.sub(r"[?&]uri=true$", "", file)
+    return rest.removeprefix("///") if rest.startswith("//") else rest
 
 
 def find_engine(url: str) -> str | None:

@@ -112,13 +112,6 @@ def test_a_sqlite_file_has_the_forms_that_its_users_read(form: str, expected: st
     assert sqlalchemy.make_url(address.url).database == address.database
 
 
-def test_a_sqlite_database_in_memory_is_reached_by_a_shared_name() -> None:
-    address = Address("sqlite", "file:shop?mode=memory&cache=shared")
-    assert address.url == "sqlite:///file:shop?mode=memory&cache=shared&uri=true"
-    assert parse_url(address.url) == address
-    assert address.params == {"database": address.database, "uri": True}
-
-
 def test_a_sqlite_file_has_no_form_of_another_engine() -> None:
     with pytest.raises(UnknownUrlForm, match="path, sqlalchemy, jdbc"):
         Address("sqlite", "/x.db").url_for("postgresql+psycopg")

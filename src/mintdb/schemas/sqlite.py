@@ -42,7 +42,7 @@ def run_files(database: Address, files: Iterable[tuple[str, Path]]) -> None:
 
 def connect(database: Address) -> sqlite3.Connection:
     """A connection that begins no transaction by itself. It cannot be seen by those who watch the application's."""
-    return sqlite3.Connection(database.database, isolation_level=None, uri=database.is_in_memory)
+    return sqlite3.Connection(database.database, isolation_level=None)
 
 
 def read_statements(file: Path, shown: str) -> Iterator[Statement]:
