@@ -76,7 +76,7 @@ def test_a_second_account_is_refused_and_the_same_one_in_other_spellings_is_not(
     assert said(raised.value) == (
         """\
 the accounts 'acme-prod' and 'partner' would be one and the same emulated account
-  asked at tests/engines/snowflake/test_bad_input.py:N in test_a_second_account_is_refused_and_the_same_one_in_other_spellings_is_not
+  asked at tests/engines/snowflake/test_snowflake_bad_input.py:N in test_a_second_account_is_refused_and_the_same_one_in_other_spellings_is_not
   1. give the second one a database of its own:  [tool.mintdb.databases.partner]  engine = "snowflake"
   2. or spell the account in one way"""  # noqa: E501
     )
