@@ -109,7 +109,6 @@ def test_a_suite_is_answered_put_back_and_told_who_never_closed(tmp_path: Path, 
     assert "LEAK  test_app.py::test_closes_nothing left 1 connection open" in ran.output
     assert "app.py:10 in __init__" in ran.output
     assert ran.output.count("LEAK") == 1
-    assert "default: snowflake emulated by fakesnow" in ran.output
 
 
 def test_a_statement_that_fails_in_the_schema_is_named_with_its_line(tmp_path: Path, server_home: Path) -> None:
