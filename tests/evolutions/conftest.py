@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,20 +16,24 @@ Query = Callable[[str], list[tuple[object, ...]]]
 Write = Callable[..., Path]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def make_url(server_home: Path) -> Iterator[Callable[[], str]]:
     """Makes one empty database after another, behind mintdb's back."""
-    numbers = itertools.count()
+    made: list[str] = []
     server = reserve(settings_for()).open(owner=new_token(), linger=LINGER, let_go=lambda database: None)
     admin = reserve(settings_for()).address("postgres")
 
     def make() -> str:
-        name = f"theirs_{next(numbers)}"
+        name = f"theirs_{len(made)}"
+        made.append(name)
         with psycopg.connect(admin.url, autocommit=True) as connection:
             connection.execute(f'create database "{name}"')
         return admin.with_database(name).url
 
     yield make
+    with psycopg.connect(admin.url, autocommit=True) as connection:
+        for name in made:
+            connection.execute(f'drop database if exists "{name}" with (force)')
     server.close()
 
 

@@ -103,7 +103,7 @@ def test_what_the_server_refuses_is_shown_with_its_statement(database: Address, 
     write("models.py", MODELS + "event.listen(child, 'after_create', DDL('create index on nowhere (x)'))\n")
     with pytest.raises(CreateAllError) as caught:
         source("metadata:models:metadata").build(database)
-    assert (caught.value.code, caught.value.statement) == ("42P01", "  | create index on nowhere (x)")
+    assert (caught.value.code, caught.value.statement) == ("SQLSTATE 42P01", "  | create index on nowhere (x)")
 
 
 def test_a_listener_that_fails_is_shown_with_its_line(database: Address, write: Write, source: Source) -> None:
