@@ -10,7 +10,7 @@ demo: $(READY)  ## run a real application's suite on an embedded PostgreSQL
 	$(BIN)/mintdb demo
 
 test: check mariadb  ## lint, types and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(BIN)/mintdb demo -q
 
 # A test machine gets the server where that is allowed; elsewhere the tests that need it are skipped, and say so.

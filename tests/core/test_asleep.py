@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from mintdb.pytest_plugin.asleep import is_wanted
+from mintdb.pytest_plugin.asleep import claim_worker, is_wanted
 
 
 def test_a_machine_that_only_says_where_the_cache_is_wakes_nothing(tmp_path: Path) -> None:
@@ -31,3 +32,12 @@ def test_a_settings_file_above_wakes_it(tmp_path: Path, file: str) -> None:
 def test_a_project_that_never_heard_of_it_stays_asleep(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.other]\n")
     assert not is_wanted(tmp_path, {"mintdb_leaks": None, "mintdb_fresh": False}, {"HOME": "/root"})
+
+
+def test_a_worker_keeps_its_name_and_a_pytest_that_its_test_starts_has_none() -> None:
+    environ = {"PYTEST_XDIST_WORKER": "gw1", "PYTEST_XDIST_TESTRUNUID": "a1"}
+    assert claim_worker(environ) == claim_worker(environ) == "gw1"
+    environ["MINTDB_XDIST_WORKER_TAKEN"] = environ["MINTDB_XDIST_WORKER_TAKEN"].replace(str(os.getpid()), "1", 1)
+    assert claim_worker(environ) is None  # as the inner process sees what it inherits
+    assert claim_worker({**environ, "PYTEST_XDIST_TESTRUNUID": "b2"}) == "gw1"  # the inner run's own worker
+    assert claim_worker({}) is None

@@ -42,9 +42,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Export the URLs, and wake the connection hooks, before any conftest or application module is imported."""
-    _join_matrix(early_config)
-    from mintdb.pytest_plugin.asleep import is_wanted
+    from mintdb.pytest_plugin.asleep import claim_worker, is_wanted
 
+    if claim_worker(os.environ) is None:
+        _join_matrix(early_config)
     if is_wanted(early_config.rootpath, vars(early_config.known_args_namespace), os.environ):
         from mintdb.pytest_plugin.run import prepare
 
@@ -53,8 +54,6 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 def _join_matrix(config: pytest.Config) -> None:
     """Run the whole matrix in processes of their own, and end; or write down what becomes of this run of one."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        return
     if "MINTDB_OUTCOMES" in os.environ:
         from mintdb.pytest_plugin.outcomes import Outcomes, find_file
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 FILES = ("mintdb.toml", "pyproject.toml")
 PREFIX = "mintdb_"
-NO_WISH = {"mintdb_cache_dir"}  # where things are kept says nothing about wanting them
+WORKER, OF_RUN, CLAIMED = "PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID", "MINTDB_XDIST_WORKER_TAKEN"
+# Where things are kept says nothing about wanting them, nor does what this plugin notes everywhere.
+NO_WISH = {"mintdb_cache_dir", CLAIMED.lower()}
 
 
 def is_wanted(start: Path, options: Mapping[str, object], environ: Mapping[str, str]) -> bool:
@@ -20,6 +23,22 @@ def is_wanted(start: Path, options: Mapping[str, object], environ: Mapping[str, 
     if any(variable.startswith(PREFIX) for variable in map(str.lower, environ) if variable not in NO_WISH):
         return True
     return any(_speaks_of_it(folder / name) for folder in (start, *start.parents) for name in FILES)
+
+
+def claim_worker(environ: MutableMapping[str, str]) -> str | None:
+    """The name that xdist gave this process; None for everybody else, a pytest that a worker's test started included.
+
+    xdist tells it by a variable, which that inner pytest inherits, before the configuration knows of it. So the first
+    process to see it takes it down, and an inner run's own workers have another run's.
+    """
+    if WORKER not in environ:
+        return None
+    claim = f"{environ[WORKER]} of {environ.get(OF_RUN, '')}"
+    by, _, claimed = environ.get(CLAIMED, "").partition(" ")
+    if claimed == claim and by != str(os.getpid()):
+        return None
+    environ[CLAIMED] = f"{os.getpid()} {claim}"
+    return environ[WORKER]
 
 
 def _speaks_of_it(file: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from mintdb.connections.facts import Opening
 from mintdb.errors import MintdbError
 from mintdb.handover import TAKEN, WATCH, Handover, find_handover, watch_alone
 from mintdb.pytest_plugin import marker
+from mintdb.pytest_plugin.asleep import claim_worker
 from mintdb.report import Summary, check, finish
 from mintdb.settings import DEFAULT, DatabaseSettings, Settings, load
 from mintdb.variables import find_misleading, leased_variable, variables_for
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from mintdb.mint import Mint
 
 FAILED = pytest.StashKey[bool]()  # whether any phase of the test failed
-WORKER, WORKER_TAKEN = "PYTEST_XDIST_WORKER", "MINTDB_XDIST_WORKER_TAKEN"
 ENVIRONMENT = "MINTDB_ENV"  # for what the tests start, and for an application that asks
 KEY = pytest.StashKey["Run"]()
 
@@ -69,7 +69,7 @@ class Run:
         self.config = config
         self.settings = settings
         self.handover = handover
-        self.worker = _worker_name(os.environ)
+        self.worker = claim_worker(os.environ) or "main"
         self.summary = Summary()
         self._mint: Mint | None = None
         self._doorman: Doorman | None = None
@@ -292,8 +292,6 @@ class Run:
 
     def pytest_unconfigure(self) -> None:
         files.lead_memory_to(None)
-        if self._is_worker:
-            os.environ.pop(WORKER_TAKEN, None)
         if self._doorman is not None:
             self._doorman.leave()
         for variable, value in self._saved.items():
@@ -339,17 +337,6 @@ def _command_line(config: pytest.Config) -> dict[str, object]:
 
 def _markup(line: str) -> dict[str, bool]:
     return {"yellow": True} if line.startswith("\nLEAK") else {}
-
-
-def _worker_name(environ: MutableMapping[str, str]) -> str:
-    """The name that xdist gave this process; "main" for everybody else, a pytest that a worker's test started included.
-
-    xdist tells it by a variable, which that inner pytest inherits, before the configuration knows of it.
-    """
-    if WORKER not in environ or WORKER_TAKEN in environ:
-        return "main"
-    environ[WORKER_TAKEN] = str(os.getpid())
-    return environ[WORKER]
 
 
 def _is_controller(config: pytest.Config) -> bool:
