@@ -14,6 +14,9 @@ import pytest
 
 LINGER = 2.0  # seconds
 
+for variable in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+    del os.environ[variable]  # what a test starts is no worker of the run that tests mintdb
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores SIGINT, and so would every program that a test starts and interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)

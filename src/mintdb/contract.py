@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mintdb.settings import DatabaseSettings, Settings
 
 
+BY_MINTDB = "/* mintdb */"  # begins what mintdb asks on an application's own connection: nobody's last query
+
+
 class Way(StrEnum):
     """How a clone was put back."""
 
@@ -46,6 +49,7 @@ class Session:
     waits_for: str | None = None  # a lock, and on what: "a ShareLock on relation account"
     blocked_by: Sequence[int] = ()  # the backends that hold it, or wait in front of it
     holds: Sequence[str] = ()  # what stays with a session between transactions: "advisory lock 7", "temporary tables"
+    opened: str | None = None  # the application's line, where the ledger knows it
 
     @property
     def is_busy(self) -> bool:

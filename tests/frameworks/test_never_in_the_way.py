@@ -222,3 +222,25 @@ def test_a_leak_of_the_last_test_does_not_hinder_a_wide_fixtures_clean_up(suite:
     ran = suite.run()
     assert ran.outcomes == {"passed": 2}, ran.output
     assert "LEAK  test_scope.py::test_leaks left 1 connection open" in ran.output
+
+
+def test_a_connection_that_a_swap_had_to_end_is_named_with_its_line(suite: Suite) -> None:
+    suite.write(
+        test_wide="""
+            import os, psycopg, pytest
+
+            @pytest.fixture(scope="session")
+            def wide():
+                connection = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
+                yield connection
+                connection.close()
+
+            def test_it(wide):
+                wide.execute("create table extra (id int)")
+        """
+    )
+    ran = suite.run()
+    ended = next(line for line in ran.output.splitlines() if "had to end" in line)
+    assert "test_wide.py::test_it had to end backend" in ended
+    assert ended.endswith("opened test_wide.py:6 in wide"), ended  # what mintdb itself asked last is not shown
+    assert "such a connection reconnects if a pool holds it; or let that test have a clone" in ran.output

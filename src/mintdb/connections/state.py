@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeVar
 from mintdb.connections.facts import Entry, Owner
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
+from mintdb.contract import BY_MINTDB
 
 # transaction_* belong to a transaction, although they are called settings of the session while it lasts.
 _READ = """
@@ -175,7 +176,7 @@ def _query(entry: Entry, sql: str) -> Sequence[str | None] | None:
     connection = entry.connection()
     if connection is None or entry.driver.is_async(connection) or ledger.find(connection) is not entry:
         return None
-    return entry.driver.query(connection, sql)
+    return entry.driver.query(connection, f"{BY_MINTDB} {sql}")
 
 
 P = ParamSpec("P")

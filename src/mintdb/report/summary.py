@@ -12,6 +12,7 @@ from typing import Any
 from mintdb.connections import clock
 from mintdb.connections.closing import collect
 from mintdb.connections.explain import explain_sprawl
+from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.contract import Restored, Session, Way
 from mintdb.report.facts import Tested, Worker
@@ -19,6 +20,10 @@ from mintdb.report.stories import Story, likeness, tell
 from mintdb.report.words import describe
 
 REASONS_SHOWN = 5
+HOW_NOT_TO_BE_ENDED = (
+    "such a connection reconnects if a pool holds it; or let that test have a clone of its own: "
+    ' @pytest.mark.mintdb(isolation="clone")'
+)
 WORDS = {
     Way.UNTOUCHED: "wrote nothing",
     Way.REWIND: "rewound",
@@ -62,7 +67,7 @@ class Summary:
         if restored.reason:
             _count(self.reasons, restored.reason)
         if restored.way is Way.SWAP or not restored.report:
-            self.ended += [(test, session) for session in restored.ended]
+            self.ended += [(test, _with_its_line(session)) for session in restored.ended]
         for outside in restored.outside:
             self._once(
                 f"{outside} were changed by {test or 'a lease'}: they belong to no database, and stay as they are"
@@ -137,6 +142,8 @@ class Summary:
             yield f"swapped {times} x because {reason}"
         for test, session in self.ended[:REASONS_SHOWN]:
             yield f"putting the database back after {test} had to end {describe(session)}"
+        if any(session.opened for _, session in self.ended):
+            yield HOW_NOT_TO_BE_ENDED
         for place in self.elsewhere[:REASONS_SHOWN]:
             yield f"the tests also connected to database {place}, which mintdb did not make"
         for session in self.left_behind:
@@ -160,6 +167,12 @@ class Summary:
 
 def _tests(number: int) -> str:
     return f"{number} test{'s' * (number != 1)}"
+
+
+def _with_its_line(session: Session) -> Session:
+    """The same, with the line that opened it, if this process did."""
+    found = [entry.site for entry in ledger.open_entries() if entry.backend_pid == session.backend_pid and entry.site]
+    return replace(session, opened=str(found[0])) if found else session
 
 
 def _count(counts: dict[str, int], key: str, times: int = 1) -> None:

@@ -18,6 +18,8 @@ def describe(session: Session) -> str:
     if session.state:
         age = f" for {session.seconds_in_state:.1f} s" if session.seconds_in_state is not None else ""
         parts.append(session.state + age)
+    if session.opened:
+        parts.append(f"opened {session.opened}")
     if session.query:
         parts.append("last ran " + " ".join(session.query.split())[:QUERY_LENGTH])
     return redact(", ".join(parts))  # a command line may hold a URL

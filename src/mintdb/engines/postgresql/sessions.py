@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import LiteralString
 
-from mintdb.contract import Session
+from mintdb.contract import BY_MINTDB, Session
 from mintdb.engines.postgresql.maintenance import Maintenance
 
 GLANCE: LiteralString = """
@@ -64,7 +64,7 @@ def list_sessions(maintenance: Maintenance, database: str, *, but: Collection[in
         Session(
             backend_pid=pid,
             state=state,
-            query=query or None,
+            query=query if query and not query.startswith(BY_MINTDB) else None,
             application=application or None,
             seconds_in_state=in_state,
             seconds_in_transaction=in_transaction,
