@@ -6,7 +6,7 @@ import contextlib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
@@ -69,7 +70,7 @@ class DjangoMigrations:
 
     def build(self, database: Address) -> None:
         """Run `migrate` and `createcachetable`, as Django's test runner does. Raises DjangoMigrationFailedError."""
-        with self._set_up(), _connected_to(connections[self.alias], database), self._migrations_wanted():
+        with self._set_up(), _connected_to(connections[self.alias], database), self._migrations_wanted(), _unblocked():
             try:
                 call_command("migrate", verbosity=0, interactive=False, database=self.alias, run_syncdb=True)
                 call_command("createcachetable", database=self.alias, verbosity=0)
@@ -169,6 +170,12 @@ def _let_go(connection: Any) -> None:  # Any: see _connected_to
     connection.close()
     if hasattr(connection, "close_pool"):  # since Django 5.1
         connection.close_pool()
+
+
+def _unblocked() -> AbstractContextManager[object]:
+    """pytest-django refuses connections outside of its own database tests; building a template is nobody's test."""
+    guard: Any = getattr(BaseDatabaseWrapper.ensure_connection, "__self__", None)  # Any: its type is not imported
+    return guard.unblock() if guard is not None else contextlib.nullcontext()
 
 
 def _migration_files(config: AppConfig) -> set[Path]:
