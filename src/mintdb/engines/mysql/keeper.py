@@ -31,6 +31,7 @@ from mintdb.engines.processes import detach, is_alive
 from mintdb.errors import MintdbError
 
 ACCOUNT = "mysql"  # what Debian's package brings
+JOINING = 10.0  # seconds that a process may take to join a server that answers
 TICK = 0.5  # seconds between two looks at who is there; one look costs the server 0.3 ms
 KEEPER_LOCK = "keeper"  # the lock of a living keeper
 KEPT_FOR = 8 * 3600.0  # seconds that the server stays for a database that somebody wants to look at
@@ -134,8 +135,10 @@ def keep(errand: Errand, state: State) -> None:
         maintenance.acquire(KEEPER_LOCK, timeout=TICK)
     except LockTimeout:
         return  # another keeper adopted the server first
-    except MintdbError:
-        mysqld.stop(state.server)  # nobody could use it, a node of a cluster for one; or it is gone already
+    except MintdbError:  # nobody can use it, a node of a cluster for one; or it is gone already
+        with contextlib.suppress(Timeout, OSError), FileLock(live / "lock", timeout=JOINING):
+            pass  # whoever is joining just now is to hear what is wrong with it, not that it went away
+        mysqld.stop(state.server)
         return
     while True:
         _serve_until_unused(maintenance, linger=errand.linger)
