@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,10 +52,8 @@ def suite(project: Path) -> Path:
 
 
 def test_a_test_that_hangs_is_seen_killed_and_explained(suite: Path, run: Run) -> None:
-    pytest_run = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *QUIET, "-q"], cwd=suite, stdout=subprocess.PIPE, text=True, env=os.environ
-    )
-    try:
+    command = [sys.executable, "-m", "pytest", *QUIET, "-q"]
+    with subprocess.Popen(command, cwd=suite, stdout=subprocess.PIPE, text=True) as pytest_run, ended(pytest_run):
         shown = wait_for(lambda: _blocked(run), "the lock is waited for")
         [waits] = [line for line in shown.splitlines() if "waits for" in line]
         assert re.search(r"active, waits for ExclusiveLock on an advisory lock, held by \d+", waits), waits
@@ -67,9 +66,6 @@ def test_a_test_that_hangs_is_seen_killed_and_explained(suite: Path, run: Run) -
         assert f"ended backend {waits.split()[0]}, process {pytest_run.pid} (" in killed.stderr
         assert "of test_slow.py::test_blocked" in killed.stderr
         output, _ = pytest_run.communicate(timeout=60)
-    finally:
-        pytest_run.kill()
-        pytest_run.wait()
     assert "2 passed" in output, output
 
     explained = run("explain").stdout
@@ -79,6 +75,15 @@ def test_a_test_that_hangs_is_seen_killed_and_explained(suite: Path, run: Run) -
     assert of_one.startswith("test_slow.py::test_leaks: ")
     assert "test_blocked" not in of_one
     assert (suite / "page.html").exists()
+
+
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Whatever is asserted, nothing goes on after the block."""
+    try:
+        yield
+    finally:
+        process.kill()
 
 
 def _blocked(run: Run) -> str:

@@ -42,6 +42,23 @@ print(sorted(third_party - sys.stdlib_module_names - {"mintdb"}), "asyncio" in s
     assert out == "[] False\n"
 
 
+def test_a_connection_that_dies_with_the_interpreter_says_nothing() -> None:
+    """By then the names of every module are gone: what a hook needs it must have bound before.
+
+    Names of `sys` with an underscore go first, while standard error is still there to be written to.
+    """
+    out = python(
+        """
+import sys
+from mintdb.connections import hooks
+hooks.watch()
+from pymysql.connections import Connection
+sys._kept = [sys.modules["mintdb.connections.hooks.pymysql"], Connection.__new__(Connection)]
+"""
+    )
+    assert out == ""
+
+
 def test_a_driver_imported_after_the_hooks_is_seen_whatever_name_it_is_bound_to(dsn: str) -> None:
     out = python(
         """

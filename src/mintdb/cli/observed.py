@@ -53,12 +53,13 @@ def rows_on(maintenance: Maintenance) -> list[Row]:
     """Every connection to what mintdb made on a server, database by database."""
     from mintdb.engines.postgresql.observing import sessions_by_database
 
-    seen = read_all(find_cache() / LIVE)
+    present = sessions_by_database(maintenance)
+    seen = read_all(find_cache() / LIVE)  # after the server was asked: what was opened in between is told of by now
     port = maintenance.address.port
     return [
         Row(database, traced(session), seen.get((port, session.backend_pid)))
-        for database, present in sessions_by_database(maintenance).items()
-        for session in present
+        for database, sessions in present.items()
+        for session in sessions
     ]
 
 

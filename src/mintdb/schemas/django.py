@@ -198,7 +198,8 @@ def _folders_of(package: str) -> Sequence[Path]:
 
 
 def _counts(file: Path) -> bool:
-    return file.is_file() and file.suffix != ".pyc"
+    """A folder of bytecode comes and goes, with files of passing names while another process compiles."""
+    return file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc"
 
 
 def _imported_by(migration: Path) -> Iterator[Path]:

@@ -6,8 +6,10 @@ import contextlib
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import LiteralString
 
 import pytest
+from tests.faults.watching import wait_for
 
 from mintdb.address import Address
 from mintdb.core.names import DatabaseName, Role, new_token
@@ -15,6 +17,10 @@ from mintdb.engines.postgresql import databases
 from mintdb.engines.postgresql.maintenance import Maintenance
 
 STEP = 0.0015  # seconds between one signal's moment and the next; creating a database takes some 20 ms
+# A creation goes on after its client has gone, and its session holds the owner alive.
+STILL_AT_IT: LiteralString = (
+    "select pid from pg_stat_activity where pid <> pg_backend_pid() and position('_interrupted_' in query) > 0"
+)
 
 
 @pytest.fixture
@@ -40,6 +46,7 @@ def create_interrupted(address: Address, after: float) -> str:
 def test_an_interrupted_creation_is_always_reaped(server: Address, project: Path, interrupts: None) -> None:
     names = {create_interrupted(server, STEP * (1 + step)) for step in range(40)}
     with contextlib.closing(Maintenance(server, owner=new_token())) as maintenance:
+        wait_for(lambda: not maintenance.rows(STILL_AT_IT), "the server is done with what we no longer wait for")
         databases.reap(maintenance)
         left = {name for (name,) in maintenance.rows("select datname from pg_database")}
     assert names & left == set()

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections.hooks import sqlite3
+from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.patch import Function, Moved, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.contract import Session
@@ -68,7 +69,7 @@ def install(aiosqlite: ModuleType) -> Callable[[], None]:
         raise Moved("aiosqlite.Connection has no stop(): 0.22 or newer is needed")
     patches = Patches()
     patches.replace(connection, "__init__", _init)
-    patches.replace(connection, "__del__", _del)
+    patches.replace(connection, "__del__", telling(teller()))
     return patches.undo
 
 
@@ -92,12 +93,3 @@ def _connect(me: weakref.ref[object], connector: Callable[[], Any]) -> Any:  # A
     if connection is not None:
         sqlite3.carrier.set((connection, DRIVER))
     return connector()
-
-
-def _del(original: Function) -> Function:
-    @wraps(original)
-    def __del__(self: Any) -> None:  # Any: see above
-        ledger.collected(self)
-        original(self)
-
-    return __del__

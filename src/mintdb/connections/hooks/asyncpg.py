@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from mintdb.connections import clock, gate
 from mintdb.connections.facts import Owner
+from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
@@ -112,7 +113,7 @@ def install(asyncpg: ModuleType) -> Callable[[], None]:
     patches = Patches()
     patches.replace(asyncpg.connection.Connection, "__init__", _init)
     patches.replace(asyncpg.connection.Connection, "_cleanup", _cleanup)
-    patches.replace(asyncpg.connection.Connection, "__del__", _del)
+    patches.replace(asyncpg.connection.Connection, "__del__", telling(teller(_is_closed)))
     patches.replace(asyncpg.connect_utils, "_connect", _connect)
     patches.replace(asyncpg.pool.Pool, "_initialize", _initialize)
     patches.replace(asyncpg.pool.Pool, "_get_new_connection", _get_new_connection)
@@ -166,13 +167,8 @@ def _cleanup(original: Function) -> Function:
     return _cleanup
 
 
-def _del(original: Function) -> Function:
-    @wraps(original)
-    def __del__(self: Any) -> None:  # Any: see Function
-        (ledger.closed if self._protocol is None or self.is_closed() else ledger.collected)(self)
-        original(self)
-
-    return __del__
+def _is_closed(connection: Any) -> bool:  # Any: see Function
+    return connection._protocol is None or bool(connection.is_closed())
 
 
 def _connect(original: Function) -> Function:

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
+from mintdb.connections.hooks.collecting import teller
 from mintdb.connections.hooks.patch import Function, Moved, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.stack import Frames
@@ -120,13 +121,15 @@ def _watched(factory: Function) -> Function:
 def _watched_class(base: Any) -> Any:  # Any: a class that is only known when it runs
     """The class that the application asked for, telling the ledger of its end."""
 
+    tell = teller(lambda connection: bool(connection.closed))
+
     class Watched(base):  # type: ignore[misc]  # see above
         def close(self) -> None:
             super().close()
             ledger.closed(self)
 
         def __del__(self) -> None:
-            (ledger.closed if self.closed else ledger.collected)(self)
+            tell(self)
             finalizer = getattr(super(), "__del__", None)
             if finalizer is not None:
                 finalizer()

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
+from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.stack import Frames
@@ -74,7 +75,7 @@ def install(psycopg: ModuleType) -> Callable[[], None]:
     """Hook the class from which every connection class inherits; classes that were imported early are the same ones."""
     patches = Patches()
     patches.replace(psycopg.BaseConnection, "__init__", _init)
-    patches.replace(psycopg.BaseConnection, "__del__", _del)
+    patches.replace(psycopg.BaseConnection, "__del__", telling(teller(_is_closed)))
     patches.replace(psycopg.Connection, "close", _close)
     patches.replace(psycopg.AsyncConnection, "close", _close_async)
     # `connect` itself may have been bound early; these it looks up each time, with all its parameters put together.
@@ -106,15 +107,9 @@ def _opened(connection: Any, pgconn: Any, stack: Frames | None = None) -> None: 
     )
 
 
-def _del(original: Function) -> Function:
-    @wraps(original)
-    def __del__(self: Any) -> None:  # Any: see Function
-        # `closed` is asked here, the last time that it can be: the server may have ended it long ago.
-        if getattr(self, "pgconn", None) is not None:
-            (ledger.closed if self.closed else ledger.collected)(self)
-        original(self)
-
-    return __del__
+def _is_closed(connection: Any) -> bool:  # Any: see Function
+    """One that was never connected has no `pgconn`; another the server may have ended long ago."""
+    return getattr(connection, "pgconn", None) is None or bool(connection.closed)
 
 
 def _close(original: Function) -> Function:

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
+from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.stack import Frames
@@ -52,7 +53,7 @@ def install(pymysql: ModuleType) -> Callable[[], None]:
     connection = pymysql.connections.Connection
     patches.replace(connection, "connect", _connect)
     patches.replace(connection, "_force_close", _force_close)
-    patches.replace(connection, "__del__", _del)
+    patches.replace(connection, "__del__", telling(teller()))
     return patches.undo
 
 
@@ -81,15 +82,6 @@ def _force_close(original: Function) -> Function:
         original(self)
 
     return _force_close
-
-
-def _del(original: Function) -> Function:
-    @wraps(original)
-    def __del__(self: Any) -> None:  # Any: see Function
-        ledger.collected(self)
-        original(self)
-
-    return __del__
 
 
 @never_raises("pymysql")

@@ -7,6 +7,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any, cast
 
+from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.stack import Frames
@@ -48,7 +49,7 @@ def install(sessions: ModuleType) -> Callable[[], None]:
     patches = Patches()
     patches.replace(sessions.EmulatedConnection, "__init__", _hook_opening)
     patches.replace(sessions.EmulatedConnection, "close", _hook_closing)
-    patches.replace(sessions.EmulatedConnection, "__del__", _hook_collecting)
+    patches.replace(sessions.EmulatedConnection, "__del__", telling(teller()))
     return patches.undo
 
 
@@ -76,15 +77,6 @@ def _hook_closing(original: Function) -> Function:
             ledger.closed(self)
 
     return close
-
-
-def _hook_collecting(original: Function) -> Function:
-    @wraps(original)
-    def __del__(self: Any) -> None:  # Any: see above
-        ledger.collected(self)
-        original(self)
-
-    return __del__
 
 
 @never_raises("snowflake")

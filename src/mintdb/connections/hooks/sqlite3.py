@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from mintdb.connections import files, gate
 from mintdb.connections.facts import Driver
+from mintdb.connections.hooks.collecting import teller
 from mintdb.connections.hooks.patch import Function, Moved, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.contract import Session
@@ -157,6 +158,8 @@ def _watched(factory: Any) -> Any:  # Any: see above
 def _watched_class(base: Any) -> Any:  # Any: a class that is only known when it runs
     """The class that the application asked for, telling the ledger of its end."""
 
+    tell, subject = teller(), _subject
+
     class Watched(base):  # type: ignore[misc]  # see above
         _mintdb_subject: Any = None  # the carrying connection, weakly  # Any: of any driver
 
@@ -165,7 +168,7 @@ def _watched_class(base: Any) -> Any:  # Any: a class that is only known when it
             ledger.closed(_subject(self))
 
         def __del__(self) -> None:
-            ledger.collected(_subject(self))
+            tell(subject(self))
             finalizer = getattr(super(), "__del__", None)
             if finalizer is not None:
                 finalizer()
