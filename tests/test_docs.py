@@ -43,6 +43,7 @@ NAMED = re.compile(r"(?:#|--) ([\w./-]+\.(?:py|sql|toml|ini|yml|yaml|sh|mako))\n
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 ELSEWHERE = ("pip ", "python -m pip ", "git ", "apt-get ", "sudo ", "docker ", "cd ", "make ")  # not run here
 TIMEOUT = 120  # seconds; the longest transcript takes some seconds on a busy machine
+WANTED = {"asyncio_mode": "asyncio", "from hypothesis import": "hypothesispytest"}  # word of a page: plugin
 ROOM = "<!-- generated: python -m tests.test_docs -->"
 
 
@@ -91,8 +92,9 @@ def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
     quiet = " ".join(QUIET)
-    if "asyncio_mode" in page.read_text(encoding="utf-8"):
-        quiet = quiet.replace("no:asyncio", "asyncio")
+    for word, plugin in WANTED.items():
+        if word in page.read_text(encoding="utf-8"):
+            quiet = quiet.replace(f"no:{plugin}", plugin)
     plain = {"PYTEST_ADDOPTS": quiet, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "80", "MINTDB_LINGER": "20"}
     return {**kept, "PATH": path, **plain}
 

@@ -160,7 +160,7 @@ def test_what_a_wide_fixture_writes_lives_as_long_as_the_fixture(project: Django
             assert not Order.objects.exists()
         """,
     )
-    ran = project.pytest("-p", "no:randomly", "test_wide.py", "test_wide_after.py")
+    ran = project.pytest("test_wide.py", "test_wide_after.py")
     assert ran.outcomes == {"passed": 5}, ran.output
 
 
@@ -286,5 +286,5 @@ def test_generated_examples_start_over_and_raw_requests_keep_the_tests_transacti
                 assert Order.objects.count() == 1
         """
     )
-    ran = project.pytest("test_generated.py", "-W", "ignore::DeprecationWarning")
+    ran = project.pytest("test_generated.py", "-p", "hypothesispytest", "-W", "ignore::DeprecationWarning")
     assert ran.outcomes == {"passed": 3}, ran.output

@@ -459,7 +459,7 @@ def test_outside(case):
 
 
 def test_in_a_suite_of_pytest_and_unittest(suite: Suite) -> None:
-    ran = suite.write(test_examples=SUITE).run("-q", "--mintdb-keep")
+    ran = suite.write(test_examples=SUITE).run("-q", "--mintdb-keep", "-p", "hypothesispytest")
     assert ran.outcomes == {"passed": 4, "failed": 1}, ran.output
     assert "LEAK  test_examples.py::test_a_leak left 1 connection open" in ran.output
     assert "last ran insert into account (owner) values ('Eve')" in ran.output
@@ -472,5 +472,6 @@ def test_in_a_suite_of_pytest_and_unittest(suite: Suite) -> None:
 
 @pytest.mark.skipif(find_spec("schemathesis") is None, reason="Schemathesis is not installed")
 def test_in_a_suite_of_schemathesis(suite: Suite) -> None:
-    ran = suite.write(test_api=API).run("-q", "-p", "schemathesis.pytest.plugin", "-W", "ignore")
+    plugins = ("-p", "hypothesispytest", "-p", "schemathesis.pytest.plugin")
+    ran = suite.write(test_api=API).run("-q", *plugins, "-W", "ignore")
     assert ran.outcomes == {"passed": 2}, ran.output

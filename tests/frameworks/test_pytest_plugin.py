@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.frameworks.suites import Suite
+from tests.frameworks.suites import QUIET, Suite
 
 APP = """
 import os
@@ -188,12 +188,12 @@ def test_fresh_builds_the_template_once_for_all_workers(suite: Suite) -> None:
 def test_a_pytest_inside_a_test_has_a_clone_of_its_own(suite: Suite) -> None:
     suite.write(
         app=APP,
-        test_outer="""
+        test_outer=f"""
             import app, os, subprocess, sys
 
             def test_outer():
                 app.add("outer")
-                run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "inner.py"]
+                run = [sys.executable, "-m", "pytest", "-q", *{QUIET}, "inner.py"]
                 inner = subprocess.run(run, capture_output=True, text=True)
                 assert inner.returncode == 0, inner.stdout
                 assert app.count() == 1

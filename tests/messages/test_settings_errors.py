@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.frameworks.suites import QUIET
 
 from mintdb.address import BadUrl, UnknownUrlForm, parse_url
 from mintdb.errors import SettingsError
@@ -344,9 +345,8 @@ def refused(project: Path, marker: str) -> list[str]:
     """What pytest says of a suite with such a marker, and that it runs no test of it."""
     (project / "mintdb.toml").write_text("[databases.default]\n")
     (project / "test_it.py").write_text(f"import pytest\n\n\n{marker}\ndef test_it():\n    raise AssertionError\n")
-    quiet = ["-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:randomly", "-p", "no:xdist"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", *quiet],
+        [sys.executable, "-m", "pytest", "-q", *QUIET],
         cwd=project,
         env={name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(MISLEADING)},
         capture_output=True,

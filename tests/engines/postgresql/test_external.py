@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy
 from external_server import PROGRAMS, ExternalServer, external_server
 from sqlalchemy.ext.asyncio import create_async_engine
+from tests.frameworks.suites import QUIET
 
 import mintdb
 from mintdb.contract import Way
@@ -33,7 +34,6 @@ export = "DATABASE_URL"
 [tool.pytest.ini_options]
 filterwarnings = ["error"]
 """
-PLUGINS = ["-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio"]
 
 
 @pytest.fixture(scope="module", params=[v for v, programs in PROGRAMS.items() if (programs / "postgres").exists()])
@@ -152,7 +152,7 @@ def test_what_a_killed_run_leaves_is_cleared_up(schema: Path, theirs: ExternalSe
     (schema / "test_a.py").write_text(
         "import time, pathlib\n\ndef test(mintdb):\n    pathlib.Path('here').touch()\n    time.sleep(60)\n"
     )
-    command = [sys.executable, "-m", "pytest", *PLUGINS, f"--mintdb-url={theirs.address(role).url}"]
+    command = [sys.executable, "-m", "pytest", *QUIET, f"--mintdb-url={theirs.address(role).url}"]
     run = subprocess.Popen(command, cwd=schema, stdout=subprocess.DEVNULL)
     wait_until((schema / "here").exists, "the test")
     assert any("_main" in name for name in made(theirs))
@@ -327,7 +327,7 @@ def test_the_seed_is_gone():
 def run_suite(folder: Path, url: str, *arguments: str) -> str:
     (folder / "test_a.py").write_text(SUITE)
     (folder / "test_b.py").write_text(AFTER)
-    command = [sys.executable, "-m", "pytest", *PLUGINS, f"--mintdb-url={url}", *arguments]
+    command = [sys.executable, "-m", "pytest", *QUIET, f"--mintdb-url={url}", *arguments]
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert "7 passed" in ran.stdout, ran.stdout + ran.stderr
     return ran.stdout
