@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 SPACE = r"[ \t\n\r\f\v]"  # the server's; str.isspace() would include what it takes for a letter
-LETTER = r"A-Za-z_\x80-\U0010ffff"
+# A-Z, a-z, _ and all that is not ASCII, told by what it is not: re takes 20 ms to compile a set of all characters.
+LETTER = r"[^\x00-@\[-^`{-\x7f]"
+LETTER_OR_DIGIT = r"[^\x00-/:-@\[-^`{-\x7f]"
+OF_A_WORD = r"[^\x00-#%-/:-@\[-^`{-\x7f]"  # a letter, a digit or $
 
 TOKEN = re.compile(
     rf"""
@@ -22,9 +25,9 @@ TOKEN = re.compile(
     | (?P<escaped>[eE]')
     | (?P<quoted>')
     | (?P<name>")
-    | (?P<dollar>\$(?:[{LETTER}][{LETTER}0-9]*)?\$)
-    | (?P<word>[{LETTER}][{LETTER}0-9$]*)
-    | (?P<number>\$?[0-9]+(?:[{LETTER}][{LETTER}0-9$]*)?)
+    | (?P<dollar>\$(?:{LETTER}{LETTER_OR_DIGIT}*)?\$)
+    | (?P<word>{LETTER}{OF_A_WORD}*)
+    | (?P<number>\$?[0-9]+(?:{LETTER}{OF_A_WORD}*)?)
     | (?P<semicolon>;)
     | (?P<open>\()
     | (?P<close>\))
