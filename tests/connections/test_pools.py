@@ -149,6 +149,8 @@ def test_pools_of_dead_event_loops_let_go_without_a_warning(dsn: str, watched: L
 def test_pools_that_lead_to_one_place_are_reported_with_each_creation_site(dsn: str, watched: Ledger) -> None:
     url = dsn.replace("postgres@", "postgres:secret@")
     first = sa.create_engine(url.replace("postgresql", "postgresql+psycopg"))
+    beside = create_async_engine(url.replace("postgresql", "postgresql+asyncpg"))
+    assert [found for found in pools.sprawl() if "***" in found.url] == []  # blocking code cannot share an async one
     second = sa.create_engine(url.replace("postgresql", "postgresql+psycopg2"))
 
     [sprawl] = [found for found in pools.sprawl() if "***" in found.url]
@@ -158,7 +160,7 @@ def test_pools_that_lead_to_one_place_are_reported_with_each_creation_site(dsn: 
     ] * 2
     assert sprawl.sites[0] != sprawl.sites[1]
 
-    del first, second
+    del first, second, beside
     gc.collect()
     assert [found for found in pools.sprawl() if "***" in found.url] == []
 

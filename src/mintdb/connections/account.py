@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from mintdb.connections import clock
-from mintdb.connections.closing import collect
+from mintdb.connections.doubts import judge_fairly
 from mintdb.connections.facts import Entry, Serverless
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
-from mintdb.connections.verdict import Kind, Scope, Verdict, judge_all, pools_that_may_outlive
+from mintdb.connections.verdict import Scope, Verdict, judge_all, pools_that_may_outlive
 from mintdb.contract import Session
 
 Sessions = Callable[[], Sequence[Session]]
@@ -34,20 +34,15 @@ class Account:
     def verdicts(self, sessions: Sessions, *, locking: Iterable[int] = ()) -> list[Verdict]:
         """A verdict on every connection that was open at some time since the account began, and on every session.
 
-        The garbage collector runs only if somebody would be accused of what may be garbage: it takes 100 ms in a big
-        application. `locking` are the backends that hold a lock which the rewind needs.
+        `locking` are the backends that hold a lock which the rewind needs.
         """
-        verdicts = self._verdicts(sessions, frozenset(locking))
-        if any(verdict.kind is Kind.LEAK for verdict in verdicts):
-            collect()
-            verdicts = self._verdicts(sessions, frozenset(locking))
-        return verdicts
+        return judge_fairly(lambda kept: self._verdicts(sessions, frozenset(locking), kept), began=self.began)
 
-    def _verdicts(self, sessions: Sessions, locking: frozenset[int]) -> list[Verdict]:
+    def _verdicts(self, sessions: Sessions, locking: frozenset[int], kept: frozenset[int]) -> list[Verdict]:
         ledger.take_stock()
         entries = [*ledger.ended_since(self.began, self.database, port=self.port), *self.open_entries()]
         tolerated = pools_that_may_outlive(pools.living())
-        scope = Scope(self.test, self.began, tolerated, self.threads, os.getpid(), locking)
+        scope = Scope(self.test, self.began, tolerated, self.threads, os.getpid(), locking, kept)
         known = {entry.backend_pid for entry in entries if entry.is_open}
         rows = [row if row.backend_pid in known else traced(row) for row in sessions()]
         return judge_all(entries, rows, scope, own=_own_sessions(entries))

@@ -86,6 +86,9 @@ class Pool(Protocol):
     def is_dressed(self) -> bool:
         """Whether the application does something to each new connection (a connect event, a configure callback)."""
 
+    def is_async(self) -> bool:
+        """Whether it serves event loops: code that blocks cannot share it."""
+
     def find_url(self) -> str | None:
         """Where its connections lead, without the password."""
 

@@ -15,7 +15,7 @@ from mintdb.connections.stack import Site
 
 @dataclass(frozen=True)
 class Sprawl:
-    """Several pools that lead to one place."""
+    """Several pools of one kind, blocking or for event loops, that lead to one place."""
 
     url: str  # without a password
     owners: Sequence[Owner]
@@ -84,13 +84,16 @@ class Pools:
         return ledger.open_entries(database, port=port)
 
     def sprawl(self, url: str | None = None) -> Sequence[Sprawl]:
-        """Places that more than one living pool leads to, the most crowded first."""
-        by_url: dict[str, list[Owner]] = defaultdict(list)
+        """Places that more than one living pool leads to, the most crowded first.
+
+        One pool for blocking code and one for event loops are what an application needs that has both.
+        """
+        by_place: dict[tuple[str, bool], list[Owner]] = defaultdict(list)
         for owner in (owner for owner in self.living() if owner not in self._ours):
             leads_to = owner.pool.find_url() if owner.pool else None
-            if leads_to is not None and url in (None, leads_to):
-                by_url[leads_to].append(owner)
-        crowded = [Sprawl(leads_to, owners) for leads_to, owners in by_url.items() if len(owners) > 1]
+            if owner.pool is not None and leads_to is not None and url in (None, leads_to):
+                by_place[leads_to, owner.pool.is_async()].append(owner)
+        crowded = [Sprawl(leads_to, owners) for (leads_to, _), owners in by_place.items() if len(owners) > 1]
         return sorted(crowded, key=lambda sprawl: len(sprawl.owners), reverse=True)
 
 

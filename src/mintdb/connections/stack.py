@@ -6,7 +6,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
@@ -95,6 +95,17 @@ def shown_app_site(frames: Frames) -> str:
                 known = _SHOWN[id(code), at] = code, str(Site(code.co_filename, _line(code, at), code.co_name))
             return known[1]
     return ""
+
+
+def lies_in_package(frames: Frames, but: Container[str]) -> bool:
+    """Whether an installed package lies between the application and what it called; those in `but` are not counted."""
+    for code, _ in _pairs(frames):
+        _, found, below = code.co_filename.replace(os.sep, "/").rpartition("-packages/")
+        if found and below.partition("/")[0].removesuffix(".py") not in but:
+            return True
+        if _is_app(code.co_filename):
+            return False
+    return False
 
 
 _SHOWN: dict[tuple[int, int], tuple[CodeType, str]] = {}  # as many as an application has lines that open connections

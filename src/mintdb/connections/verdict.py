@@ -13,10 +13,13 @@ Who is in doubt is not accused: a missed leak costs a connection, a false accusa
 | was opened in the test, by a pool that may outlive it; harmless            | resident  |
 | … but holds a transaction that is in the rewind's way                      | leak      |
 | was opened in the test by Django's main thread, and is harmless            | resident  |
+| was opened in the test, is harmless, and is kept for the whole run         | resident  |
 | was opened in the test, and is open                                        | leak      |
 
 A pool may outlive the test if it is older, if a wider fixture made it, or if it is the one living pool of its creation
-site: an engine that is created when it is first needed, for the whole run.
+site: an engine that is created when it is first needed, for the whole run. Kept for the whole run is what a module
+leads to by more than a list (another library's pool, an application's own, a global, the main thread's locals) and what
+the test's own body did not open.
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ class Scope:
     older_threads: frozenset[int] = frozenset()  # idents of the threads that ran when it began
     process: int | None = None  # this one
     locking: frozenset[int] = frozenset()  # backends that hold a lock which the rewind needs
+    kept: frozenset[int] = frozenset()  # entries, by id(), that something made for the whole run keeps: see `doubts`
     rewinds: bool = True  # False: nothing is put back, and no transaction is in anybody's way
 
 
@@ -130,6 +134,8 @@ def _find_excuse(entry: Entry, scope: Scope) -> str | None:
         return f"Django keeps one connection of {entry.alias!r} for each thread"
     if _is_of_older_thread(entry, scope):
         return f"thread {entry.thread!r} is older than the test"
+    if id(entry) in scope.kept:
+        return "something made for the whole run keeps it"
     return None
 
 

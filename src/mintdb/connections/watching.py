@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from mintdb.connections import closing
 from mintdb.connections.account import peak_of, running_threads, untold
 from mintdb.connections.clock import monotonic
+from mintdb.connections.doubts import judge_fairly
 from mintdb.connections.explain import explain, find
 from mintdb.connections.facts import Entry
 from mintdb.connections.ledger import ledger
@@ -51,11 +52,8 @@ class Watch:
 
     def end(self) -> Connections:
         """It has ended: what it left open, and never closed, is told."""
+        verdicts = judge_fairly(lambda kept: self._verdicts(self._entries(), kept), began=self._began)
         entries = self._entries()
-        verdicts = self._verdicts(entries)
-        if any(verdict.kind is Kind.LEAK for verdict in verdicts):
-            closing.collect()
-            verdicts = self._verdicts(self._entries())
         found = [find(verdict, database=None) for verdict in untold(verdicts)]
         if self.ends_leaks:
             _end(verdicts)
@@ -68,9 +66,9 @@ class Watch:
         known = (*ledger.ended_since(self._began), *ledger.open_entries())
         return [entry for entry in known if not self.is_ours(entry.database)]
 
-    def _verdicts(self, entries: Iterable[Entry]) -> list[Verdict]:
+    def _verdicts(self, entries: Iterable[Entry], kept: frozenset[int]) -> list[Verdict]:
         tolerated = pools_that_may_outlive(pools.living())
-        scope = Scope(self._test, self._began, tolerated, self._threads, os.getpid(), rewinds=False)
+        scope = Scope(self._test, self._began, tolerated, self._threads, os.getpid(), kept=kept, rewinds=False)
         # Not joined by backend pid: those of different servers may be the same.
         return [judge(entry, self._session(entry), scope) for entry in entries]
 

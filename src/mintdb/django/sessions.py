@@ -46,6 +46,10 @@ class Idle:
         """See connections.facts.Pool."""
         return _is_dressed()
 
+    def is_async(self) -> bool:
+        """See connections.facts.Pool."""
+        return False
+
     def find_url(self) -> None:
         """See connections.facts.Pool. They may lead anywhere."""
 

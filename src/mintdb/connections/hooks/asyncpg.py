@@ -88,6 +88,9 @@ class AsyncpgPool:
         pool = self._pool()
         return pool is not None and (pool._init is not None or pool._setup is not None)
 
+    def is_async(self) -> bool:
+        return True
+
     def find_url(self) -> str | None:
         pool = self._pool()
         arguments = () if pool is None else pool._connect_args

@@ -31,6 +31,10 @@ class PsycopgPool:
     def is_dressed(self) -> bool:
         return getattr(self._pool(), "_configure", None) is not None
 
+    def is_async(self) -> bool:
+        pool = self._pool()
+        return pool is not None and _is_async(pool)
+
     def find_url(self) -> str | None:
         conninfo = getattr(self._pool(), "conninfo", None)
         return conninfo if isinstance(conninfo, str) else None

@@ -40,6 +40,10 @@ class SqlalchemyPool:
         pool = self._pool()
         return pool is not None and any(_is_of_the_application(listener) for listener in pool.dispatch.connect)
 
+    def is_async(self) -> bool:
+        engine = self._engine() if self._engine else None
+        return engine is not None and bool(engine.dialect.is_async)
+
     def find_url(self) -> str | None:
         engine = self._engine() if self._engine else None
         if engine is None or _backend(engine.url) == "sqlite":  # a file's connections are in nobody's way

@@ -1,0 +1,123 @@
+"""What holds on to a connection: something made for the whole run, something that lives, or nothing that is found.
+
+A pool of a library that mintdb does not know, an application's own pool, a global, the main thread's locals: all keep
+connections on purpose, and all can be reached from a module. A plain list in a module is where forgotten ones gather.
+A step is one walk over all objects: about a fifth of a garbage collection.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextvars import copy_context
+from enum import IntEnum
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType, TracebackType
+from typing import Any
+
+from mintdb.connections.stack import is_library
+
+STEPS = 10  # a peewee pool: connection, tuple, heap, attributes, database, module; an application's state adds some
+BREADTH = 64  # objects looked for in one step: where it takes more, they are no connection's holders any more
+GATHERINGS = (list, tuple, set, frozenset, deque)
+RUNNING = (
+    *(FrameType, TracebackType, BaseException, threading.Thread),
+    *(GeneratorType, CoroutineType, AsyncGeneratorType),
+)
+# What belongs to the tests and to event loops is not made for the whole run, wherever it is kept.
+MACHINERY = {
+    *("pytest", "_pytest", "pluggy", "xdist", "pytest_asyncio", "anyio", "hypothesis", "unittest", "mintdb"),
+    *("asyncio", "_asyncio", "uvloop", "concurrent", "multiprocessing"),
+}
+
+
+class Hold(IntEnum):
+    """The firmest hold on a connection that was found."""
+
+    UNKNOWN = 0  # it may be garbage; or what runs now holds it: a frame, a task, a thread
+    LIVING = 1  # it is no garbage
+    LASTING = 2  # something made for the whole run keeps it
+
+
+def find_holds(connections: Sequence[object], *, locals_last: bool) -> list[Hold]:
+    """How firmly each connection is held. `locals_last`: whether their thread is one that runs for the whole run."""
+    search = _Search(connections, locals_last=locals_last)
+    return [search.firmest(connection) for connection in connections]
+
+
+class _Search:
+    """From connections to what refers to them, step by step, until modules are reached."""
+
+    def __init__(self, connections: Sequence[object], *, locals_last: bool) -> None:
+        self._locals_last = locals_last
+        self._alive: list[object] = []  # so that an id() goes on to mean the same object
+        self._holders: dict[int, set[int]] = {}
+        self._ends: dict[int, Hold] = {}
+        if locals_last:
+            self._ends = dict.fromkeys(map(id, copy_context().values()), Hold.LASTING)
+        level = list(connections)
+        for _ in range(STEPS):
+            if not level or all(self.firmest(connection) is Hold.LASTING for connection in connections):
+                break
+            level = self._step(level[:BREADTH])
+
+    def _step(self, level: list[object]) -> list[object]:
+        """Note who holds the objects of `level`; returns those whose own holders are to be looked for."""
+        wanted, further = set(map(id, level)), []
+        for holder in gc.get_referrers(*level):
+            if holder is level or holder is self._alive or not self._may_hold(holder):
+                continue
+            held = {id(one): one for one in gc.get_referents(holder) if id(one) in wanted}
+            if _is_root(holder):
+                for key, one in held.items():
+                    self._ends[key] = max(_hold(holder, one), self._ends.get(key, Hold.UNKNOWN))
+                continue
+            if not any(id(holder) in holders for holders in self._holders.values()):
+                further.append(holder)
+            for key in held:
+                self._holders.setdefault(key, set()).add(id(holder))
+        self._alive += further
+        return further
+
+    def _may_hold(self, holder: object) -> bool:
+        if isinstance(holder, threading.local):
+            return self._locals_last
+        return not isinstance(holder, RUNNING) and _of(type(holder)) not in MACHINERY and not _is_test_case(holder)
+
+    def firmest(self, connection: object) -> Hold:
+        """The firmest hold of all that lead to it."""
+        todo, seen, found = [id(connection)], set[int](), Hold.UNKNOWN
+        while todo:
+            key = todo.pop()
+            if key not in seen:
+                seen.add(key)
+                todo += self._holders.get(key, ())
+                found = max(found, self._ends.get(key, found))
+        return found
+
+
+def _is_root(holder: object) -> bool:
+    """Whether it is a module's names, or a class, which are modules' too."""
+    return isinstance(holder, type) or (isinstance(holder, dict) and "__spec__" in holder and "__loader__" in holder)
+
+
+def _hold(root: Any, one: object) -> Hold:  # Any: a module's names, or a class
+    if isinstance(root, type):
+        lasts = "<locals>" not in root.__qualname__ and _of(root) not in MACHINERY
+        return Hold.LASTING if lasts else Hold.UNKNOWN
+    name, file = str(root.get("__name__")), root.get("__file__")
+    is_for_the_run = name == "__main__" if file is None else not is_library(file)
+    if isinstance(one, GATHERINGS) or not is_for_the_run or name.partition(".")[0] in MACHINERY:
+        return Hold.LIVING
+    return Hold.LASTING
+
+
+def _of(kind: type) -> str:
+    return str(kind.__module__).partition(".")[0]
+
+
+def _is_test_case(thing: object) -> bool:
+    case = getattr(sys.modules.get("unittest.case"), "TestCase", None)
+    return case is not None and issubclass(type(thing), case)
