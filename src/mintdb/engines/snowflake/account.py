@@ -8,7 +8,6 @@ under the same name: the connections stay open.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -25,14 +24,14 @@ from fakesnow.transforms import show, stage
 
 from mintdb.contract import Restored, Session, Way
 from mintdb.core.marks import MarkHeld
+from mintdb.engines.snowflake.duck import Duck
 from mintdb.engines.snowflake.errors import ForkedAccount
 from mintdb.engines.snowflake.sessions import EmulatedConnection
 
 GLOBAL = "_fs_global"  # fakesnow's own database: VARCHAR lengths, comments, users, stages
 SUFFIX, LOG = ".db", ".db.wal"
 BUCKET = "bucket"  # the folder of stages' files
-# A name that can stand in DuckDB's ATTACH, and as a file's name.
-PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+MARKS = "marks"  # the folder of copies to return to
 # sqlglot still writes lambdas as DuckDB 1 had them; fakesnow sets the same.
 CONFIG = {"lambda_syntax": "ENABLE_SINGLE_ARROW"}
 # fakesnow keeps one folder for all stages of the process, and DuckDB's settings are the process's: one at a time.
@@ -73,6 +72,7 @@ class EmulatedAccount:
         self.lock = STATEMENTS
         self._process = os.getpid()
         self._connections: WeakValueDictionary[int, EmulatedConnection] = WeakValueDictionary()
+        self._resting: list[Duck] = []  # sessions of closed connections
         self._open()
         self._marks = [self._take_mark("template")]
         self._stale = False  # a mark was dropped, and the account has not gone back yet
@@ -84,9 +84,16 @@ class EmulatedAccount:
         """A connection for connect's arguments. Raises ForkedAccount in a child process."""
         self._check_process()
         with self.lock:
-            connection = EmulatedConnection(self, self._duck.cursor(), arguments)
+            connection = EmulatedConnection(self, self._resting.pop() if self._resting else self._session(), arguments)
             self._connections[connection.number] = connection
             return connection
+
+    def take_back(self, duck: Duck) -> None:
+        """A connection was closed; the next one goes on with its session, which takes longer to make than a test."""
+        if duck.is_plain:
+            self._resting.append(duck)
+        else:
+            duck.close()
 
     def forget(self, connection: EmulatedConnection) -> None:
         """A connection was closed."""
@@ -216,11 +223,16 @@ class EmulatedAccount:
         self._duck = duckdb.connect(database=":memory:", config=CONFIG)
         self._duck.execute("set global TimeZone = 'UTC'")
         self._duck.execute("set global python_enable_replacements = false")
+        # What is committed goes to the log alone, and to go back is to remove the log.
+        self._duck.execute("pragma disable_checkpoint_on_shutdown")
         is_new = not (self.folder / f"{GLOBAL}{SUFFIX}").exists()
         self._attach({GLOBAL, *(file.stem for file in self.folder.glob(f"*{SUFFIX}"))})
         if is_new:
             self._duck.execute(info_schema.fs_global_creation_sql())
             self._duck.execute(show.fs_global_creation_sql())
+
+    def _session(self) -> Duck:
+        return Duck(self._duck.cursor())
 
     def _attached(self) -> list[str]:
         found = self._duck.execute(
@@ -241,7 +253,7 @@ class EmulatedAccount:
 
     def _facts(self) -> Facts:
         files = [*self._entries(self.folder), *self._entries(self.folder / BUCKET)]
-        return {entry.path: (s.st_size, s.st_mtime_ns, s.st_ino) for entry in files for s in [entry.stat()]}
+        return {entry.path: facts_of(entry.stat()) for entry in files}
 
     def _numbers(self) -> Numbers:
         found = self._duck.execute(
@@ -260,7 +272,8 @@ class EmulatedAccount:
     def _take_mark(self, name: str) -> Mark:
         mark = Mark(self.folder / MARKS / name, self._attached())
         self._copy_files(mark.folder, mark.databases)
-        mark.facts, mark.numbers = self._facts(), self._numbers()
+        mark.numbers = self._numbers()
+        self._is_at(mark)
         self.has_failed = False
         return mark
 
@@ -278,23 +291,48 @@ class EmulatedAccount:
     def _return_to(self, mark: Mark) -> list[str]:
         """Replace what differs from the mark; returns the names of the databases."""
         now = self._facts()
-        moved = {database for database, *_ in self._numbers() ^ mark.numbers}
-        changed = {n for n in self._attached() if self._stale or n in moved or self._differs(n, mark, now)}
-        wanted = {name for name in mark.databases if name in changed or name not in self._attached()}
+        moved = {database for database, *_ in self._numbers() ^ mark.numbers} if self.has_failed else set()
+        present = self._present(mark, now)
+        changed = {n for n in present if self._stale or n in moved or self._differs(n, mark, now)}
+        wanted = {name for name in mark.databases if name in changed or name not in present}
+        for session in (*(connection.duck for connection in self.connections()), *self._resting):
+            session.let_go()
         for name in changed:
             self._duck.execute(f'detach "{name}"')
-        for name in changed | wanted:
+        for name in changed - wanted:
             self._remove_files(name)
         for name in wanted:
-            for suffix in (SUFFIX, LOG):
-                file = mark.folder / f"{name}{suffix}"
-                if file.exists():
-                    shutil.copyfile(file, self.folder / file.name)
+            self._return_files(name, mark)
         self._attach(wanted)
         self._return_bucket(mark, now)
-        mark.facts = self._facts()
         self._stale = self.has_failed = False
+        self._is_at(mark)
         return sorted((changed | wanted) - {GLOBAL})
+
+    def _present(self, mark: Mark, now: Facts) -> Collection[str]:
+        """The databases that are attached: those of the mark, unless a file came or went."""
+        files = {name for path in now if (name := self._database_of(path))}
+        return mark.databases if files == set(mark.databases) else self._attached()
+
+    def _database_of(self, path: str) -> str | None:
+        folder, _, file = path.rpartition("/")
+        return file.removesuffix(SUFFIX) if file.endswith(SUFFIX) and folder == str(self.folder) else None
+
+    def _return_files(self, name: str, mark: Mark) -> None:
+        """A detached database's own file is the mark's as long as only the log was written to."""
+        own, log = self._file(name), self.folder / f"{name}{LOG}"
+        held, held_log = (mark.folder / file.name for file in (own, log))
+        log.unlink(missing_ok=True)
+        if self._stale or held_log.exists() or not own.exists() or facts_of(own.stat()) != mark.facts.get(str(own)):
+            shutil.copyfile(held, own)
+        if held_log.exists():
+            shutil.copyfile(held_log, log)
+
+    def _is_at(self, mark: Mark) -> None:
+        """Remember what the files are like at the mark."""
+        for name in mark.databases:  # two writes within one tick of the clock have the same time; none has this one
+            os.utime(self._file(name), ns=(0, 0))
+        mark.facts = self._facts()
 
     def _differs(self, name: str, mark: Mark, now: Facts) -> bool:
         files = [str(self.folder / f"{name}{suffix}") for suffix in (SUFFIX, LOG)]
@@ -312,4 +350,6 @@ class EmulatedAccount:
             raise ForkedAccount()
 
 
-MARKS = "marks"  # the folder of copies to return to
+def facts_of(found: os.stat_result) -> tuple[int, int, int]:
+    """What changes when a file is written to."""
+    return found.st_size, found.st_mtime_ns, found.st_ino

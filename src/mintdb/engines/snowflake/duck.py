@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 import pyarrow
 
 # What Snowflake computes otherwise than DuckDB does. Temporary: each session has its own, and no database has any.
@@ -48,6 +50,10 @@ PLAIN = {
 WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 WIDE = ("UBIGINT", "HUGEINT", "UHUGEINT")
 INT64 = range(-(2**63), 2**63)
+NOWHERE = "memory.main"  # a database of DuckDB's own, with nothing in it
+TEMPORARY = re.compile(r"\btemp(orary)?\b", re.IGNORECASE)
+# A name that needs no quotes in `set schema`.
+PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 
 
 @dataclass(frozen=True)
@@ -63,13 +69,43 @@ class Duck:
 
     def __init__(self, session: Any) -> None:  # Any: a DuckDBPyConnection
         self._session = session
+        self.is_plain = True  # no statement failed, and none made anything temporary: another may go on with it
         for macro in MACROS:
             session.execute(macro)
 
     def execute(self, sql: str, params: object = None) -> Duck:
         """Run a statement; its result is fetched from this same object."""
+        was_plain, self.is_plain = self.is_plain, False
         self._session.execute(sql, params)
+        self.is_plain = was_plain and not TEMPORARY.search(sql)
         return self
+
+    def enter(self, database: str, schema: str) -> bool:
+        """Make a schema the current one; if there is none of that name, there is no current one, and this is False."""
+        if PLAIN_NAME.fullmatch(database) and PLAIN_NAME.fullmatch(schema):
+            with suppress(duckdb.CatalogException):
+                self._session.execute(f"set schema = '{database}.{schema}'")
+                return True
+        self.let_go()
+        return False
+
+    def let_go(self) -> None:
+        """Let go of every database: a result that was not fetched to its end holds those that it reads."""
+        self._session.execute(f"set schema = '{NOWHERE}'")
+
+    def clean(self) -> None:
+        """Drop what is temporary. Macros are, too, and stay."""
+        if not self.is_plain:
+            for kind, name in self._temporary():
+                self._session.execute(f'drop {kind} if exists temp.main."{name}"')
+            self.is_plain = True
+
+    def _temporary(self) -> list[tuple[str, str]]:
+        tables = self._session.execute("select table_name from duckdb_tables() where temporary").fetchall()
+        views = self._session.execute(
+            "select view_name from duckdb_views() where temporary and not internal and database_name = 'temp'"
+        ).fetchall()
+        return [*(("table", name) for (name,) in tables), *(("view", name) for (name,) in views)]
 
     def columns(self) -> Sequence[Column]:
         """The columns of the last result."""

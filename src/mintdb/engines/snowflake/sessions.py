@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from fakesnow.conn import FakeSnowflakeConnection
 from fakesnow.dialect import parse
-from fakesnow.transforms.stage import TableStages
 from snowflake.connector.connection import SnowflakeConnection
 from snowflake.connector.cursor import DictCursor, SnowflakeCursor
 from snowflake.connector.errors import DatabaseError, ProgrammingError
@@ -28,8 +27,8 @@ CLOSED = 250002  # ER_CONNECTION_IS_CLOSED
 CLOSED_STATE = "08003"
 BAD_VALUE = 251007  # ER_INVALID_VALUE
 PARAMSTYLES = ("pyformat", "format", "qmark", "numeric")
-NOWHERE = "memory.main"  # a database of DuckDB's own, with nothing in it
 REGION = "MINTDB_EMULATION"
+INFORMATION = "INFORMATION_SCHEMA"  # for which fakesnow has views in a schema of another name
 
 _numbers = count(1)
 
@@ -51,10 +50,14 @@ class State:
 class EmulatedConnection(FakeSnowflakeConnection):
     """What `snowflake.connector.connect` returns. Statements of all connections of a process run one at a time."""
 
+    database: str | None
+    _schema: str | None
+    _duck_conn: Duck
+
     def __init__(
-        self, account: EmulatedAccount, duck: Any, arguments: Mapping[str, Any]
-    ) -> None:  # Any: not checked here
-        """`duck` is a DuckDB session of its own; `arguments` are those of connect."""
+        self, account: EmulatedAccount, duck: Duck, arguments: Mapping[str, Any]
+    ) -> None:  # Any: the application's
+        """`duck` is a session of its own, until it is closed; `arguments` are those of connect."""
         self._is_closed: bool = True  # until there is something to close
         self.account_of = account
         self.number = next(_numbers)
@@ -75,16 +78,22 @@ class EmulatedConnection(FakeSnowflakeConnection):
         paramstyle = arguments.get("paramstyle") or "pyformat"
         if paramstyle not in PARAMSTYLES:
             raise ProgrammingError(msg=f"Invalid paramstyle: {paramstyle!r}", errno=BAD_VALUE)
+        database, schema = str(arguments.get("database") or ""), str(arguments.get("schema") or "")
+        is_there = schema.upper() != INFORMATION and duck.enter(database, schema)
+        # fakesnow asks DuckDB's catalog what there is, which costs more than all the rest.
         super().__init__(
-            Duck(duck),
+            duck,
             account.results,
-            arguments.get("database"),
-            arguments.get("schema"),
+            None if is_there else database,
+            None if is_there else schema,
             create_database=account.creates_on_connect,
             create_schema=account.creates_on_connect,
             db_path=account.folder,
             paramstyle=paramstyle,
         )
+        if is_there:
+            self.database, self._schema = database.upper(), schema.upper()
+            self.database_set = self.schema_set = True
         # Unsetting what was never set is no error.
         self.variables._unset = lambda name: self.variables._variables.pop(name, None)
         self.commits_itself = bool(arguments.get("autocommit", True))
@@ -177,7 +186,7 @@ class EmulatedConnection(FakeSnowflakeConnection):
         self.account_of.forget(self)
         with self.account_of.lock, suppress(Exception):  # it may be aborted, or its database gone
             self._roll_back()
-            self._duck_conn.close()
+            self.account_of.take_back(self._duck_conn)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if not self.commits_itself:
@@ -185,6 +194,11 @@ class EmulatedConnection(FakeSnowflakeConnection):
         self.close()
 
     # What the account asks
+
+    @property
+    def duck(self) -> Duck:
+        """The DuckDB session below it."""
+        return self._duck_conn
 
     @property
     def in_transaction(self) -> bool:
@@ -224,8 +238,11 @@ class EmulatedConnection(FakeSnowflakeConnection):
     def settle(self) -> None:
         """Roll back what is open, drop temporary tables, and set again what was set when it was opened."""
         self._roll_back()
-        for kind, name in self._temporary():
-            self._duck_conn.execute(f'drop {kind} if exists temp.main."{name}"')
+        if self._duck_conn.is_plain and self.state() == self._settled:
+            self.last_sfqid = None
+            self.parameters.clear()
+            return
+        self._duck_conn.clean()
         state = self._settled
         self.database, self._schema = state.database, state.schema
         self.database_set, self.schema_set = state.database_set, state.schema_set
@@ -237,23 +254,10 @@ class EmulatedConnection(FakeSnowflakeConnection):
 
     def go_home(self) -> None:
         """Make the current database and schema DuckDB's too, where they exist; else it has none."""
-        self._duck_conn.execute(f"set schema = '{NOWHERE}'")
-        with suppress(Exception):  # neither exists at the mark: statements say so, as in a session without a database
-            if self.database and self.database_set:
-                schema = self._schema if self.schema_set else "main"
-                self._duck_conn.execute(f"set schema = '{self.database}.{schema}'")
-
-    def attach(self, duck: Any) -> None:  # Any: a DuckDB session
-        """Go on with a session of another DuckDB, after a swap."""
-        self._duck_conn = Duck(duck)
-        self.table_stages = TableStages(self._duck_conn)
-
-    def _temporary(self) -> list[tuple[str, str]]:
-        tables = self._duck_conn.execute("select table_name from duckdb_tables() where temporary").fetchall()
-        views = self._duck_conn.execute(
-            "select view_name from duckdb_views() where temporary and not internal and database_name = 'temp'"
-        ).fetchall()
-        return [*(("table", name) for (name,) in tables), *(("view", name) for (name,) in views)]
+        if self.database and self.database_set:  # if it is not there at the mark, statements say so
+            self._duck_conn.enter(self.database, self._schema if self.schema_set and self._schema else "main")
+        else:
+            self._duck_conn.let_go()
 
     def _roll_back(self) -> None:
         if self.in_transaction:
