@@ -24,7 +24,7 @@ from fakesnow.transforms import show, stage
 
 from mintdb.contract import Restored, Session, Way
 from mintdb.core.marks import MarkHeld
-from mintdb.engines.snowflake.duck import Duck
+from mintdb.engines.snowflake.duck import Duck, Schemas
 from mintdb.engines.snowflake.errors import ForkedAccount
 from mintdb.engines.snowflake.sessions import EmulatedConnection
 
@@ -73,6 +73,7 @@ class EmulatedAccount:
         self._process = os.getpid()
         self._connections: WeakValueDictionary[int, EmulatedConnection] = WeakValueDictionary()
         self._resting: list[Duck] = []  # sessions of closed connections
+        self._schemas = Schemas()
         self._open()
         self._marks = [self._take_mark("template")]
         self._stale = False  # a mark was dropped, and the account has not gone back yet
@@ -138,6 +139,7 @@ class EmulatedAccount:
         if missing_ok and name not in self._attached():
             return
         self._duck.execute(f'detach "{name}"')
+        self._schemas.changes += 1
         self._remove_files(name)
         for connection in self.connections():
             if connection.database == name:
@@ -232,7 +234,7 @@ class EmulatedAccount:
             self._duck.execute(show.fs_global_creation_sql())
 
     def _session(self) -> Duck:
-        return Duck(self._duck.cursor())
+        return Duck(self._duck.cursor(), self._schemas)
 
     def _attached(self) -> list[str]:
         found = self._duck.execute(

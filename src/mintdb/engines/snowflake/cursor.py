@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID, uuid4
 
 import pyarrow
 import sqlglot
@@ -77,6 +78,11 @@ class EmulatedCursor(FakeSnowflakeCursor):
     @property
     def rownumber(self) -> int | None:
         return self._rownumber if self._rownumber >= 0 else None
+
+    @property
+    def _request_id(self) -> UUID:
+        """Snowpark keeps it with each query."""
+        return uuid4()
 
     @property
     def lastrowid(self) -> None:
@@ -151,8 +157,11 @@ class EmulatedCursor(FakeSnowflakeCursor):
     def describe(self, command: str, *args: Any, **options: Any) -> Any:  # Any: see description
         """The columns that a query would have; it is not run."""
         with self._conn.cursor() as other:
-            other.execute(f"DESCRIBE {command}", *args, **options)
-            return describe_as_result_metadata(other.fetchall())
+            query = command.rstrip("; ")
+            other.execute(f"select * from ({query}\n) limit 0", *args, **options)  # noqa: S608  # the application's own
+            return other.description
+
+    _describe_internal = describe  # Snowpark's way to it
 
     def nextset(self) -> Self | None:
         """The result of the next statement, where several were run; None after the last."""
@@ -183,6 +192,7 @@ class EmulatedCursor(FakeSnowflakeCursor):
 
     def _run(self, command: str, params: Any) -> Self:  # Any: see execute
         self._query, self._sqlstate = command, None
+        command = statements.of_snowpark(command)
         command = inline(command, self._conn.variables._variables, no_variable)
         command, params = self._bind(command, params)
         if refusal := statements.find_refusal(command):

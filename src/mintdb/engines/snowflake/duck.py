@@ -51,6 +51,8 @@ WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "U
 WIDE = ("UBIGINT", "HUGEINT", "UHUGEINT")
 INT64 = range(-(2**63), 2**63)
 NOWHERE = "memory.main"  # a database of DuckDB's own, with nothing in it
+# What makes or drops a schema, or takes such a statement back, or makes another schema the session's.
+CHANGES_SCHEMAS = re.compile(r"\b(schema|rollback)\b", re.IGNORECASE)
 TEMPORARY = re.compile(r"\btemp(orary)?\b", re.IGNORECASE)
 # A name that needs no quotes in `set schema`.
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
@@ -64,11 +66,19 @@ class Column:
     kind: str
 
 
+class Schemas:
+    """How often the schemas of an account may have changed: a session that is in one is there for as long as not."""
+
+    changes = 0
+
+
 class Duck:
     """A DuckDB session with the parts of its interface that fakesnow uses."""
 
-    def __init__(self, session: Any) -> None:  # Any: a DuckDBPyConnection
+    def __init__(self, session: Any, schemas: Schemas) -> None:  # Any: a DuckDBPyConnection
         self._session = session
+        self._schemas = schemas
+        self._here: tuple[str, str, int] | None = None  # database, schema, and when it was found to be there
         self.is_plain = True  # no statement failed, and none made anything temporary: another may go on with it
         for macro in MACROS:
             session.execute(macro)
@@ -78,22 +88,28 @@ class Duck:
         was_plain, self.is_plain = self.is_plain, False
         self._session.execute(sql, params)
         self.is_plain = was_plain and not TEMPORARY.search(sql)
+        self._schemas.changes += CHANGES_SCHEMAS.search(sql) is not None
         return self
 
     def enter(self, database: str, schema: str) -> bool:
         """Make a schema the current one; if there is none of that name, there is no current one, and this is False."""
+        here = (database, schema, self._schemas.changes)
+        if here == self._here:
+            return True
         if PLAIN_NAME.fullmatch(database) and PLAIN_NAME.fullmatch(schema):
             with suppress(duckdb.CatalogException):
                 self._session.execute(f"set schema = '{database}.{schema}'")
+                self._here = here
                 return True
         self.let_go()
         return False
 
     def let_go(self) -> None:
         """Let go of every database: a result that was not fetched to its end holds those that it reads."""
+        self._here = None
         self._session.execute(f"set schema = '{NOWHERE}'")
 
-    def clean(self) -> None:
+    def drop_temporary(self) -> None:
         """Drop what is temporary. Macros are, too, and stay."""
         if not self.is_plain:
             for kind, name in self._temporary():

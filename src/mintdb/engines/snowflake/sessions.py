@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fakesnow.conn import FakeSnowflakeConnection
@@ -53,6 +54,9 @@ class EmulatedConnection(FakeSnowflakeConnection):
     database: str | None
     _schema: str | None
     _duck_conn: Duck
+    # Snowpark asks for these two; it takes defaults, and tells nobody anything.
+    _session_parameters: Mapping[str, object] = MappingProxyType({})
+    _telemetry = None
 
     def __init__(
         self, account: EmulatedAccount, duck: Duck, arguments: Mapping[str, Any]
@@ -242,7 +246,7 @@ class EmulatedConnection(FakeSnowflakeConnection):
             self.last_sfqid = None
             self.parameters.clear()
             return
-        self._duck_conn.clean()
+        self._duck_conn.drop_temporary()
         state = self._settled
         self.database, self._schema = state.database, state.schema
         self.database_set, self.schema_set = state.database_set, state.schema_set

@@ -59,6 +59,9 @@ SHOWN = re.compile(
 )
 LANGUAGE = re.compile(r"\blanguage\s+(?!sql\b)(\w+)", re.IGNORECASE)
 COMMENT = re.compile(r"^(?:\s+|--[^\n]*\n|//[^\n]*\n|/\*.*?\*/)+", re.DOTALL)
+SCOPED = re.compile(r"^(\s*create\s+(?:or\s+replace\s+)?)scoped\s+temporary\s+", re.IGNORECASE)
+CANCEL = re.compile(r"^\s*select\s+system\$cancel_all_queries\(", re.IGNORECASE)  # when its session is closed
+NOTHING_RUNS = "select '0 queries cancelled.' as status"
 # Parameters of a session that change no result here.
 HARMLESS_PARAMETERS = ("AUTOCOMMIT", "QUERY_TAG", "STATEMENT_TIMEOUT_IN_SECONDS", "LOCK_TIMEOUT", "USE_CACHED_RESULT",
                        "QUOTED_IDENTIFIERS_IGNORE_CASE", "STATEMENT_QUEUED_TIMEOUT_IN_SECONDS", "ABORT_DETACHED_QUERY",
@@ -94,6 +97,12 @@ def find_refusal(sql: str) -> Refusal | None:
     return None
 
 
+def of_snowpark(sql: str) -> str:
+    """What Snowpark sends for itself, as others would send it; any other statement as it is."""
+    sql = SCOPED.sub(r"\1", sql)  # an ordinary table, under a name of Snowpark's own, goes when a test ends
+    return NOTHING_RUNS if CANCEL.match(sql) else sql
+
+
 def find_session_parameter(sql: str) -> tuple[str, str | None] | None:
     """The parameter that an ALTER SESSION sets, and its value; None for another statement."""
     found = SET_PARAMETER.match(COMMENT.sub("", sql))
@@ -117,9 +126,16 @@ def find_refusal_in(statement: Any) -> Refusal | None:  # Any: sqlglot is not ch
         return _refuse_function(statement)
     if any(table.args.get("when") for table in statement.find_all(exp.Table)):
         return Refusal("time travel (AT, BEFORE)", "the past is not kept")
+    if _scans_within(statement):
+        return Refusal("RESULT_SCAN within another query", "only select … from table(result_scan(…)) is answered")
     if isinstance(statement, exp.Create) and statement.find(exp.DynamicProperty):
         return Refusal("CREATE DYNAMIC TABLE", ABSENT["dynamic table"])
     return None
+
+
+def _scans_within(statement: Any) -> bool:  # Any: see find_refusal_in
+    scans = [call for call in statement.find_all(exp.Anonymous) if call.name.upper() == "RESULT_SCAN"]
+    return any(call.find_ancestor(exp.Select) is not statement for call in scans)
 
 
 def _refuse_function(statement: Any) -> Refusal | None:  # Any: see find_refusal_in
@@ -170,8 +186,22 @@ def _typed_function(node: Any, session: Mapping[str, str | None]) -> Any:  # Any
     return _session_function(node.sql_name(), node, session)
 
 
+def _number_values(node: Any, session: object) -> Any:  # Any: see find_refusal_in
+    """`$1` in a query of VALUES, whose columns DuckDB knows by their names alone."""
+    values = node.args["from_"].this if node.args.get("from_") else None
+    if not isinstance(values, exp.Values) or values.alias_column_names:
+        return node
+    columns = [exp.to_identifier(f"COLUMN{number}") for number in range(1, len(values.expressions[0].expressions) + 1)]
+    values.set("alias", exp.TableAlias(this=exp.to_identifier(values.alias or "_MINT_VALUES"), columns=columns))
+    for parameter in [*node.find_all(exp.Parameter)]:
+        if parameter.name.isdigit() and parameter.find_ancestor(exp.Select) is node:
+            parameter.replace(exp.column(f"COLUMN{parameter.name}"))
+    return node
+
+
 REWRITES: Mapping[Any, Callable[[Any, Any], Any]] = {  # Any: see find_refusal_in
     exp.Div: _divide,
+    exp.Select: _number_values,
     exp.Anonymous: _named_function,
     **dict.fromkeys(
         (
