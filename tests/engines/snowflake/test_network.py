@@ -74,6 +74,9 @@ else:
     raise SystemExit("after the run a connection is let through")
 """
 
+# A netlink socket is how the resolver begins; asyncio's loops talk to themselves over a pair of unix sockets.
+REACHES_OUT = r"connect\(.*AF_INET|AF_NETLINK|sendto|sendmsg"
+
 
 @pytest.mark.parametrize("program", [ATTEMPTS, EMULATED], ids=["refused", "emulated"])
 def test_the_kernel_sees_no_call_to_the_network(program: str, tmp_path: Path, server_home: Path) -> None:
@@ -86,8 +89,8 @@ def test_the_kernel_sees_no_call_to_the_network(program: str, tmp_path: Path, se
     command = [unshare, "-n", strace, "-f", "-qq", "-e", "trace=network", "-o", trace, sys.executable, "-c", program]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
     assert run.returncode == 0, run.stderr
-    # asyncio's loops talk to themselves over a pair of unix sockets.
-    calls = [line for line in trace.read_text().splitlines() if re.search(r"AF_INET|AF_NETLINK|sendto|sendmsg", line)]
+    # Connector 4's urllib3 asks, when it is imported, whether a socket can be bound to ::1, and leaves it at that.
+    calls = [line for line in trace.read_text().splitlines() if re.search(REACHES_OUT, line)]
     assert calls == []
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
-import subprocess
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -176,17 +175,3 @@ another process has held 'template x' for 600 s
   1. wait for the run that builds it
   2. or end it; the lock is /cache/x.lock"""
     )
-
-
-OTHER_PYTHON = os.environ.get("MINTDB_OTHER_CONNECTOR")
-
-
-@pytest.mark.skipif(not OTHER_PYTHON, reason="MINTDB_OTHER_CONNECTOR names no Python with the connector's other line")
-def test_the_other_line_of_the_connector_keeps_the_same_claims() -> None:
-    """4.8 where these tests run with 5.x, and the other way round: a Python with mintdb[snowflake] and pytest."""
-    assert OTHER_PYTHON
-    folder = Path(__file__).parent
-    files = [folder / "test_statements.py", folder / "test_network.py", folder.parents[1] / "script"]
-    command = [OTHER_PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", *files]
-    run = subprocess.run(command, cwd=folder.parents[2], capture_output=True, text=True, timeout=280, check=False)
-    assert run.returncode == 0, run.stdout

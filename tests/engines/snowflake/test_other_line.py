@@ -1,0 +1,51 @@
+"""What holds with the connector's 5.x line holds with 4.8 too, and there with Snowpark, which needs that line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[2]
+CLAIMS = (
+    HERE / "test_statements.py",
+    HERE / "test_snowpark.py",
+    HERE / "test_network.py",
+    REPOSITORY / "tests" / "script",
+)
+# The other line, and what it or Snowpark imports and the line that these tests run with does not.
+OTHER_LINE = (
+    "snowflake-connector-python>=4.8,<5",
+    "snowflake-snowpark-python>=1.40",
+    *("asn1crypto", "cloudpickle", "protobuf", "pyjwt", "pyopenssl"),
+    *("python-dateutil", "pytz", "pyyaml", "sortedcontainers", "tzlocal"),
+)
+
+
+@pytest.fixture(scope="session")
+def other_line() -> Path:
+    """A folder with connector 4.8, to be put before the installed ones; it is made once for each environment."""
+    folder, making = Path(sys.prefix) / "connector-4.8", Path(sys.prefix) / f"connector-4.8-{os.getpid()}"
+    packages = "site-packages"  # what is in a folder of that name is no application
+    if not folder.exists():
+        pip = [sys.executable, "-m", "pip"] if find_spec("pip") else [shutil.which("uv") or "false", "pip"]
+        command = [*pip, "install", "--quiet", "--no-deps", "--target", making / packages, *OTHER_LINE]
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        if made.returncode:
+            shutil.rmtree(making, ignore_errors=True)
+            pytest.skip(f"needs connector 4.8 from a package index: {made.stderr.strip()[-200:]}")
+        making.rename(folder)
+    return folder / packages
+
+
+def test_the_connectors_other_line_keeps_the_same_claims(other_line: Path, server_home: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (other_line, REPOSITORY)))}
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *CLAIMS]
+    run = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
