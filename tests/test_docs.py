@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -39,9 +40,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")])
 ERRORS = ROOT / "docs" / "reference" / "errors.md"
 BLOCK = re.compile(r"^( *)```(\S*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-NAMED = re.compile(r"(?:#|--) ([\w./-]+\.(?:py|sql|toml|ini|yml|yaml|sh|mako))\n")
+NAMED = re.compile(r"(?:#|--|//) ([\w./-]+\.(?:py|sql|toml|ini|yml|yaml|sh|mako|js))\n")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
-ELSEWHERE = ("pip ", "python -m pip ", "git ", "apt-get ", "sudo ", "docker ", "cd ", "make ")  # not run here
+ELSEWHERE = ("pip ", "python -m pip ", "git ", "apt-get ", "sudo ", "docker ", "cd ", "make ", "npm ")  # not run here
 TIMEOUT = 120  # seconds; the longest transcript takes some seconds on a busy machine
 WANTED = {"asyncio_mode": "asyncio", "from hypothesis import": "hypothesispytest"}  # word of a page: plugin
 ROOM = "<!-- generated: python -m tests.test_docs -->"
@@ -82,6 +83,20 @@ def name_of(page: Path) -> str:
 
 
 @pytest.fixture
+def node_modules(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Node's client for PostgreSQL, where Node is installed and its registry answers."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not node or not npm:
+        pytest.skip("Node is not installed: apt-get install nodejs npm")
+    folder = tmp_path_factory.mktemp("node")
+    command = [npm, "install", "--no-audit", "--no-fund", "--prefix", folder, "pg"]
+    installed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
+    if installed.returncode:
+        pytest.skip(f"npm could not install pg: {installed.stderr.strip().splitlines()[-1]}")
+    return str(folder / "node_modules")
+
+
+@pytest.fixture
 def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     """A shell as the reader has it: mintdb on PATH, and nothing of this run's own variables."""
     if page.name == "mysql.md":
@@ -95,6 +110,8 @@ def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     for word, plugin in WANTED.items():
         if word in page.read_text(encoding="utf-8"):
             quiet = quiet.replace(f"no:{plugin}", plugin)
+    if "node --test" in page.read_text(encoding="utf-8"):
+        kept["NODE_PATH"] = request.getfixturevalue("node_modules")
     plain = {"PYTEST_ADDOPTS": quiet, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "80", "MINTDB_LINGER": "20"}
     return {**kept, "PATH": path, **plain}
 
@@ -134,7 +151,7 @@ def test_a_message_that_is_shown_is_held_word_by_word(block: Block) -> None:
 
 @pytest.mark.parametrize("block", ALL_BLOCKS, ids=str)
 def test_a_block_says_what_it_is(block: Block) -> None:
-    assert block.kind in ("toml", "python", "sql", "console", "sh", "text", "ini", "yaml"), str(block)
+    assert block.kind in ("toml", "python", "sql", "console", "sh", "text", "ini", "yaml", "js"), str(block)
     if block.kind in ("sql", "ini", "yaml"):
         assert block.file, f"{block}: it has no path, so nothing would check it"
 

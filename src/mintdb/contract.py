@@ -151,7 +151,7 @@ class Clone(Protocol):
         """Whether anything was written since the newest mark was taken or returned to."""
 
     def step_aside(self) -> None:
-        """Close mintdb's own session on it: a child process takes it over. Only `drop` may follow."""
+        """Close mintdb's own session on it, so that a child process may take it over; `restore` opens it again."""
 
     def keep(self) -> Address:
         """Set the database aside under another name, to stay until somebody drops it; this one starts from the mark."""

@@ -208,6 +208,18 @@ def test_marks_hold_what_a_wider_fixture_wrote(mint: Mint) -> None:
         assert rows(lease, ACCOUNTS) == AT_THE_MARK
 
 
+def test_who_stepped_aside_knows_what_was_written_meanwhile(mint: Mint) -> None:
+    clone = mint.open().pool.home
+    for _ in range(2):
+        with mint.lease() as lease:
+            clone.step_aside()
+            write(lease, NEW, "update account set balance = 7 where id = 2", "delete from account where id = 1")
+        assert lease.restored
+        assert lease.restored.way is Way.REWIND
+        with mint.lease() as lease:
+            assert rows(lease, ACCOUNTS) == AT_THE_MARK
+
+
 def test_a_mark_beneath_another_can_go_first(project: Path, kind: Kind) -> None:
     with mintdb.open(project, **kind.settings) as mint:  # of its own: marks are in nobody's way
         clone = mint.open().pool.home

@@ -6,16 +6,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mintdb.cli import Ended, child, ready, say
+from mintdb.cli.answering import answering
+from mintdb.cli.between import Between
 from mintdb.cli.progress import Progress
 from mintdb.handover import WATCH
 from mintdb.report import check
-from mintdb.report.ending import gathering
+from mintdb.report.ending import gathering, leave_part
 from mintdb.report.words import describe
 from mintdb.variables import leased_variable, variables_for, without_misleading
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 GOODBYE = 0.3  # seconds; the backends of a command that has ended notice it within some milliseconds
 POLL = 0.01
+PUT_BACK = "MINTDB_PUT_BACK_URL"
+KEEP = "MINTDB_KEEP_URL"
 
 
 @click.command(
@@ -83,12 +88,26 @@ def run(program: child.Program, given: dict[str, Any], *, keep: bool) -> int:  #
         variables |= leased_variable(mint.urls())
         if settings.env:
             variables["MINTDB_ENV"] = settings.env
-        with gathering(settings) as parts:
-            code = child.run(program, {**environ, **variables, **parts})
+        with gathering(settings) as parts, between_tests(mint, parts) as urls:
+            code = child.run(program, {**environ, **variables, **parts, **urls})
         ended = True
         return code
     finally:
         _clean_up(mint, keep=keep and ended)
+
+
+@contextmanager
+def between_tests(mint: Mint, parts: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """While the block lasts the command may have its databases put back, at the URLs in these variables."""
+    between = Between(mint, ready.aliases(mint.settings))
+    with answering({"put-back": between.put_back, "keep": between.keep}) as urls:
+        try:
+            yield {PUT_BACK: urls["put-back"], KEEP: urls["keep"]}
+        finally:
+            between.close()
+            leave_part(between.summary, parts)
+    for line in between.summary.lines():
+        print(line, file=sys.stderr, flush=True)
 
 
 def _clean_up(mint: Mint, *, keep: bool) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,9 +23,14 @@ def finish(summary: Summary, settings: Settings) -> None:
     """A process's tests have ended: write its report, and leave it to `mintdb explain` and to `mintdb run` above."""
     if not summary.tests:
         return
-    if folder := os.environ.get(PARTS):
-        Path(folder, f"{os.getpid()}.json").write_text(summary.to_json(), encoding="utf-8")
+    leave_part(summary, os.environ)
     _write(files.make(summary, settings.project), summary, settings)
+
+
+def leave_part(summary: Summary, environ: Mapping[str, str]) -> None:
+    """Leave what this process has counted to whoever gathers, if somebody does."""
+    if folder := environ.get(PARTS):
+        Path(folder, f"{os.getpid()}.json").write_text(summary.to_json(), encoding="utf-8")
 
 
 @contextmanager

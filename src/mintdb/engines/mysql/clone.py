@@ -46,6 +46,7 @@ class MysqlClone:
         self._older: set[int] = set()  # connections that were there before the test
         self._adopted = template is None
         self._cleared: list[ServerSession] = []
+        self._aside = False  # whether our session is closed for now
         self._locked = True  # whether somebody may hold a lock in the database
         self._work = Session(stay.maintenance.address)
         self._work.prepare()
@@ -75,6 +76,7 @@ class MysqlClone:
     def restore(self) -> Restored:
         """See contract.Clone."""
         started = time.perf_counter()
+        self._come_back()
         present = self.settle(seconds=0)
         self._cleared = list(present.in_the_way)
         self.end(sessions.all_of(self._cleared))
@@ -105,11 +107,21 @@ class MysqlClone:
 
     def wrote(self) -> bool:
         """See contract.Clone. Where nobody can tell, it may have been."""
+        self._come_back()
         return self._rewinder.wrote()
 
     def step_aside(self) -> None:
         """See contract.Clone."""
         self._rewinder.close()
+        self._aside = True
+
+    def _come_back(self) -> None:
+        """Open our session again if we had stepped aside."""
+        if self._aside:
+            self._work.open()
+            self._work.prepare()
+            self._rewinder.come_back()
+            self._aside = False
 
     def keep(self) -> Address:
         """See contract.Clone. It is copied: no session has to end, and the server stays for it."""

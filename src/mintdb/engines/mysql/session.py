@@ -52,8 +52,12 @@ class Session:
         """Connect to no database. Raises a ServerError that names `shown`, the URL as the user has it."""
         self.address = address
         self._shown = (shown or address).redacted
+        self.open()
+
+    def open(self) -> None:
+        """Connect, or after `close` again; `prepare` has to follow. Raises a ServerError."""
         try:
-            self._connection = _Own(**_keywords(address))
+            self._connection = _Own(**_keywords(self.address))
         except pymysql.MySQLError as error:
             kind = LoginRefused if code_of(error) in REFUSED else ServerUnreachable
             raise kind(url=self._shown, reason=reason_of(error)) from None

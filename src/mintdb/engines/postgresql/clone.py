@@ -48,13 +48,15 @@ class PostgresClone:
         self._work: psycopg.Connection[Any] | None = None  # our own session on the clone
         self._rewinder: Rewinder | None = None
         self._only_swaps: str | None = None  # why this clone is never rewound
+        self._aside: int | None = None  # the database's oid when we stepped aside
         self._adopted = template is None
         self._is_of_others = self._adopted and not databases.is_ours(stay.maintenance, name)
         if template is None:
-            self._push_floor()
+            exact = self._push_floor()
         else:
             self._copy()
-        self._take_bearings()
+            exact = True
+        self._take_bearings(self._open_reference if exact else None)
 
     @property
     def address(self) -> Address:
@@ -126,12 +128,23 @@ class PostgresClone:
 
     def wrote(self) -> bool:
         """See contract.Clone. Where only swaps are possible nobody can tell, so it may have been."""
-        return self._rewinder is None or self._rewinder.wrote()
+        return self._rewinder is None or not self._come_back() or self._rewinder.wrote()
 
     def step_aside(self) -> None:
         """See contract.Clone."""
+        self._aside = databases.read_oid(self._stay.maintenance, self._name)
         self._close_work()
         self._close_reference()
+
+    def _come_back(self) -> bool:
+        """Open our session again if we had stepped aside; false where somebody has swapped the database meanwhile."""
+        if self._aside is None or self._rewinder is None:
+            return True
+        if databases.read_oid(self._stay.maintenance, self._name) != self._aside:
+            return False
+        self._aside = None
+        self._rewinder.come_back(self._open_work(), reference=self._open_reference)
+        return True
 
     def keep(self) -> Address:
         """See contract.Clone. An embedded server is told to stay."""
@@ -159,6 +172,8 @@ class PostgresClone:
     def _put_back(self) -> PutBack:
         if self._rewinder is None:
             raise CannotRewind(self._only_swaps or "this clone cannot be rewound")
+        if not self._come_back():
+            raise CannotRewind("another process had swapped it")
         try:
             return self._rewinder.put_back()
         except CannotRewind as obstacle:
@@ -174,6 +189,7 @@ class PostgresClone:
         ended = self._vacate()
         databases.rename(self._stay.maintenance, self._name, name, owner=owner)
         self._copy()
+        self._aside = None
         self._move()
         return ended
 
@@ -199,23 +215,27 @@ class PostgresClone:
 
     # marks
 
-    def _push_floor(self) -> None:
-        """A mark with DDL: only a template of its own can be swapped to."""
+    def _push_floor(self) -> bool:
+        """A mark with DDL: only a template of its own can be swapped to.
+
+        Returns whether the clone and that template are the same file by file.
+        """
         maintenance, own = self._stay.maintenance, self._own_backends()
         self._stay.let_go(self._name)
         if sessions.wait_until_gone(maintenance, self._name, seconds=GOODBYE, but=own):
             self._floors.push_dumped(self._stay.own_address)
-            return
+            return False
         self._close_work()
         sessions.wait_until_gone(maintenance, self._name, seconds=GOODBYE)
         self._floors.push_copied()
         self._move()
+        return True
 
     # our own session
 
-    def _take_bearings(self) -> None:
+    def _take_bearings(self, reference: Callable[[], psycopg.Connection[Any]] | None) -> None:
         try:
-            self._rewinder = Rewinder(self._open_work(), reference=self._open_reference)
+            self._rewinder = Rewinder(self._open_work(), reference=reference)
         except CannotRewind as obstacle:
             self._only_swaps = obstacle.reason
             self._close_work()

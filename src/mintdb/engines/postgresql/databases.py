@@ -141,6 +141,12 @@ def exists(maintenance: Maintenance, name: str) -> bool:
     return bool(maintenance.rows("select 1 from pg_database where datname = %s", name))
 
 
+def read_oid(maintenance: Maintenance, name: str) -> int | None:
+    """What tells a database from a later one of the same name; None if there is none."""
+    found = maintenance.rows("select oid from pg_database where datname = %s", name)
+    return int(found[0][0]) if found else None
+
+
 def is_sealed(maintenance: Maintenance, name: str) -> bool:
     """Whether there is a finished template of this name."""
     return bool(

@@ -71,7 +71,7 @@ class Rewinder:
         self._session = session
         self._database = database
         self._means = means
-        session.run(f"set session innodb_lock_wait_timeout = {LOCK_TIMEOUT}, lock_wait_timeout = {LOCK_TIMEOUT}")
+        self.come_back()
         self._stale: set[str] = set()  # tables that a dropped mark had written to
         self._schema_is_stale = False
         schema = lowest.schema
@@ -132,6 +132,10 @@ class Rewinder:
         self._schema_is_stale |= mark.schema is not None
         if mark.side:
             self._means.drop_side(mark.side)
+
+    def come_back(self) -> None:
+        """The session was opened, or opened again: never wait long for a lock."""
+        self._session.run(f"set session innodb_lock_wait_timeout = {LOCK_TIMEOUT}, lock_wait_timeout = {LOCK_TIMEOUT}")
 
     def close(self) -> None:
         """End the session. What was made for marks is gone."""

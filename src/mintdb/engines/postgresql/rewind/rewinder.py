@@ -121,8 +121,19 @@ class Rewinder:
             putter.put(self._replayed())
             self._bearings.own += putter.own
 
+    def come_back(self, connection: Session, *, reference: Callable[[], Session] | None = None) -> None:
+        """Go on with the same clone after `leave`: what others have written meanwhile is still to be put back.
+
+        Only where there is no mark but the base.
+        """
+        assert len(self._marks) == 1
+        before = self._bearings
+        self.move_to(connection, reference=reference)
+        now = self._bearings
+        now.since, now.horizon, now.own = before.since, before.horizon, before.own + now.own
+
     def leave(self) -> None:
-        """End the session on the clone; `move_to` goes on with another. The one on the reference stays warm."""
+        """End the session on the clone; `move_to` or `come_back` goes on. The one on the reference stays warm."""
         self._session.close()
 
     def close(self) -> None:

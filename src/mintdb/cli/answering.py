@@ -1,0 +1,91 @@
+"""Answer a command's POSTs on loopback, at URLs that only it is told."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from secrets import token_urlsafe
+from select import select
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from mintdb.errors import MintdbError
+
+if TYPE_CHECKING:
+    from http.server import BaseHTTPRequestHandler
+
+HOST = "127.0.0.1"
+LONGEST = 1000  # bytes of a body that are read: the name of a test, for a person to read
+
+Answer = Callable[[str], str]  # the body, and what is answered; raises MintdbError
+
+
+@contextmanager
+def answering(answers: Mapping[str, Answer]) -> Iterator[dict[str, str]]:
+    """Serve each of `answers`, by name, while the block lasts; gives the URL of each.
+
+    One request is answered at a time, all of them on one thread. Until the first comes, nothing is imported for it.
+    """
+    token = token_urlsafe(16)
+    with socket.create_server((HOST, 0)) as listener:
+        routes = {f"/{token}/{name}": answer for name, answer in answers.items()}
+        with _no_signals():
+            Thread(target=_serve, args=[listener, routes], name="mintdb answering", daemon=True).start()
+        yield {name: f"http://{HOST}:{listener.getsockname()[1]}/{token}/{name}" for name in answers}
+
+
+@contextmanager
+def _no_signals() -> Iterator[None]:
+    """A thread that is started in the block gets no signal: those are for whoever waits for the command."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(listener: socket.socket, routes: Mapping[str, Answer]) -> None:
+    select([listener], [], [])
+    from http.server import HTTPServer  # 30 ms, for those who ask
+
+    server = HTTPServer(listener.getsockname(), _handler(routes), bind_and_activate=False)
+    server.socket.close()
+    server.socket = listener
+    server.serve_forever()
+
+
+def _handler(routes: Mapping[str, Answer]) -> type[BaseHTTPRequestHandler]:
+    from http.server import BaseHTTPRequestHandler
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # as http.server calls it
+            body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LONGEST))
+            answer = routes.get(self.path)
+            if answer is None:
+                self._say(404, "nothing is here")
+                return
+            try:
+                self._say(200, answer(body.decode(errors="replace").strip()))
+            except MintdbError as error:
+                self._say(500, str(error))
+
+        def do_GET(self) -> None:  # see above
+            self._say(405 if self.path in routes else 404, "POST to this address")
+
+        def log_message(self, *_: object) -> None:
+            """What a test asks for is no news."""
+
+        def _say(self, status: int, text: str) -> None:
+            body = f"{text}\n".encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/plain; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    return Handler

@@ -1,0 +1,116 @@
+"""A command of any language puts its databases back between its own tests."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from programs import Run
+
+PROGRAM = """
+import os
+import urllib.error
+import urllib.request
+
+import psycopg
+
+held = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)  # as a pool of the command's would
+
+def post(variable, text=""):
+    with urllib.request.urlopen(os.environ[variable], data=text.encode()) as answer:
+        return answer.read().decode().strip()
+
+def names():
+    return [name for (name,) in held.execute("select name from customer order by id")]
+
+def add(name):
+    return held.execute("insert into customer (name) values (%s) returning id", [name]).fetchone()[0]
+
+"""
+
+
+@pytest.fixture
+def program(project: Path) -> Path:
+    (project / "db.sql").write_text("create table customer (id serial primary key, name text)")
+    return project / "program.py"
+
+
+def run_program(run: Run, program: Path, body: str) -> str:
+    program.write_text(PROGRAM + body)
+    ran = run("run", "--schema", "sql:db.sql", "--", sys.executable, program.name)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == ""
+    return ran.stderr
+
+
+def test_what_a_test_wrote_is_put_back_when_the_command_says_so(run: Run, program: Path) -> None:
+    said = run_program(
+        run,
+        program,
+        """
+backend = held.info.backend_pid
+for attempt in range(3):
+    assert add("Ann") == 1
+    assert post("MINTDB_PUT_BACK_URL", f"attempt {attempt}").startswith("rewound in ")
+    assert names() == []
+assert post("MINTDB_PUT_BACK_URL").startswith("wrote nothing, ")
+assert held.info.backend_pid == backend
+""",
+    )
+    assert "mintdb: 4 put back: 1 wrote nothing, 3 rewound;" in said
+
+
+def test_what_is_kept_stays(run: Run, program: Path) -> None:
+    run_program(
+        run,
+        program,
+        """
+add("Ann")
+post("MINTDB_KEEP_URL")
+add("Bob")
+post("MINTDB_PUT_BACK_URL")
+assert names() == ["Ann"]
+assert add("Cid") == 2
+post("MINTDB_KEEP_URL")
+post("MINTDB_PUT_BACK_URL")
+assert names() == ["Ann", "Cid"]
+""",
+    )
+
+
+def test_whoever_is_in_the_way_is_ended_and_named_with_the_test(run: Run, program: Path) -> None:
+    said = run_program(
+        run,
+        program,
+        """
+other = psycopg.connect(os.environ["DATABASE_URL"])
+other.execute("insert into customer (name) values ('uncommitted')")
+answer = post("MINTDB_PUT_BACK_URL", "the refund is sent")
+assert f"backend {other.info.backend_pid}" in answer, answer
+assert names() == []
+""",
+    )
+    assert "the refund is sent" in said
+    assert "idle in transaction" in said
+
+
+def test_only_who_knows_the_url_is_answered(run: Run, program: Path) -> None:
+    run_program(
+        run,
+        program,
+        """
+def refused(url, **more):
+    try:
+        urllib.request.urlopen(url, **more)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode().strip()
+
+url = os.environ["MINTDB_PUT_BACK_URL"]
+assert refused(url) == (405, "POST to this address")
+assert refused(url.rsplit("/", 2)[0] + "/wrong/put-back", data=b"") == (404, "nothing is here")
+add("Ann")
+assert refused(url[:-3], data=b"") == (404, "nothing is here")
+assert names() == ["Ann"]
+""",
+    )
