@@ -53,19 +53,19 @@ def _home() -> Iterator[Path]:
 
 def _remove(home: Path) -> None:
     """Stop every server that lives in the home, and remove what it had."""
-    from mintdb.engines.mysql import keeper, mysqld
+    from mintdb.engines.mysql import keeper as mysql_keeper
+    from mintdb.engines.mysql import mysqld
     from mintdb.engines.places import find_places
-    from mintdb.engines.postgresql import postmaster
-    from mintdb.engines.postgresql.keeper import State
+    from mintdb.engines.postgresql import keeper, postmaster
     from mintdb.engines.processes import wait_until_gone
 
     assert os.environ["MINTDB_CACHE_DIR"] == str(home)
     live = find_places().live
     for folder in live.iterdir():
-        if state := State.find(folder):
-            postmaster.stop(Path(state.data), state.postmaster)
+        if state := keeper.find_state(folder):
+            postmaster.stop(Path(state.data), state.server)
             wait_until_gone(state.keeper, 5)
-        if mariadb := keeper.State.find(folder):
+        if mariadb := mysql_keeper.find_state(folder):
             mysqld.stop(mariadb.server)
             wait_until_gone(mariadb.keeper, 5)
     shutil.rmtree(live.parent, ignore_errors=True)

@@ -19,7 +19,8 @@ LONGEST = 500  # lines
 
 # A part is a folder of mintdb, an engine, or a module that stands alone. What each may import of the others.
 FACTS = {"mintdb", "errors", "address", "contract", "settings", "variables", "handover"}  # know nothing of their users
-COMMON = {"engines.account", "engines.errors", "engines.places", "engines.ports", "engines.processes"}
+COMMON_PARTS = ("account", "embedded", "errors", "keeper", "places", "ports", "processes", "starting")
+COMMON = {f"engines.{part}" for part in COMMON_PARTS}  # what engines share, and knows none of them
 OF_ENGINES = ("engines.postgresql", "engines.mysql", "engines.sqlite", "engines.snowflake")
 FLOOR = {
     # names only, and only for type checkers: test_the_package_imports_nothing
@@ -34,7 +35,7 @@ FLOOR = {
     "core": FACTS,
     "connections": FACTS,
     "engines": FACTS,
-    **{f"engines.{part}": {*FACTS, *COMMON} for part in ("account", "errors", "places", "ports", "processes")},
+    **{f"engines.{part}": {*FACTS, *COMMON} for part in COMMON_PARTS},
     "engines.postgresql": {*FACTS, *COMMON, "core"},
     "engines.mysql": {*FACTS, *COMMON, "core"},
     "engines.sqlite": {*FACTS, *COMMON, "core"},
@@ -117,7 +118,12 @@ LAZY = {
     "alembic": ("mintdb.schemas.alembic_runner",),
     "pytest": ("mintdb.play",),
     "sqlalchemy": ("mintdb.schemas.alembic_runner",),
-    "filelock": ("mintdb.engines.postgresql", "mintdb.engines.sqlite"),
+    "filelock": (
+        "mintdb.engines.embedded",
+        "mintdb.engines.keeper",
+        "mintdb.engines.postgresql",
+        "mintdb.engines.sqlite",
+    ),
     "rich": ("mintdb.cli.progress", "mintdb.cli.tables"),
     "snowflake": ("mintdb.schemas.snowflake", "mintdb.snowflake"),
     "sqlglot": ("mintdb.schemas.snowflake",),

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from mintdb.address import Address
+from mintdb.engines.keeper import State
 from mintdb.engines.places import find_places, read_password
-from mintdb.engines.postgresql.keeper import State
+from mintdb.engines.postgresql.keeper import find_state
 from mintdb.engines.postgresql.maintenance import connect
 
 PATIENCE = 20.0  # seconds: for what takes far less than one on an idle machine
@@ -76,7 +77,7 @@ class Terminal:
 
 def live_states() -> list[State]:
     """The servers that live in this session's home."""
-    return [state for folder in find_places().live.iterdir() if (state := State.find(folder))]
+    return [state for folder in find_places().live.iterdir() if (state := find_state(folder))]
 
 
 def databases() -> set[str]:

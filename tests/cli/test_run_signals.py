@@ -67,11 +67,11 @@ def test_ctrl_c_in_a_terminal_reaches_the_command_once(terminal: Terminal) -> No
 
 def test_ctrl_c_in_a_terminal_does_not_reach_the_server(terminal: Terminal) -> None:
     terminal.read_until("ready")
-    before = {state.postmaster for state in live_states()}
+    before = {state.server for state in live_states()}
     os.write(terminal.keys, b"\x03")
     terminal.process.wait(PATIENCE)
     assert before
-    assert before == {state.postmaster for state in live_states()}
+    assert before == {state.server for state in live_states()}
 
 
 def test_ctrl_c_ends_a_command_that_does_not_catch_it(project: Path) -> None:
@@ -114,7 +114,7 @@ def test_no_server_process_survives_the_linger(start: Start) -> None:
     assert running.stdout is not None
     running.stdout.readline()
     (state,) = live_states()
-    processes = [state.keeper, state.postmaster, *(p.pid for p in psutil.Process(state.postmaster).children())]
+    processes = [state.keeper, state.server, *(p.pid for p in psutil.Process(state.server).children())]
     running.terminate()
     running.wait(PATIENCE)
     wait_for(lambda: not any(is_alive(pid) for pid in processes), "keeper and server end after the linger")

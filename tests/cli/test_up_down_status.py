@@ -119,7 +119,7 @@ def test_status_tells_runs_templates_clones_and_what_is_kept(run: Run, start: St
     assert (
         shown
         == f"""\
-PostgreSQL 18.X on port {state.port}, process {state.postmaster}, since THEN, stays until mintdb down
+PostgreSQL 18.X on port {state.port}, process {state.server}, since THEN, stays until mintdb down
   data       {state.data}, N MB
   runs       RUN, process {running.pid}: mintdb run -- sh -c echo ready; read _
   templates  mint_orchard_FINGERPRINT_template

@@ -80,7 +80,7 @@ def test_a_server_that_dies_under_way_is_told_and_the_next_run_recovers(
 ) -> None:
     state = watching.state()
     assert state is not None
-    watching.kill(state.postmaster)
+    watching.kill(state.server)
     watching.wait_for(lambda: not watching.state(), "the server's end")
     (project.folder / "go").touch()
     output, _ = waiting.communicate(timeout=60)
@@ -170,7 +170,7 @@ def test_the_keeper_and_the_server_inherit_nothing(project: Suite) -> None:
     state = watching.state()
     assert state is not None
     keeper = psutil.Process(state.keeper)
-    for process in (keeper, psutil.Process(state.postmaster)):
+    for process in (keeper, psutil.Process(state.server)):
         held = [os.readlink(link) for link in Path(f"/proc/{process.pid}/fd").iterdir() if link.exists()]
         assert not [name for name in held if "inherited" in name or "pytest" in name], held
         assert "SECRET_OF_THE_CALLER" not in process.environ()

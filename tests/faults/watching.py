@@ -14,8 +14,9 @@ import psutil
 import psycopg
 
 from mintdb.core.names import Role, find_role
+from mintdb.engines.keeper import State
 from mintdb.engines.places import find_places, read_password
-from mintdb.engines.postgresql.keeper import State
+from mintdb.engines.postgresql.keeper import find_state
 
 T = TypeVar("T")
 PATIENCE = 30.0  # seconds; what is waited for here takes 3 at most on an idle machine
@@ -33,7 +34,7 @@ def wait_for(look: Callable[[], T], what: str, *, seconds: float = PATIENCE) -> 
 
 def state() -> State | None:
     """The one running server of this home."""
-    found = [s for folder in find_places().live.iterdir() if (s := State.find(folder))]
+    found = [s for folder in find_places().live.iterdir() if (s := find_state(folder))]
     assert len(found) < 2, found
     return found[0] if found else None
 

@@ -39,7 +39,7 @@ def lines(running: Running, contents: Contents, data_size: int) -> Iterator[str]
     state = running.state
     since = contents.since.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     stays = ", stays until mintdb down" if running.pinned else ""
-    yield f"PostgreSQL {contents.version} on port {state.port}, process {state.postmaster}, since {since}{stays}"
+    yield f"PostgreSQL {contents.version} on port {state.port}, process {state.server}, since {since}{stays}"
     yield from _row("data", [f"{state.data}, {size(data_size)}"])
     yield from _row("runs", [_describe(run.owner, run.process) for run in contents.runs])
     yield from _row("templates", contents.names(Role.TEMPLATE))

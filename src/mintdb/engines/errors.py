@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mintdb.errors import ServerError
+from mintdb.errors import ServerError, TemplateError
 
 
 class NoAccountToDropTo(ServerError):
@@ -34,3 +34,51 @@ database name {name!r} is taken{holder}
   waited     {seconds:g} s for it to end
   1. let the other run end, or end it
   2. or take `name` out of the settings: each run then has a name of its own"""
+
+
+class PortInUse(ServerError):
+    """The port that was exported before the server was started is taken. Facts: port."""
+
+    text = """\
+port {port}, which mintdb had already exported, is taken
+  1. run the tests again: another port is chosen
+  2. or end the program that listens there"""
+
+
+class ServerGone(ServerError):
+    """The server ended mintdb's own session: it was stopped, killed or restarted. Facts: url, reason."""
+
+    text = """\
+the server at {url} went away under way
+  it said    {reason}
+  1. run the tests again: an embedded server is started anew, and what this run left is cleared up
+  2. if it happens again, look at the server's log and at the machine's memory"""
+
+
+class DatabaseNotOurs(ServerError):
+    """A database of the wanted name exists, and mintdb did not make it. Facts: name, url."""
+
+    text = """\
+database {name!r} exists on {url}, and mintdb did not make it
+  mintdb never touches a database that it did not make
+  1. give the test database another name
+  2. or drop it yourself, if nobody needs it"""
+
+
+class LockTimeout(TemplateError):
+    """Another process held a lock for too long. Facts: what, seconds, holder."""
+
+    text = """\
+waited {seconds:g} s for {what}{holder}
+  1. see what that process is doing
+  2. or end it: its lock is free at once"""
+
+
+class FixedNameOnSharedServer(ServerError):
+    """Several workers cannot share one database name on one server. Facts: url, worker."""
+
+    text = """\
+worker {worker} cannot have the fixed database name on {url}: all workers would share one database
+  1. run without -n
+  2. or take `name` out of the settings: each worker then has a database of its own
+  3. or take `url` out: each worker then has an embedded server of its own"""

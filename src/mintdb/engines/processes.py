@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 POLL = 0.01  # seconds between two looks at a process that is ending
@@ -17,6 +20,44 @@ def clean_environment() -> dict[str, str]:
         k: os.environ[k] for k in ("PATH", "HOME", "SYSTEMROOT", "TEMP", "TMP", "LD_LIBRARY_PATH") if k in os.environ
     }
     return {**kept, "LC_ALL": "C", "LANG": "C", "TZ": "UTC"}
+
+
+def send(module: str, errand: str, *, environment: Mapping[str, str]) -> bytes:
+    """Run `main` of a module of ours in a process that inherits nothing but this environment; returns what it prints.
+
+    `errand` is its standard input. It has returned once its first process is gone: what that one forked goes on.
+    """
+    code = f"import sys; sys.path[:0] = {[p for p in sys.path if p]!r}; from {module} import main; main()"
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        input=errand.encode(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**clean_environment(), **environment},
+        start_new_session=True,
+        check=False,
+    )
+    return run.stdout
+
+
+def runs_module(pid: int, module: str) -> bool:
+    """Whether the process `pid` is one that `send` has made: after its death another one may have its number."""
+    if not is_alive(pid):
+        return False
+    try:
+        return module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True
+
+
+def runs_program(pid: int, program: str) -> bool:
+    """Whether the process `pid` is a server's: after a crash another program may have the number."""
+    if not is_alive(pid):
+        return False
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == program
+    except OSError:
+        return True
 
 
 def detach(log: Path) -> None:

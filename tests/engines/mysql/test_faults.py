@@ -15,8 +15,9 @@ import pytest
 from tests.engines.mysql.mariadb import new_name, new_template, root_of, run, stay
 
 import mintdb
+from mintdb.engines.keeper import State
 from mintdb.engines.mysql import embedded, errors
-from mintdb.engines.mysql.keeper import State
+from mintdb.engines.mysql.keeper import find_state
 from mintdb.engines.processes import is_alive
 
 TIMEOUT = 20.0  # seconds
@@ -34,7 +35,7 @@ def live(own_home: Path) -> Iterator[Path]:
     """The folder of a server's live state, in a home of the test's own."""
     with stay():
         pass
-    return embedded.reserve(embedded.settings_for()).live
+    return embedded.reserve(embedded.settings_for()).home.live
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -45,7 +46,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def state_of(live: Path) -> State:
-    state = State.find(live)
+    state = find_state(live)
     assert state is not None
     return state
 
@@ -74,7 +75,7 @@ def test_a_server_that_nobody_uses_stops_and_its_templates_are_there_when_it_run
         template = new_template(server, "create table t (id int)", "insert into t values (1)")
         processes = [state_of(live).server, state_of(live).keeper]
     wait_for(lambda: not any(map(is_alive, processes)))
-    assert State.find(live) is None
+    assert find_state(live) is None
     with stay() as server:
         assert server.has_template(template)
         clone = server.clone(template, new_name(server))

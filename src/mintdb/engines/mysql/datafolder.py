@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mintdb.engines.account import Account
-from mintdb.engines.errors import FolderUnusable
 from mintdb.engines.mysql.binaries import Binaries, find_binaries
 from mintdb.engines.mysql.errors import ServerDidNotStart
 from mintdb.engines.processes import clean_environment
+from mintdb.engines.starting import copy_pristine, make_once, tail
 
 SUPERUSER = "root"  # what dumps and hard-wired URLs expect to find
-LAYOUT = "1"  # raise it when what is cached here changes its meaning
+LAYOUT = "2"  # raise it when what is cached here changes its meaning
 INSTALL_TIMEOUT = 120.0  # seconds; it takes 1 on an idle machine
 LOG_NAME = "binlog"
 AT_FIRST = ("innodb-log-file-size", "innodb-page-size", "lower-case-table-names")  # a data folder is made with these
@@ -90,36 +88,15 @@ def prepare(data: Path, settings: ServerSettings, cache: Path, account: Account)
     binaries = find_binaries(settings.binaries)
     if (data / "mysql").exists():
         return binaries
-    try:
-        pristine = _pristine(binaries, settings, cache, account)
-        shutil.rmtree(data, ignore_errors=True)
-        data.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-        shutil.copytree(pristine, data, symlinks=True)
-        data.chmod(0o700)
-        account.own_tree(data)
-    except (OSError, shutil.Error) as error:
-        shutil.rmtree(data, ignore_errors=True)
-        raise FolderUnusable(folder=data.parent, why=f"copying a fresh data folder failed: {error}") from None
+    copy_pristine(lambda: _pristine(binaries, settings, cache, account), data, account)
     return binaries
 
 
 def _pristine(binaries: Binaries, settings: ServerSettings, cache: Path, account: Account) -> Path:
     """The cached result of the installer, made now if it is not there."""
     chosen = [f"--{name}={value}" for name, value in settings.options().items() if name in AT_FIRST]
-    identity = "\n".join([LAYOUT, binaries.identity, str(account.uid), *chosen])
-    pristine = cache / "mariadb" / hashlib.sha256(identity.encode()).hexdigest()[:12]
-    if (pristine / "mysql").exists():
-        return pristine
-    pristine.parent.mkdir(mode=0o711, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix="building-", dir=pristine.parent))
-    try:
-        account.own(building)
-        _install(building, binaries, chosen, account)
-        building.rename(pristine)  # atomic: a half-made folder is never found under the final name
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
-    return pristine
+    identity = [LAYOUT, binaries.identity, str(account.uid), *chosen]
+    return make_once(cache / "mariadb", identity, lambda folder: _install(folder, binaries, chosen, account), account)
 
 
 def _install(data: Path, binaries: Binaries, chosen: list[str], account: Account) -> None:
@@ -133,5 +110,5 @@ def _install(data: Path, binaries: Binaries, chosen: list[str], account: Account
         [*argv, "--skip-test-db", "--skip-name-resolve", *chosen], env=clean_environment(), timeout=INSTALL_TIMEOUT
     )
     if run.returncode:
-        tail = "\n".join(f"    {line}" for line in (run.stdout + run.stderr).strip().splitlines()[-12:])
-        raise ServerDidNotStart(why=f"{binaries.install.name} failed", log="its output", tail=tail)
+        said = tail((run.stdout + run.stderr).strip().splitlines())
+        raise ServerDidNotStart(why=f"{binaries.install.name} failed", log="its output", tail=said)

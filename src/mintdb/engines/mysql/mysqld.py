@@ -6,21 +6,19 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from mintdb.engines import starting
 from mintdb.engines.account import Account
 from mintdb.engines.mysql.binaries import SERVER, Binaries
 from mintdb.engines.mysql.datafolder import SUPERUSER
 from mintdb.engines.mysql.errors import PortInUse, ServerDidNotStart
-from mintdb.engines.processes import clean_environment, is_alive, wait_until_gone
+from mintdb.engines.processes import runs_program, wait_until_gone
+from mintdb.engines.starting import Stillborn, read_log, tail
 
-START_TIMEOUT = 60.0  # seconds; 0.1 on an idle machine, more after a crash
+KNOCK_TIMEOUT = 60.0  # seconds; a server that has begun to start takes 0.1 on an idle machine, more after a crash
 STOP_TIMEOUT = 20.0  # seconds; 0.2 usually
-POLL = 0.01  # seconds between two knocks at the socket
-LOG_LINES = 12
 INIT = "init.sql"
 # Run before anybody is let in, at every start. One statement a line.
 LOGIN = """\
@@ -55,32 +53,23 @@ def start(binaries: Binaries, options: StartOptions, account: Account) -> int:
     # A server removes every #sql… file in its folder for temporary ones when it starts: another's, too, in /tmp.
     places.append(f"--tmpdir={options.socket.parent}")
     files = [f"--pid-file={options.data / 'pid'}", f"--init-file={_write_login(options, account)}"]
-    with options.log.open("wb") as log:
-        process = subprocess.Popen(  # type: ignore[call-overload]  # the account's options fit, mypy cannot see it
+    try:
+        pid = starting.start(
             [str(binaries.server), "--no-defaults", *options.arguments, *places, *files],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=clean_environment(),
-            cwd="/",
-            start_new_session=True,  # Ctrl-C in the user's terminal must not reach it
-            **account.popen_options(),
+            log=options.log,
+            account=account,
+            is_ready=lambda pid: is_ready(options.socket),
         )
-    deadline = time.monotonic() + START_TIMEOUT
-    while not is_ready(options.socket):
-        if process.poll() is not None:
-            raise _did_not_start(options, f"exit code {process.returncode}")
-        if time.monotonic() > deadline:
-            process.kill()
-            process.wait()
-            raise _did_not_start(options, f"not ready within {START_TIMEOUT:g} s")
-        time.sleep(POLL)
+    except Stillborn as error:
+        raise _did_not_start(options, str(error)) from None
     (options.data / INIT).unlink(missing_ok=True)
-    return int(process.pid)
+    return pid
 
 
 def stop(pid: int) -> None:
-    """Stop the server; returns when the process is gone."""
+    """Stop the server; returns when the process is gone. A process that is no server is left alone."""
+    if not runs_program(pid, SERVER):
+        return
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
@@ -88,20 +77,10 @@ def stop(pid: int) -> None:
             return
 
 
-def is_server(pid: int) -> bool:
-    """Whether the process `pid` is a server: after a crash another program may have the number."""
-    if not is_alive(pid):
-        return False
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == SERVER
-    except OSError:
-        return True
-
-
 def is_ready(path: Path) -> bool:
     """Whether a server greets whoever knocks at its socket."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as knock:
-        knock.settimeout(START_TIMEOUT)
+        knock.settimeout(KNOCK_TIMEOUT)
         knock.connect(str(path))
         return bool(knock.recv(1))
     return False
@@ -116,11 +95,7 @@ def _write_login(options: StartOptions, account: Account) -> Path:
 
 
 def _did_not_start(options: StartOptions, why: str) -> ServerDidNotStart | PortInUse:
-    try:
-        lines = options.log.read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
+    lines = read_log(options.log)
     if any("Bind on TCP/IP port" in line or "Do you already have another server" in line for line in lines):
         return PortInUse(port=options.port)
-    tail = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
-    return ServerDidNotStart(why=why, log=options.log, tail=tail)
+    return ServerDidNotStart(why=why, log=options.log, tail=tail(lines))

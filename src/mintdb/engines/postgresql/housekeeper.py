@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,13 +15,13 @@ from pathlib import Path
 
 from mintdb.address import Address, parse_url
 from mintdb.core.names import Role
+from mintdb.engines.keeper import TICK, serve_until_unused
 from mintdb.engines.postgresql import databases
-from mintdb.engines.postgresql.keeper import TICK, serve_until_unused
+from mintdb.engines.postgresql.keeper import Housekeeping
 from mintdb.engines.postgresql.maintenance import APPLICATION, Maintenance
-from mintdb.engines.processes import clean_environment, detach
+from mintdb.engines.processes import detach, send
 from mintdb.errors import MintdbError
 
-START_CODE = "import sys; sys.path[:0] = {path!r}; from mintdb.engines.postgresql.housekeeper import main; main()"
 SEND_TIMEOUT = 30.0  # seconds to wait for another process that sends one; an interpreter starts in 0.1
 FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile", "servicefile")
 USERS = (
@@ -57,23 +56,24 @@ def main() -> None:
     except MintdbError:
         return  # another one was quicker, or the server is gone
     os.close(writer)
-    serve_until_unused(maintenance, linger=errand["linger"], is_used=lambda: _is_used(maintenance))
+    serve_until_unused(Household(maintenance), linger=errand["linger"])
     if not maintenance.connection.closed:
         databases.reap(maintenance, only=(Role.CLONE, Role.BUILDING, Role.TRASH, Role.WARM))
         maintenance.close()
 
 
+class Household(Housekeeping):
+    """A server of somebody else's. It fulfils engines.keeper.Ward."""
+
+    def is_used(self) -> bool:
+        """See engines.keeper.Ward."""
+        (count,) = self.maintenance.row(USERS, f"{APPLICATION} run ")
+        return bool(count)
+
+
 def _send(address: Address, linger: float) -> None:
-    code = START_CODE.format(path=[p for p in sys.path if p])
-    subprocess.run(
-        [sys.executable, "-I", "-c", code],
-        input=json.dumps({"url": _absolute(address).url, "linger": linger}).encode(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**clean_environment(), **_libpq_variables(os.environ)},
-        start_new_session=True,
-        check=False,
-    )
+    errand = json.dumps({"url": _absolute(address).url, "linger": linger})
+    send(__name__, errand, environment=_libpq_variables(os.environ))
 
 
 def _absolute(address: Address) -> Address:
@@ -90,8 +90,3 @@ def _libpq_variables(environ: Mapping[str, str]) -> dict[str, str]:
 def _lock_of(maintenance: Maintenance) -> str:
     (role,) = maintenance.row("select current_user::text")
     return f"keeper of {role}"
-
-
-def _is_used(maintenance: Maintenance) -> bool:
-    (count,) = maintenance.row(USERS, f"{APPLICATION} run ")
-    return bool(count)

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from mintdb.address import Address
 from mintdb.contract import Session
 from mintdb.core.names import Role, new_token
+from mintdb.engines.keeper import LOCK, STATE, State
 from mintdb.engines.places import find_places, read_password
 from mintdb.engines.postgresql import databases, postmaster, sessions
 from mintdb.engines.postgresql.cluster import SUPERUSER
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, LockTimeout, NameBusy, ServerInUse
-from mintdb.engines.postgresql.keeper import KEPT, State
+from mintdb.engines.postgresql.keeper import KEPT, find_state
 from mintdb.engines.postgresql.maintenance import APPLICATION, DATABASE, Maintenance, connect
 from mintdb.engines.processes import wait_until_gone
 
@@ -78,7 +79,7 @@ def observe(address: Address) -> Maintenance:
 def find_running() -> list[Running]:
     """The servers of this user, on this machine and in this namespace."""
     return [
-        Running(live, state) for live in sorted(find_places().live.iterdir()) if (state := State.find(live)) is not None
+        Running(live, state) for live in sorted(find_places().live.iterdir()) if (state := find_state(live)) is not None
     ]
 
 
@@ -166,8 +167,8 @@ def stop(running: Running, *, force: bool = False) -> Sequence[Run]:
             for made in databases.list_made(maintenance):
                 if made.owner == KEPT:
                     databases.drop(maintenance, made.name)
-        postmaster.stop(Path(running.state.data), running.state.postmaster)
-        (running.live / "state.json").unlink(missing_ok=True)
+        postmaster.stop(Path(running.state.data), running.state.server)
+        (running.live / STATE).unlink(missing_ok=True)
     wait_until_gone(running.state.keeper, KEEPER_TIMEOUT)
     return runs
 
@@ -194,7 +195,7 @@ def _nobody_joins(running: Running) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     try:
-        with FileLock(running.live / "lock", timeout=LOCK_TIMEOUT):
+        with FileLock(running.live / LOCK, timeout=LOCK_TIMEOUT):
             yield
     except Timeout:
         raise LockTimeout(what=f"the server in {running.live}", seconds=LOCK_TIMEOUT, holder="") from None

@@ -6,22 +6,20 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from mintdb.engines import starting
 from mintdb.engines.account import Account
 from mintdb.engines.postgresql.binaries import Binaries
 from mintdb.engines.postgresql.errors import PortInUse, ServerDidNotStart
-from mintdb.engines.processes import clean_environment, is_alive, wait_until_gone
+from mintdb.engines.processes import runs_program, wait_until_gone
+from mintdb.engines.starting import Stillborn, read_log, tail
 
-START_TIMEOUT = 60.0  # seconds; 0.1 on an idle machine, more after a crash
+PROGRAM = "postgres"
 STOP_TIMEOUT = 20.0  # seconds; 0.1 usually, then the server is stopped without a checkpoint
-POLL = 0.01  # seconds between two looks at the pid file
 WAL_FILE = re.compile("[0-9A-F]{24}")  # timeline, and the number of its 16 MB
 STATUS_LINE = 7  # of postmaster.pid: "ready" once connections are accepted (LOCK_FILE_LINE_PM_STATUS - 1)
-LOG_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -40,30 +38,13 @@ def start(binaries: Binaries, options: StartOptions, account: Account) -> int:
 
     Raises PortInUse or ServerDidNotStart, with the log's last lines; then no process is left.
     """
-    argv = [str(binaries.program("postgres")), "-D", str(options.data), "-p", str(options.port)]
+    argv = [str(binaries.program(PROGRAM)), "-D", str(options.data), "-p", str(options.port)]
     for name, value in {**options.parameters, "unix_socket_directories": str(options.sockets)}.items():
         argv += ["-c", f"{name}={value}"]
-    with options.log.open("wb") as log:
-        process = subprocess.Popen(  # type: ignore[call-overload]  # the account's options fit, mypy cannot see it
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=clean_environment(),
-            cwd="/",
-            start_new_session=True,  # Ctrl-C in the user's terminal must not reach it
-            **account.popen_options(),
-        )
-    deadline = time.monotonic() + START_TIMEOUT
-    while not is_ready(options.data, process.pid):
-        if process.poll() is not None:
-            raise _did_not_start(options, f"exit code {process.returncode}")
-        if time.monotonic() > deadline:
-            process.kill()
-            process.wait()
-            raise _did_not_start(options, f"not ready within {START_TIMEOUT:g} s")
-        time.sleep(POLL)
-    return int(process.pid)
+    try:
+        return starting.start(argv, log=options.log, account=account, is_ready=lambda pid: is_ready(options.data, pid))
+    except Stillborn as error:
+        raise _did_not_start(options, str(error)) from None
 
 
 def stop(data: Path, pid: int) -> bool:
@@ -95,21 +76,13 @@ def find_postmaster(data: Path) -> int | None:
     if not lines or not lines[0].strip().isdigit():
         return None
     pid = int(lines[0])
-    return pid if is_alive(pid) and _is_server(pid) else None
+    return pid if runs_program(pid, PROGRAM) else None
 
 
 def is_ready(data: Path, pid: int) -> bool:
     """Whether the server `pid` accepts connections."""
     lines = _pid_file(data)
     return len(lines) > STATUS_LINE and lines[0].strip() == str(pid) and lines[STATUS_LINE].strip() == "ready"
-
-
-def _is_server(pid: int) -> bool:
-    """After a crash another program may have the number that the pid file names."""
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == "postgres"
-    except OSError:
-        return True
 
 
 def _pid_file(data: Path) -> list[str]:
@@ -125,11 +98,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _did_not_start(options: StartOptions, why: str) -> ServerDidNotStart | PortInUse:
-    try:
-        lines = options.log.read_text(errors="replace").splitlines()
-    except OSError:
-        lines = []
+    lines = read_log(options.log)
     if any("could not bind" in line and "in use" in line for line in lines):
-        return PortInUse(port=options.port, holder="")
-    tail = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
-    return ServerDidNotStart(why=why, log=options.log, tail=tail)
+        return PortInUse(port=options.port)
+    return ServerDidNotStart(why=why, log=options.log, tail=tail(lines))

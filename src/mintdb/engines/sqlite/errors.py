@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mintdb.engines.errors import LockTimeout as LockTimeout
 from mintdb.errors import ServerError, SettingsError, TemplateError
 
 
@@ -61,12 +62,3 @@ class FileInUse(TemplateError):
 the schema source has left a transaction open on {path}
   what it wrote there would be lost
   1. commit, and close the connection, at the end of the schema source"""
-
-
-class LockTimeout(TemplateError):
-    """Another process held a lock for too long. Facts: what, seconds."""
-
-    text = """\
-waited {seconds:g} s for {what}
-  1. see what the other run is doing
-  2. or end it: its lock is free at once"""

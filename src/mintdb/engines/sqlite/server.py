@@ -114,7 +114,7 @@ class SqliteServer:
             with FileLock(self._folder.locks / f"{_digest(name)}.lock", timeout=timeout):
                 yield
         except Timeout:
-            raise LockTimeout(what=name, seconds=timeout) from None
+            raise LockTimeout(what=name, seconds=timeout, holder="") from None
 
     def has_template(self, name: str, *, run: str = "") -> bool:
         """See contract.Server."""
