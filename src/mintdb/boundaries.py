@@ -61,9 +61,9 @@ class Boundaries:
         for alias in self._aliases():
             self.mint.open(alias).pool.marks.keep_what_is_there()
 
-    def close(self, policy: str) -> None:
+    def close(self) -> None:
         """Leave the servers, and note what there is to say of the whole process."""
-        self._summary.tell_sprawl(policy)
+        self._summary.tell_sprawl(self.mint.settings.leaks)
         live_file.end()
         if self._began:  # xdist's controller runs no test
             self._summary.workers.append(Worker(self.mint.worker, os.getpid(), ledger.total, ledger.peak))
@@ -85,16 +85,19 @@ class Boundaries:
         for alias in self._aliases():
             self.leases[alias] = self.mint.lease(alias, test=test)
 
-    def end(self, test: str, policy: str, *, keep: bool = False) -> list[str]:
-        """Put the databases back; returns what there is to say of connections. Again is harmless."""
+    def end(self, test: str, policy: str | None = None, *, keep: bool = False) -> list[str]:
+        """Put the databases back; returns the reports for which the test has to fail. Again is harmless.
+
+        `policy` is the test's own; None: that of each database.
+        """
         if not self._running:
             return []
         self._running = ""
-        reports = [self._end_watch(test, policy)]
+        failing = [self._end_watch(test, policy or self.mint.settings.leaks)]
         if self.leases:
             self._look_elsewhere()
-            reports += [self._release(alias, test, policy, keep=keep) for alias in list(self.leases)]
-        return list(filter(None, reports))
+            failing += [self._release(alias, test, policy, keep=keep) for alias in list(self.leases)]
+        return list(filter(None, failing))
 
     def before_teardown(self) -> None:
         """The test's clean-up is about to begin: it may drop databases of its own."""
@@ -152,20 +155,21 @@ class Boundaries:
             return ""
         connections = self._watch.end()
         if connections.opened or not self.leases:
-            self._note(test, policy, ELSEWHERE, Restored(Way.KEPT, 0.0, connections=connections))
-        return connections.report
+            return self._note(test, policy, ELSEWHERE, Restored(Way.KEPT, 0.0, connections=connections))
+        return ""
 
-    def _release(self, alias: str, test: str, policy: str, *, keep: bool) -> str:
+    def _release(self, alias: str, test: str, policy: str | None, *, keep: bool) -> str:
         lease = self.leases.pop(alias)
         if keep:
             self._summary.kept.append((test, lease.keep().url))
         restored = lease.release()
         self._summary.count(restored, test)
-        self._note(test, policy, alias, restored)
         if self.mint.open(alias).pool.marks.held_test:
             self._summary.troubles.append(HELD.format(test=test))
-        return restored.report
+        return self._note(test, policy or self.mint.settings.leaks_of(alias), alias, restored)
 
-    def _note(self, test: str, policy: str, alias: str, restored: Restored) -> None:
+    def _note(self, test: str, policy: str, alias: str, restored: Restored) -> str:
+        """Note it for the end of the run; returns what the test has to fail for."""
         tested = Tested.of(test, self.mint.worker, alias, self._began_at, restored)
         self._summary.note(tested, restored.report, policy)
+        return restored.report if policy == "error" else ""

@@ -32,7 +32,6 @@ class Tests:
     def __init__(self, mint: Mint, aliases: Sequence[str]) -> None:
         """With no `aliases`, connections are watched and nothing is leased."""
         self.settings = mint.settings
-        self.policy = self.settings.leaks
         self.summary = Summary()
         self.boundaries = Boundaries(lambda: mint, self.summary, lambda: aliases)
         self.boundaries.open()
@@ -65,8 +64,8 @@ class Tests:
             with self.boundaries.phase(Opening(name, "call")):
                 return run()
         finally:
-            reports = self.boundaries.end(name, self.policy)
-            if reports and self.policy == "error" and result is not None:
+            reports = self.boundaries.end(name)
+            if reports and result is not None:
                 result.addFailure(test, (AssertionError, AssertionError("\n".join(reports)), None))
 
     def wide(self, owner: Hashable, set_up: Callable[[], Any]) -> Any:  # Any: see run
@@ -78,7 +77,7 @@ class Tests:
 
     def finish(self) -> None:
         """The process ends: leave the server, and say what there is to say."""
-        self.boundaries.close(self.policy)
+        self.boundaries.close()
         _finish(self.summary, self.settings)
 
 

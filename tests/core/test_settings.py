@@ -68,6 +68,16 @@ def test_a_variable_configures_the_default_database_only(tmp_path: Path) -> None
     assert settings.get_database("other").schema == "sql:o"
 
 
+def test_leaks_are_of_the_run_and_in_a_file_of_a_database(tmp_path: Path) -> None:
+    (tmp_path / "mintdb.toml").write_text("leaks = 'error'\n[databases.default]\n[databases.old]\nleaks = 'ignore'\n")
+    settings = load(tmp_path, environ={})
+    assert [settings.leaks_of(alias) for alias in ("default", "old", "nowhere")] == ["error", "ignore", "error"]
+    settings = load(tmp_path, command_line={"leaks": "warn"}, environ={})
+    assert [settings.leaks_of(alias) for alias in ("default", "old")] == ["warn", "warn"]
+    (tmp_path / "mintdb.toml").write_text("")
+    assert not load(tmp_path, environ={"MINTDB_LEAKS": "error"}).configured
+
+
 def test_each_value_knows_where_it_came_from(tmp_path: Path) -> None:
     (tmp_path / "mintdb.toml").write_text("settle = 3\n[databases.default]\nschema = 'sql:x'\n")
     origins = load(tmp_path, command_line={"leaks": "error"}, environ={"MINTDB_LINGER": "5"}).origins

@@ -31,6 +31,7 @@ export = "TENANT_URL"
 
 [tool.mintdb.databases.archive]
 schema = "sql:archive.sql"
+leaks = "error"
 export = "ARCHIVE_URL"
 
 [tool.pytest.ini_options]
@@ -95,6 +96,18 @@ def test_the_fixture_is_the_mirror(mintdb, mintdb_lease):
         connection.execute("insert into thing values (1)")
     assert ask("TENANT_URL", "select count(*) from thing") == (0,)
 """
+LEAKING = """
+import os
+
+import psycopg
+
+kept = []
+
+
+def test_on_both():
+    kept.append(psycopg.connect(os.environ["DATABASE_URL"]))
+    kept.append(psycopg.connect(os.environ["ARCHIVE_URL"]))
+"""
 # What would lead a client elsewhere, whatever URL it is given.
 ELSEWHERE = {"PGSERVICE": "nosuch", "PGHOSTADDR": "203.0.113.1", "PGSSLMODE": "require", "PGOPTIONS": "-c work_mem=1"}
 
@@ -111,8 +124,12 @@ def shop(suite: Suite) -> Suite:
 
 
 def test_mirrors_roles_and_layers_in_one_process_and_in_several(shop: Suite) -> None:
-    ran = shop.run()
-    assert ran.outcomes == {"passed": 5}, ran.output
+    ran = shop.write(test_leaking=LEAKING).run()
+    assert ran.outcomes == {"passed": 6, "error": 1}, ran.output
+    failure, _, end = ran.output.partition("ERROR at teardown of test_on_both")[2].partition("mintdb: ")
+    assert ("test_leaking.py:11" in failure, "test_leaking.py:10" in failure) == (True, False), ran.output
+    assert ("test_leaking.py:11" in end, "test_leaking.py:10" in end) == (False, True), ran.output
+    (shop.folder / "test_leaking.py").unlink()
     assert "building the template from sql:db/" in ran.output
     assert ran.output.count("next layer from") == 2
     (shop.folder / "seed.sql").write_text("insert into customer (name) values ('Anna');")

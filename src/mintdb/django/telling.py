@@ -27,9 +27,9 @@ def say(line: str) -> None:
 _guilty: list[str] = []  # reports that must fail the test that runs now
 
 
-def leaks_policy() -> str:
-    """What a connection that is left open means."""
-    return policy or places.run_settings().leaks
+def leaks_policy(alias: str = "") -> str:
+    """What a connection that is left open means, on one database or for the run."""
+    return policy or places.run_settings().leaks_of(alias)
 
 
 def test_name(fallback: str) -> str:
@@ -56,7 +56,7 @@ def count(restored: Restored, test: str, alias: str, began: float) -> None:
     """Count one put-back of a lease that began at `began`, in seconds since the epoch."""
     summary.count(restored, test)
     lasted = clock.wall() - began
-    connections, policy = restored.connections, leaks_policy()
+    connections, policy = restored.connections, leaks_policy(alias)
     tested = Tested(
         test,
         worker_name(),

@@ -240,15 +240,12 @@ class Run:
             teardown()
         finally:
             reports = self._end(item)
-        if reports and self._policy(item) == "error":
+        if reports:
             pytest.fail("\n".join(reports), pytrace=False)
 
     def _end(self, item: pytest.Item) -> list[str]:
         keep = self.config.option.mintdb_keep and item.stash.get(FAILED, False)
-        return self.boundaries.end(item.nodeid, self._policy(item), keep=keep)
-
-    def _policy(self, item: pytest.Item) -> str:
-        return marker.read(item, self.settings).leaks or self.settings.leaks
+        return self.boundaries.end(item.nodeid, marker.read(item, self.settings).leaks, keep=keep)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -275,7 +272,7 @@ class Run:
     def pytest_sessionfinish(self) -> None:
         """Leave, once pytest has torn down what an interrupt left standing."""
         if self._mint is not None:
-            self.boundaries.close(self.settings.leaks)
+            self.boundaries.close()
         if self._is_worker:
             self.config.workeroutput["mintdb"] = self.summary.to_json()  # type: ignore[attr-defined]  # xdist's
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from mintdb.settings.errors import BadSetting, UnknownDatabase, nearest, refuse_unknown
-from mintdb.settings.facts import DATABASE_KEYS, DEFAULT, EMPTY, DatabaseSettings
+from mintdb.settings.facts import DATABASE_KEYS, DEFAULT, EMPTY, OF_BOTH, DatabaseSettings
 from mintdb.settings.layers import Layer, merge_database
 from mintdb.settings.values import check_database
 
@@ -23,17 +23,26 @@ def read_databases(
     """
     checked = [(place, _check(databases, place, where)) for place, databases in tables]
     asked = any(key in layer.values for layer in above for key in DATABASE_KEYS)
+    of_the_run = {key for layer in above for key in OF_BOTH if key in layer.values}  # whatever a file says
+    above = [Layer(layer.origin, _without(layer.values, OF_BOTH), layer.origins) for layer in above]
     aliases = [DEFAULT] if asked else []
     aliases += [alias for _, databases in reversed(checked) for alias in databases]
     found: dict[str, DatabaseSettings] = {}
     origins: dict[str, str] = {}
     for alias in dict.fromkeys(aliases):
         layers = [Layer(place.format(alias), databases.get(alias, EMPTY)) for place, databases in checked]
-        given = merge_database(alias, DATABASE_KEYS, [*(above if alias == DEFAULT else ()), *layers], environ)
+        keys = (*DATABASE_KEYS, *OF_BOTH)
+        given = merge_database(alias, keys, [*(above if alias == DEFAULT else ()), *layers], environ)
         values = {key: check_database(key, value, environ) for key, value in given.items()}
+        values = _without(values, of_the_run)
         found[alias] = DatabaseSettings(alias=alias, **values)
         origins |= {f"{alias}.{key}": value.origin for key, value in given.items()}
     return _resolved(found, origins), origins
+
+
+def _without(values: Mapping[str, Any], keys: Container[str]) -> dict[str, Any]:  # Any: as the user wrote them
+    """The values of all other keys."""
+    return {key: value for key, value in values.items() if key not in keys}
 
 
 def _check(databases: Any, place: str, where: str) -> Tables:  # Any: as the user wrote it
@@ -42,7 +51,7 @@ def _check(databases: Any, place: str, where: str) -> Tables:  # Any: as the use
     for alias, table in databases.items():
         if not isinstance(table, dict):
             raise BadSetting(setting=alias, where=where, value=table, expected="a table")
-        refuse_unknown(table, DATABASE_KEYS, place.format(alias))
+        refuse_unknown(table, (*DATABASE_KEYS, *OF_BOTH), place.format(alias))
     return databases
 
 

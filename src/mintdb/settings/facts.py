@@ -28,6 +28,7 @@ ENGINE_KEYS = ("url", "locale", "timezone", "server_settings", "extensions", "ro
 POSTGRESQL_KEYS = ("extensions", "roles", "role", "search_path")  # which no other engine has
 MIRROR_KEYS = ("mirror", "export", "role", "search_path")  # the rest is the other database's
 DATABASE_KEYS = ("engine", "schema", "seed", "name", "export", "mirror", *ENGINE_KEYS)
+OF_BOTH = ("leaks",)  # of the run; in a file a database may have its own
 LISTS = ("seed", "extensions", "roles")
 TABLES = ("server_settings",)  # no variable can give them
 
@@ -51,6 +52,7 @@ class DatabaseSettings:
     roles: Sequence[str] = ()  # created before anything else, on a server of this project's own
     role: str | None = None  # whom the tests connect as
     search_path: str | None = None  # of the tests' connections
+    leaks: str | None = None  # None: as for the run
 
     def given(self) -> dict[str, Any]:  # Any: plain values, as JSON has them
         """What differs from the defaults, but for the name and what is exported."""
@@ -97,6 +99,11 @@ class Settings:
     def leased(self) -> Sequence[str]:
         """The databases that have a clone of their own: those that mirror no other."""
         return [alias for alias, database in self.databases.items() if database.mirror is None]
+
+    def leaks_of(self, alias: str) -> str:
+        """What a connection that is left open on a database means; one that is not configured is as the run."""
+        database = self.databases.get(alias)
+        return (database and database.leaks) or self.leaks
 
     def home_of(self, alias: str) -> str:
         """The database whose clone `alias` names: itself, or the one that it mirrors. Raises UnknownDatabase."""

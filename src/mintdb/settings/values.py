@@ -33,6 +33,8 @@ def check_database(key: str, given: Given, environ: Mapping[str, str]) -> Any:  
     value, where = given.value, given.origin
     if key == "engine":
         return _choice(key, value, where, ENGINES)
+    if key == "leaks":
+        return _choice(key, value, where, POLICIES)
     if key == "export":
         return _exports(value, where)
     if key in LISTS:
