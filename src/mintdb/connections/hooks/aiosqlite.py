@@ -89,7 +89,11 @@ def _init(original: Function) -> Function:
 
 
 def _connect(me: weakref.ref[object], connector: Callable[[], Any]) -> Any:  # Any: see above
-    connection = me()
-    if connection is not None:
-        sqlite3.carrier.set((connection, DRIVER))
-    return connector()
+    if (connection := me()) is None:
+        return connector()
+    carried = sqlite3.carrier.set((connection, DRIVER))
+    del connection
+    try:
+        return connector()
+    finally:
+        sqlite3.carrier.reset(carried)  # the thread keeps its last function, and so this context, while it waits
