@@ -30,6 +30,7 @@ class Way(StrEnum):
     SWAP = "swap"
     DROP = "drop"  # isolation = "clone": it is gone
     KEPT = "kept"  # isolation = "none": nothing is put back
+    ROLLED_BACK = "rolled back"  # its holder rolled back all it did, and nobody else was at work: looked at later
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Present:
     backends: Mapping[int, float]  # pid -> when it last began or ended something, in seconds by the server's clock
     in_the_way: Sequence[Session] = ()  # what still runs or holds a transaction
     prepared: Sequence[str] = ()  # transactions that waited for their second phase, and were rolled back
+    arrivals: int | None = None  # how many sessions the database has had so far; None: the server does not tell
 
 
 class SchemaSource(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,9 +165,10 @@ def test_what_a_wide_fixture_writes_lives_as_long_as_the_fixture(project: Django
     assert ran.outcomes == {"passed": 5}, ran.output
 
 
-def test_code_under_async_tests_leaves_neither_a_row_nor_a_connection(project: DjangoProject) -> None:
+def test_rolled_back_tests_cost_no_put_back_unless_somebody_else_wrote_behind_them(project: DjangoProject) -> None:
     project.write(
         test_async="""
+        import subprocess, sys
         import pytest
         from django.db import connection
         from shop.models import Order
@@ -194,11 +196,26 @@ def test_code_under_async_tests_leaves_neither_a_row_nor_a_connection(project: D
         def test_nothing_is_left(db):
             assert others() == 0
             assert not Order.objects.exists()
+
+        INSERT = "import sys, psycopg; psycopg.connect(sys.argv[1], autocommit=True).execute(sys.argv[2])"
+
+        def test_a_program_comes_and_goes(db):
+            values = connection.settings_dict
+            url = f"postgresql://postgres@127.0.0.1:{values['PORT']}/{values['NAME']}"
+            command = [sys.executable, "-W", "ignore", "-c", INSERT, url, "insert into shop_order (name) values ('x')"]
+            subprocess.run(command, check=True)
+            assert Order.objects.exists()
+
+        @pytest.mark.parametrize("n", range(5))
+        def test_plain(db, n):
+            assert not Order.objects.exists()
+            Order.objects.create(name="a")
         """
     )
     ran = project.pytest("-p", "asyncio", "-o", "asyncio_default_fixture_loop_scope=function", "test_async.py")
-    assert ran.outcomes == {"passed": 7}, ran.output
+    assert ran.outcomes == {"passed": 13}, ran.output
     assert "LEAK" not in ran.output
+    assert re.search(r" [4-6] rolled back", ran.output), ran.output
 
 
 def test_under_leaks_error_the_guilty_test_fails_and_no_other(project: DjangoProject) -> None:

@@ -15,6 +15,9 @@ from tests.connections.private_server import running
 from tests.frameworks.django_projects import DjangoProject, new_project
 
 TEST = "shop.tests.ResetSequences"
+MISSING_MIGRATION = """\
+mintdb: models of 'shop' have changes that no migration makes, so the test database has none of them
+  1. python manage.py makemigrations shop"""
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +134,7 @@ def test_what_is_kept_is_djangos_and_stays(project: DjangoProject) -> None:
     project.ask("drop database test_shop")
 
 
-def test_templates_are_used_again_until_a_migration_changes(project: DjangoProject) -> None:
+def test_templates_are_used_again_until_a_migration_changes_and_a_missing_one_is_named(project: DjangoProject) -> None:
     building = "building the template from django:default"
     (project.folder / "mintdb.toml").write_text('project = "again"\n')
     assert building in project.manage("test", TEST).output
@@ -144,7 +147,24 @@ def test_templates_are_used_again_until_a_migration_changes(project: DjangoProje
     (project.folder / "shop/models.py").write_text(
         (project.folder / "shop/models.py").read_text() + "\n\nclass Extra(models.Model):\n    pass\n"
     )
-    assert building not in project.manage("test", TEST).output  # its migration is missing, and Django's tables with it
+    project.write(
+        test_extra="""
+        from django.test import TestCase
+        from shop.models import Extra
+
+        class Extras(TestCase):
+            def test_extra(self):
+                Extra.objects.count()
+        """
+    )
+    missing = project.manage("test", "test_extra")
+    assert building not in missing.output
+    assert MISSING_MIGRATION in missing.output
+    fresh = project.pytest("test_extra.py", "--mintdb-fresh", "--tb=short")
+    assert [line for line in fresh.output.splitlines() if line.startswith("E   mintdb: ")] == [
+        f"E   {MISSING_MIGRATION.splitlines()[0]}"
+    ]
+    assert fresh.output.count(MISSING_MIGRATION) == 1  # when the template was built
     unmigrated = project.manage("test", TEST, SHOP_ALIAS='{"TEST": {"MIGRATE": false}}')
     assert building in unmigrated.output  # made from the models
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from mintdb.connections import closing, state
@@ -30,6 +30,7 @@ class CloneAccounts:
     ends_leaks: bool = True  # False: they are only reported
     _account: Account = field(init=False)
     _last_seen: dict[int, float] = field(default_factory=dict)  # backends at the end of the last lease
+    _arrivals: int | None = None  # sessions that there had been by then
 
     def __post_init__(self) -> None:
         self.begin(None)
@@ -73,13 +74,20 @@ class CloneAccounts:
         own = {entry.backend_pid for entry in self._account.open_entries()}
         return [session for session in clone.sessions() if session.backend_pid not in own]
 
+    def was_alone(self, present: Present, backends: Collection[int]) -> bool:
+        """See core.clones.Accounts."""
+        if present.in_the_way or present.prepared or present.arrivals is None or present.arrivals != self._arrivals:
+            return False
+        changed = self._last_seen.items() ^ present.backends.items()
+        return all(pid in backends for pid, _ in changed)
+
     def tidy(self, present: Present) -> None:
         """See core.clones.Accounts."""
         used = {pid for pid, changed in present.backends.items() if self._last_seen.get(pid) != changed}
         stay = [entry for entry in self._account.open_entries() if entry.backend_pid in used]
         if stay:
             state.put_back(stay)
-        self._last_seen = dict(present.backends)
+        self._last_seen, self._arrivals = dict(present.backends), present.arrivals
 
     def cut_off(self) -> None:
         """See core.clones.Accounts. A server has ended its own sessions already."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Protocol
@@ -12,6 +12,8 @@ from mintdb.address import Address
 from mintdb.contract import Clone, Connections, Present, Restored, Server, Session, Way
 from mintdb.core.lease import Care, Lease, UncommittedWrites
 from mintdb.core.marks import MarkStack
+
+PUT_OFF_AT_MOST = 100  # rolled back tests in a row: their dead rows are never vacuumed without a put-back
 
 
 class Accounts(Protocol):
@@ -25,6 +27,9 @@ class Accounts(Protocol):
 
     def close(self, clone: Clone, present: Present) -> Connections:
         """It ends: end the leaks, and say what became of every connection."""
+
+    def was_alone(self, present: Present, backends: Collection[int]) -> bool:
+        """Whether nobody but `backends` can have done anything since the last lease ended."""
 
     def remember(self) -> None:
         """The state that connections' sessions have now is the one to return to."""
@@ -49,6 +54,7 @@ class Place:
     test: str | None = None
     inner: Accounts | None = None  # from the test's own mark to each rewind within it
     within: list[Restored] = field(default_factory=list)  # each rewind within the lease that goes on
+    put_off: int = 0  # leases in a row after which it was not put back
 
     def __post_init__(self) -> None:
         self.marks = MarkStack(self.clone)
@@ -140,9 +146,14 @@ class ClonePool:
 
     def _care(self, place: Place, isolation: str) -> Care:
         if isolation == "none":
-            return Care(lambda: self._put_back(place, keep=True), lambda: None, lambda: Restored(Way.KEPT, 0.0))
-        release = self._drop if isolation == "clone" else self._put_back
-        return Care(lambda: release(place), lambda: self._mark(place), lambda: self._rewind(place))
+            return Care(lambda _: self._put_back(place, keep=True), lambda: None, lambda: Restored(Way.KEPT, 0.0))
+        if isolation == "clone":
+            return Care(lambda _: self._drop(place), lambda: self._mark(place), lambda: self._rewind(place))
+        return Care(
+            lambda rolled_back: self._put_back(place, rolled_back),
+            lambda: self._mark(place),
+            lambda: self._rewind(place),
+        )
 
     def _mark(self, place: Place) -> None:
         with self._lock:
@@ -163,26 +174,46 @@ class ClonePool:
             place.within.append(restored)
             return restored
 
-    def _put_back(self, place: Place, *, keep: bool = False) -> Restored:
+    def _put_back(self, place: Place, rolled_back: Collection[int] = (), *, keep: bool = False) -> Restored:
         with self._lock:
-            restored = self._restore(place, place.accounts, ends=True, keep=keep)
+            restored = self._restore(place, place.accounts, ends=True, rolled_back=rolled_back, keep=keep)
             # The home clone goes first again: who leases one at a time has one URL for ever.
             self._free.insert(0 if place is self._home else len(self._free), place)
             return place.whole(restored)
 
-    def _restore(self, place: Place, accounts: Accounts, *, ends: bool = False, keep: bool = False) -> Restored:
+    def _restore(
+        self,
+        place: Place,
+        accounts: Accounts,
+        *,
+        ends: bool = False,
+        rolled_back: Collection[int] = (),
+        keep: bool = False,
+    ) -> Restored:
         """Settle the account and put the clone back; where the lease `ends`, to the mark below the test's own."""
         clone = place.clone
         present = clone.settle(seconds=self._settle)
         started = time.perf_counter()
         connections = accounts.close(clone, present)
+        can_wait = bool(rolled_back) and accounts.was_alone(present, rolled_back)
         accounts.tidy(present)  # first: a temporary table that is gone is no obstacle to a rewind
+        if can_wait and self._put_off(place):
+            return Restored(Way.ROLLED_BACK, time.perf_counter() - started, connections=connections)
+        place.put_off = 0
         if ends:
             place.marks.after_test()
         restored = Restored(Way.KEPT, 0.0) if keep else clone.restore()
         if restored.way is Way.SWAP:
             accounts.cut_off()
         return replace(restored, seconds=time.perf_counter() - started, connections=connections)
+
+    @staticmethod
+    def _put_off(place: Place) -> bool:
+        """Let a clone wait for its put-back; False if it cannot."""
+        if place.put_off == PUT_OFF_AT_MOST or place.inner or not place.marks.put_off():
+            return False
+        place.put_off += 1
+        return True
 
     def _drop(self, place: Place) -> Restored:
         with self._lock:

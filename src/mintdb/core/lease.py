@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -35,7 +35,7 @@ class UncommittedWrites(LeaseError):
 class Care:
     """What the pool that a leased clone is from does for it."""
 
-    release: Callable[[], Restored]
+    release: Callable[[Collection[int]], Restored]
     mark: Callable[[], None]
     rewind: Callable[[], Restored]
 
@@ -105,7 +105,7 @@ class Lease:
         """The same lease under another address of the database. Its release closes its own connections only."""
         self._check()
         assert self._clone is not None
-        care = Care(lambda: Restored(Way.KEPT, 0.0), lambda: None, lambda: Restored(Way.KEPT, 0.0))
+        care = Care(lambda _: Restored(Way.KEPT, 0.0), lambda: None, lambda: Restored(Way.KEPT, 0.0))
         return Lease(self._clone, care, address=address)
 
     def keep(self) -> Address:
@@ -134,8 +134,12 @@ class Lease:
         self._check()
         return self._care.rewind()
 
-    def release(self) -> Restored:
-        """End the lease and put the clone back; again is harmless, and so it is in a forked child of the holder."""
+    def release(self, rolled_back: Collection[int] = ()) -> Restored:
+        """End the lease and put the clone back; again is harmless, and so it is in a forked child of the holder.
+
+        `rolled_back` are backends over which the holder has rolled back all it did. Where nobody else was at work, the
+        clone is then put back only before somebody needs more than that: see MarkStack.go_back.
+        """
         if os.getpid() != self._process:
             return Restored(Way.KEPT, 0.0)
         if self.restored is None:
@@ -144,7 +148,7 @@ class Lease:
                 connection.close()
             self._clone = None
             _held.remove(self)
-            self.restored = self._care.release()
+            self.restored = self._care.release(rolled_back)
         return self.restored
 
     def __enter__(self) -> Self:

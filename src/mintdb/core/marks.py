@@ -29,7 +29,7 @@ class MarkStack:
         self._owners: list[Hashable] = []
         self._setting_up: list[Hashable] = []  # wide fixtures whose set-up runs now, the innermost last
         self._waiting: list[Hashable] = []  # ended, but held by a mark above that changed the schema
-        self._stale = False  # a mark was dropped, and the clone has not gone back yet
+        self._stale = False  # a mark was dropped, or a put-back was put off, and the clone has not gone back yet
 
     def keep_what_is_there(self) -> None:
         """What has been written so far belongs to every test from now on."""
@@ -56,6 +56,11 @@ class MarkStack:
         self._clone.restore()
         self._stale = False
         return True
+
+    def put_off(self) -> bool:
+        """A test has ended, and the clone goes back later; False if it cannot wait."""
+        self._stale = self._stale or TEST not in self._owners
+        return TEST not in self._owners
 
     def clear(self, *, settle: float) -> None:
         """Wide fixtures were torn down after the test's own put-back: undo what they wrote, and what they were."""

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import connections
 from django.db.backends.base.creation import BaseDatabaseCreation
 
-from mintdb.django import managed, mirrors, places, telling
+from mintdb.django import managed, mirrors, places, serialized, telling
 from mintdb.django.errors import StaleDatabaseHeld, TestNameIsRealName
 from mintdb.django.holders import find_holders
 from mintdb.django.patching import wrap
@@ -36,6 +36,7 @@ def install() -> None:
     wrap(DatabaseCreation, "destroy_test_db", _destroy_test_db)
     wrap(DatabaseCreation, "setup_worker_connection", _setup_worker_connection)
     wrap(BaseDatabaseCreation, "create_test_db", _create_elsewhere)
+    serialized.install(DatabaseCreation)
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,10 @@ def _create_test_db(original: Original, creation: Any, *args: Any, **kwargs: Any
     connection, wanted = creation.connection, Wanted.read(original, args, kwargs)
     if connections[connection.alias] is not connection:  # a copy that somebody plays with
         return str(original(*args, **kwargs))
-    from mintdb.django import testcases
+    from mintdb.django import missing, testcases
 
     testcases.install()
+    missing.install()
     name = creation._get_test_db_name()
     _refuse_real_name(connection, name)
     if same := managed.find_same(connection, name):
@@ -74,8 +76,8 @@ def _create_test_db(original: Original, creation: Any, *args: Any, **kwargs: Any
         _tell(creation, "Creating", name, wanted.verbosity)
         _create(creation, name, wanted)
         _point_to(connection, name)
-    if wanted.serialize:
-        connection._test_serialized_contents = creation.serialize_db_to_string()
+        if wanted.serialize:
+            connection._test_serialized_contents = serialized.LATER
     connection.ensure_connection()
     if os.environ.get(OWN_SUITE) == "true":
         creation.mark_expected_failures_and_skips()
@@ -139,7 +141,7 @@ def _create_elsewhere(original: Original, creation: Any, *args: Any, **kwargs: A
 def _create(creation: Any, name: str, wanted: Wanted) -> None:  # Any: see _create_test_db
     """Clone the template under the name; what is there already goes by Django's own rules."""
     try:
-        managed.new(creation.connection, name)
+        database = managed.new(creation.connection, name)
     except DatabaseNotOurs:
         if not wanted.autoclobber:
             question = f"Type 'yes' if you would like to try deleting the test database '{name}', or 'no' to cancel: "
@@ -147,7 +149,17 @@ def _create(creation: Any, name: str, wanted: Wanted) -> None:  # Any: see _crea
                 telling.say("tests cancelled")
                 sys.exit(1)
         _drop_stale(creation, name)
-        managed.new(creation.connection, name)
+        database = managed.new(creation.connection, name)
+    _tell_missing(creation.connection, database)
+
+
+def _tell_missing(connection: Any, database: managed.TestDatabase) -> None:  # Any: see _create_test_db
+    """A template that is found was told of when it was built; a query that fails is told why it may."""
+    if database.mint.open(database.alias).template.built and connection.settings_dict["TEST"]["MIGRATE"]:
+        from mintdb.django import missing
+
+        if hint := missing.find_hint():
+            telling.say(hint)
 
 
 def _create_as_django(creation: Any, name: str, wanted: Wanted, create: Original) -> None:  # Any: see _create_test_db

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,10 +54,15 @@ class TestDatabase:
         if self.lease is not None:
             self.pool.rename_test(test)
 
-    def end(self) -> Restored | None:
-        """Put it back, if it was leased."""
+    def end(self, rolled_back: Collection[int] = ()) -> Restored | None:
+        """Put it back, if it was leased; not yet, where nobody but these backends, all rolled back, was at work."""
         lease, self.lease = self.lease, None
-        return lease.release() if lease else None
+        return lease.release(rolled_back) if lease else None
+
+    def go_back(self) -> None:
+        """The next test needs the mark itself: put back what tests before it have left for later."""
+        if self.lease is None:
+            self.pool.marks.go_back(settle=telling.settle())
 
     def close(self) -> Sequence[Session]:
         """Drop it, or only leave it if it was adopted; returns other processes' sessions that this ended."""

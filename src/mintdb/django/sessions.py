@@ -79,6 +79,12 @@ def in_transaction() -> bool:
     return any(connection.in_atomic_block for connection in connections.all(initialized_only=True))
 
 
+def backends() -> set[int]:
+    """Those behind this thread's connections; a pool may have lent further ones."""
+    found = {ledger.find(connection.connection) for connection in _open()}
+    return {entry.backend_pid for entry in found if entry is not None and entry.backend_pid}
+
+
 def drop_ended() -> None:
     """Let connections whose session somebody has ended past Django be opened anew."""
     for connection in _open():

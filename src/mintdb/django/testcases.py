@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from django.db import connections
@@ -75,11 +75,13 @@ def _pre_setup(original: Original, test: Any) -> None:  # Any: a test, or its cl
     cls = test if isinstance(test, type) else type(test)
     name = _name(cls) if test is cls or test._testMethodName == "__init__" else telling.test_name(test.id())
     for database in managed.databases.values():
+        if not issubclass(cls, TestCase):
+            database.go_back()
         database.begin(name)
     if managed.databases:
         sessions.drop_ended()
         sessions.idle.lend()
-    if not _eager or cls.__module__.startswith("pytest_django"):  # whose class is made for one test
+    if not _eager or _is_made_by_pytest_django(cls):
         ledger.enter(Opening(name, "call"))
     original()
 
@@ -117,7 +119,10 @@ def _post_teardown(original: Original, test: Any) -> None:  # Any: see _setup_an
         original()
     finally:
         if CLASS_ATOMICS not in vars(type(test)):
-            _end(telling.test_name(test.id()), anew=not isinstance(test, TestCase))
+            # Whatever such a test did lay within its transaction; a class of the user's may have done more.
+            is_rolled_back = isinstance(test, TestCase) and _is_made_by_pytest_django(type(test))
+            rolled_back = sessions.backends() if is_rolled_back else ()
+            _end(telling.test_name(test.id()), anew=not isinstance(test, TestCase), rolled_back=rolled_back)
     _fail_the_guilty()
 
 
@@ -127,7 +132,7 @@ def _fail_the_guilty() -> None:
         raise ConnectionsLeftOpen(report="\n".join(reports))
 
 
-def _end(test: str, *, anew: bool) -> None:
+def _end(test: str, *, anew: bool, rolled_back: Collection[int] = ()) -> None:
     """Put every leased database back."""
     leased = [database for database in managed.databases.values() if database.lease is not None]
     if not leased:
@@ -137,7 +142,7 @@ def _end(test: str, *, anew: bool) -> None:
         sessions.make_new(alias for alias in connections if _is_managed(alias))
     with sessions.idle.returned():
         for database in leased:
-            if restored := database.end():
+            if restored := database.end(rolled_back):
                 telling.count(restored, test, database.alias, database.began)
     sessions.idle.lent = False
 
@@ -150,6 +155,11 @@ def _close_if_unusable_or_obsolete(original: Original, connection: Any) -> None:
 
 def _is_managed(alias: str) -> bool:
     return alias in managed.databases or mirrors.is_mirror(connections[alias])
+
+
+def _is_made_by_pytest_django(cls: type) -> bool:
+    """Whether it is a class for the one test that asks for a database fixture."""
+    return cls.__module__.startswith("pytest_django")
 
 
 def _name(cls: type) -> str:

@@ -65,6 +65,14 @@ class DjangoRun:
             pytest.fail("\n".join(reports), pytrace=False)
         return result
 
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> None:
+        """A query that failed for want of a table or column is told what that may come from."""
+        # After pytest's own for unittest's test cases, which finds their errors, before the one that writes reports.
+        if call.excinfo is not None and managed.databases:
+            from mintdb.django import missing
+
+            missing.add_hint(call.excinfo.value)
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Hand over what was counted: to the run of the settings, if there is one, and to xdist's controller."""

@@ -30,6 +30,7 @@ WORDS = {
     Way.SWAP: "swapped",
     Way.DROP: "on a clone of its own",
     Way.KEPT: "not put back",
+    Way.ROLLED_BACK: "rolled back",
 }
 
 

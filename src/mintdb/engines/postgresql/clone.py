@@ -21,6 +21,7 @@ from mintdb.variables import unmisled
 if TYPE_CHECKING:
     import psycopg
 
+JUST_NOW = 0.005  # seconds; a rewind can stand a writer that begins in the midst of it, so also one just before
 GOODBYE = 0.1  # seconds; a session that its client has closed is gone from the server in 1 to 5 ms
 
 
@@ -45,6 +46,7 @@ class PostgresClone:
         self._name = name
         self._floors = Floors(stay.maintenance, template, name)
         self._older: set[int] = set()  # backends that were there before the test
+        self._settled: tuple[float, Present] | None = None  # when it was last settled, and who was there then
         self._work: psycopg.Connection[Any] | None = None  # our own session on the clone
         self._rewinder: Rewinder | None = None
         self._only_swaps: str | None = None  # why this clone is never rewound
@@ -78,7 +80,9 @@ class PostgresClone:
         if seen.busy:
             in_the_way = sessions.wait_until_quiet(maintenance, self._name, settle=seconds, older=self._older, but=own)
         prepared = databases.roll_back_prepared(maintenance, self._name) if seen.prepared else ()
-        return Present(seen.backends, in_the_way, prepared)
+        present = Present(seen.backends, in_the_way, prepared, seen.arrivals)
+        self._settled = (time.monotonic(), present)
+        return present
 
     def end(self, backends: Collection[int]) -> None:
         """See contract.Clone."""
@@ -87,7 +91,7 @@ class PostgresClone:
     def restore(self) -> Restored:
         """See contract.Clone."""
         started = time.perf_counter()
-        present = self.settle(seconds=0)
+        present = self._present()
         ended = list(present.in_the_way)
         self.end([s.backend_pid for s in ended])
         try:
@@ -168,6 +172,14 @@ class PostgresClone:
         return ended
 
     # putting back
+
+    def _present(self) -> Present:
+        """Who is connected now. Where the caller has just settled, and found nobody in the way, that is known."""
+        if self._settled is not None:
+            (at, present), self._settled = self._settled, None
+            if not present.in_the_way and time.monotonic() - at < JUST_NOW:
+                return present
+        return self.settle(seconds=0)
 
     def _put_back(self) -> PutBack:
         if self._rewinder is None:
