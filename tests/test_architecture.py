@@ -49,7 +49,7 @@ FLOOR = {
     "verification": {*FACTS, "core", "engines", "mint", "schemas"},
     "doorman": {"connections"},
     "report": {*FACTS, "connections", "engines.places"},
-    "boundaries": {"contract", "engines.places", "core", "connections", "mint", "report"},
+    "boundaries": {"contract", "engines.places", "core", "connections", "hypothesis", "mint", "report"},
     "sqlalchemy": {*FACTS, "connections"},
     "pytest_plugin": {
         *FACTS,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import ClassVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, ClassVar
 
 from mintdb.connections import clock
 from mintdb.connections.facts import Opening
@@ -18,11 +19,21 @@ from mintdb.mint import Mint
 from mintdb.report import Summary
 from mintdb.report.facts import Tested, Worker
 
+Test = Callable[..., Any]  # Any: a test takes and returns what it likes
 ELSEWHERE = "elsewhere"  # in a report: databases that mintdb did not make
 HELD = (
     "{test} changed the schema before a wider fixture was set up in its midst: what it wrote stays as long as that"
     " fixture. Ask for the fixture by argument, so that it is set up first"
 )
+
+
+def examples(test: Test, *, rewound: bool) -> AbstractContextManager[Test]:
+    """Gives what to call instead of a test: with `rewound`, what puts each of its examples back, if it has any."""
+    if not rewound or "hypothesis" not in sys.modules:
+        return nullcontext(test)
+    from mintdb.hypothesis import rewinding
+
+    return rewinding(test)
 
 
 class Boundaries:
@@ -46,6 +57,11 @@ class Boundaries:
     def mint(self) -> Mint:
         """The facade, made when it is first needed."""
         return self._mint()
+
+    @property
+    def rewinds_examples(self) -> bool:
+        """Whether the settings want each of Hypothesis's examples put back, and the test has something to put back."""
+        return bool(self.leases) and self.mint.settings.rewind_examples
 
     # The run
 

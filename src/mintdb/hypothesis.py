@@ -1,7 +1,9 @@
-"""`rewind_examples`: every example of Hypothesis, and every run of a state machine, starts from the same database.
+"""Every example of Hypothesis, and every run of a state machine, starts from the same database.
 
 That is the state when the test function begins: what fixtures and `setUp` wrote is there for each example, and what one
 example wrote is there for none. Generating, shrinking, replaying and explicit examples are alike in that.
+
+`rewind_examples` decorates one test; for a whole suite the setting and the marker of that name do the same.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import functools
 import inspect
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -64,6 +67,58 @@ def rewind_examples(target: Target) -> Target:
     return cast(Target, _decorate(target))
 
 
+@contextmanager
+def rewinding(test: Test) -> Iterator[Test]:
+    """Gives what to call instead of a test, for as long as the block lasts: each of its examples is then put back.
+
+    `test` is what a runner has found: a function or a bound method, with `@given` or without, or a state machine's
+    `runTest`. One that is decorated is left to its decorator, and one without examples is left alone. The call raises
+    NothingToRewind and UncommittedWrites.
+    """
+    function = test.func if isinstance(test, functools.partial) else test  # Schemathesis, for a method
+    function = getattr(function, "__func__", function)
+    machine = getattr(function, "_hypothesis_state_machine_class", None)
+    handle = getattr(function, "hypothesis", None)
+    if machine is not None and not hasattr(machine, DONE):
+        with _rewinding_machine(machine):
+            yield test
+    elif handle is not None and not hasattr(function, DONE) and not hasattr(handle.inner_test, DONE):
+        before = handle.inner_test
+        try:
+            yield _around_these(test, function)
+        finally:
+            handle.inner_test = before  # it may be the function of other tests, too
+    else:
+        yield test
+
+
+def _around_these(test: Test, function: Test) -> Test:
+    """The test with its mark taken when it is called, which is after what the runner calls before it."""
+    handle: Any = vars(function)["hypothesis"]  # Any: Hypothesis does not type it
+    begun: Examples | None = None
+
+    def begin_and_run(*args: Any, **kwargs: Any) -> Any:  # Any: as the test takes and gives
+        nonlocal begun
+        begun = Examples.begin(function)
+        return test(*args, **kwargs)
+
+    handle.inner_test = _around_each(handle.inner_test, lambda: begun or Examples.of(function))
+    return _dressed_as(function, begin_and_run)
+
+
+@contextmanager
+def _rewinding_machine(machine: type[RuleBasedStateMachine]) -> Iterator[None]:
+    own = {name: vars(machine)[name] for name in ("__init__", "teardown") if name in vars(machine)}
+    _decorate_machine(machine)
+    try:
+        yield
+    finally:
+        for name in ("__init__", "teardown", DONE):
+            delattr(machine, name)
+        for name, method in own.items():
+            setattr(machine, name, method)
+
+
 def _decorate_class(owner: type) -> None:
     if issubclass(owner, RuleBasedStateMachine):
         _decorate_machine(owner)
@@ -79,9 +134,10 @@ def _decorate(test: Test) -> Test:
     if hasattr(test, DONE):
         return test
     if not hasattr(test, "hypothesis"):  # below @given, or something that will be given examples when it is collected
-        return _around_each(test)
+        return _around_each(test, lambda: Examples.of(test))
     handle = vars(test)["hypothesis"]
-    handle.inner_test = _around_each(handle.inner_test)
+    inner = handle.inner_test
+    handle.inner_test = _around_each(inner, lambda: Examples.of(inner))
     return _around_all(test)
 
 
@@ -95,23 +151,27 @@ def _around_all(test: Test) -> Test:
         finally:
             _running.reset(token)
 
-    # One dictionary for both: @settings, @example and @seed above this decorator must reach Hypothesis's own function.
     inner = inspect.unwrap(vars(test)["hypothesis"].inner_test)
     vars(test).update({DONE: True, "__signature__": inspect.signature(test), "__wrapped__": inner})
-    begin_and_run.__dict__ = test.__dict__
+    return _dressed_as(test, begin_and_run)
+
+
+def _dressed_as(test: Test, around: Test) -> Test:
+    """One dictionary for both: what @settings, @example, @seed or a plugin say must reach Hypothesis's own function."""
+    around.__dict__ = test.__dict__
     for name in ("__name__", "__qualname__", "__module__", "__doc__"):
-        setattr(begin_and_run, name, getattr(test, name))
-    return begin_and_run
+        setattr(around, name, getattr(test, name))
+    return around
 
 
-def _around_each(test: Test) -> Test:
-    """The function that runs one example, put back after each."""
+def _around_each(test: Test, find: Callable[[], Examples]) -> Test:
+    """The function that runs one example, put back after each of those that `find` finds."""
     if hasattr(test, DONE):
         return test
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> Any:  # Any: as the test takes and gives
-        examples = Examples.of(test)
+        examples = find()
         examples.begin_one()
         failed = True
         try:
@@ -123,7 +183,7 @@ def _around_each(test: Test) -> Test:
 
     @functools.wraps(test)
     async def run_async(*args: Any, **kwargs: Any) -> Any:  # Any: as the test takes and gives
-        examples = Examples.of(test)
+        examples = find()
         await _aside(examples.begin_one)
         failed = True
         try:

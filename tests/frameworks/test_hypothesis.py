@@ -382,6 +382,22 @@ class TestUnittest(unittest.TestCase):
         self.assertEqual(open_account(owner), 2)
 
 
+@pytest.mark.mintdb(rewind_examples=True)
+class TestMarked:
+    @pytest.mark.parametrize("first", ["Eve", "Fay"])
+    @few
+    @given(owner=st.sampled_from(["Bob", "Cid"]))
+    def test_a_markers_examples_too(self, bank, ann, first, owner):
+        assert [open_account(first), open_account(owner)] == [3, 4]
+
+    @pytest.mark.mintdb(rewind_examples=False)
+    @few
+    @given(owner=st.just("Dan"))
+    def test_and_the_nearest_marker_counts(self, owner):
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            [open_account(owner) for _ in range(2)]
+
+
 @few
 @given(owner=st.just("Dan"))
 def test_without_the_decorator_the_second_example_meets_the_first(owner):
@@ -411,6 +427,7 @@ API = """
 import os
 
 import psycopg
+import pytest
 import schemathesis
 from flask import Flask, jsonify
 from hypothesis import settings
@@ -455,12 +472,92 @@ def test_inside(case):
 def test_outside(case):
     response = case.call()
     assert case.method != "POST" or response.json() == 1
+
+
+@pytest.mark.mintdb(rewind_examples=True)
+class TestMarked:
+    @schema.parametrize()
+    @settings(max_examples=5, database=None, deadline=None)
+    def test_in_a_class(self, case):
+        response = case.call()
+        assert case.method != "POST" or response.json() == 1
+"""
+WHOLE = """
+import unittest
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from mintdb.hypothesis import rewind_examples
+from test_examples import few, open_account
+
+
+@pytest.fixture
+def ann():
+    return open_account("Ann")
+
+
+@few
+@given(owner=st.sampled_from(["Bob", "Cid"]))
+def test_a_function(ann, owner):
+    assert (ann, open_account(owner)) == (1, 2)
+
+
+@few
+@given(owner=st.sampled_from(["Bob", "Cid"]))
+async def test_a_coroutine(ann, owner):
+    assert (ann, open_account(owner)) == (1, 2)
+
+
+@rewind_examples
+@few
+@given(owner=st.sampled_from(["Bob", "Cid"]))
+def test_a_decorated_function(ann, owner):
+    assert (ann, open_account(owner)) == (1, 2)
+
+
+class TestUnittest(unittest.TestCase):
+    def setUp(self):
+        open_account("Ann")
+
+    @few
+    @given(st.sampled_from(["Bob", "Cid"]))
+    def test_it(self, owner):
+        self.assertEqual(open_account(owner), 2)
+
+
+class Machine(RuleBasedStateMachine):
+    @initialize()
+    def begin(self):
+        self.opened = 0
+
+    @rule()
+    def open(self):
+        self.opened += 1
+        assert open_account(f"owner {self.opened}") == self.opened
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=5, stateful_step_count=3, deadline=None)
+
+
+def test_the_machine_is_left_as_it_was():
+    assert "teardown" not in vars(Machine)
+
+
+def test_without_examples(ann):
+    assert open_account("Bob") == 2
 """
 
 
+HYPOTHESIS = ("-p", "hypothesispytest")
+ASYNC = ("-p", "asyncio", "-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
+
+
 def test_in_a_suite_of_pytest_and_unittest(suite: Suite) -> None:
-    ran = suite.write(test_examples=SUITE).run("-q", "--mintdb-keep", "-p", "hypothesispytest")
-    assert ran.outcomes == {"passed": 4, "failed": 1}, ran.output
+    ran = suite.write(test_examples=SUITE).run("-q", "--mintdb-keep", *HYPOTHESIS)
+    assert ran.outcomes == {"passed": 7, "failed": 1}, ran.output
     assert "LEAK  test_examples.py::test_a_leak left 1 connection open" in ran.output
     assert "last ran insert into account (owner) values ('Eve')" in ran.output
     kept = re.search(r"'(postgresql://.*)'", ran.output)[1]
@@ -472,6 +569,13 @@ def test_in_a_suite_of_pytest_and_unittest(suite: Suite) -> None:
 
 @pytest.mark.skipif(find_spec("schemathesis") is None, reason="Schemathesis is not installed")
 def test_in_a_suite_of_schemathesis(suite: Suite) -> None:
-    plugins = ("-p", "hypothesispytest", "-p", "schemathesis.pytest.plugin")
+    plugins = (*HYPOTHESIS, "-p", "schemathesis.pytest.plugin")
     ran = suite.write(test_api=API).run("-q", *plugins, "-W", "ignore")
-    assert ran.outcomes == {"passed": 2}, ran.output
+    assert ran.outcomes == {"passed": 3}, ran.output
+
+
+def test_a_setting_means_the_whole_suite(suite: Suite) -> None:
+    suite.environment["MINTDB_REWIND_EXAMPLES"] = "true"
+    suite.write(test_examples=SUITE, test_whole=WHOLE)
+    ran = suite.run("-q", *HYPOTHESIS, *ASYNC, "test_whole.py")
+    assert ran.outcomes == {"passed": 7}, ran.output

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("mintdb.pytest_plugin.fixtures",)
 MARKER = (
-    'mintdb(database="default", isolation=None, leaks=None): which database a test leases, how it is put back, and what'
-    " a connection that is left open means"
+    'mintdb(database="default", isolation=None, leaks=None, rewind_examples=None): which database a test leases, how it'
+    " is put back, what a connection that is left open means, and whether each of Hypothesis's examples is put back"
 )
 
 

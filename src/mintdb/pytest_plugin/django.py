@@ -12,6 +12,8 @@ from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
 from mintdb.core.clones import ClonePool
 from mintdb.django import managed, telling
+from mintdb.pytest_plugin import marker
+from mintdb.settings import load
 
 # Fixtures that pytest and pytest-django make for every test or class: one calls setUpClass, which Django's test cases
 # see to, the others do not write. To look whether they did would cost every test a look at the WAL.
@@ -33,7 +35,14 @@ class DjangoRun:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
+        self.settings = load(config.rootpath)
         self._wide_ended = False  # whether a wide fixture was torn down since the last test
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[Any]:
+        """A test's marker may want each of Hypothesis's examples put back, whether a run has settings or not."""
+        with marker.examples(item, self.settings, by_default=False):
+            return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Iterator[Any]:

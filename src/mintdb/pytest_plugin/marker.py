@@ -1,16 +1,19 @@
-"""Read `@pytest.mark.mintdb(...)`, refusing what it does not know."""
+"""Read `@pytest.mark.mintdb(...)`, refusing what it does not know, and do what it says of a test's examples."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
+from mintdb import boundaries
 from mintdb.errors import SettingsError
 from mintdb.settings import DEFAULT, ISOLATIONS, POLICIES, BadSetting, Settings
 
-ARGUMENTS = ("database", "isolation", "leaks")
+ARGUMENTS = ("database", "isolation", "leaks", "rewind_examples")
 
 
 class UnknownMarkerArgument(SettingsError):
@@ -18,7 +21,7 @@ class UnknownMarkerArgument(SettingsError):
 
     text = """\
 {test}: @pytest.mark.mintdb has no argument {argument!r}{nearest}
-  1. its arguments are database, isolation and leaks"""
+  1. its arguments are database, isolation, leaks and rewind_examples"""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Request:
     database: str = DEFAULT
     isolation: str | None = None  # None: as the run does it
     leaks: str | None = None
+    rewind_examples: bool | None = None
 
 
 def read(item: pytest.Item, settings: Settings) -> Request:
@@ -43,9 +47,28 @@ def read(item: pytest.Item, settings: Settings) -> Request:
             raise UnknownMarkerArgument(test=item.nodeid, argument=argument, nearest=nearest)
     request = Request(**named)
     settings.get_database(request.database)
+    where = f"the marker of {item.nodeid}"
     for argument, choices in (("isolation", ISOLATIONS), ("leaks", POLICIES)):
         value = getattr(request, argument)
         if value is not None and value not in choices:
-            where = f"the marker of {item.nodeid}"
             raise BadSetting(setting=argument, where=where, value=value, expected=f"one of {', '.join(choices)}")
+    if not isinstance(request.rewind_examples, bool | None):
+        raise BadSetting(
+            setting="rewind_examples", where=where, value=request.rewind_examples, expected="True or False"
+        )
     return request
+
+
+@contextmanager
+def examples(item: pytest.Item, settings: Settings, *, by_default: bool) -> Iterator[None]:
+    """In the block the test's examples are put back, where its marker says so, or `by_default`. Raises as `read`."""
+    rewound = read(item, settings).rewind_examples
+    if not isinstance(item, pytest.Function):  # a doctest, or another plugin's kind of item
+        yield
+        return
+    test = item.obj
+    try:
+        with boundaries.examples(test, rewound=by_default if rewound is None else rewound) as item.obj:
+            yield
+    finally:
+        item.obj = test

@@ -219,7 +219,11 @@ class Run:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[Any]:
-        with self.boundaries.phase(Opening(item.nodeid, "call")):
+        by_default = self.boundaries.rewinds_examples
+        with (
+            self.boundaries.phase(Opening(item.nodeid, "call")),
+            marker.examples(item, self.settings, by_default=by_default),
+        ):
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -22,7 +22,8 @@ ALL_LIBPQ = "PG*"  # exported as PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 SECONDS = ("settle", "linger", "name_timeout", "connection_timeout")
 CONNECTION_KEYS = ("leaks", "keep_idle", "max_connections", "terminate", "report")
-RUN_KEYS = ("env", "isolation", *SECONDS, *CONNECTION_KEYS, "binaries", "project")
+RUN_KEYS = ("env", "isolation", *SECONDS, *CONNECTION_KEYS, "rewind_examples", "binaries", "project")
+TRUTHS = ("keep_idle", "rewind_examples")
 # What belongs to an engine: a layer that names another one leaves it behind.
 ENGINE_KEYS = ("url", "locale", "timezone", "server_settings", "extensions", "roles", "role", "search_path")
 POSTGRESQL_KEYS = ("extensions", "roles", "role", "search_path")  # which no other engine has
@@ -76,6 +77,7 @@ class Settings:
     settle: float = 1.0  # seconds that a session in the middle of something is waited for
     linger: float = 30.0  # seconds that an unused embedded server stays
     name_timeout: float = 300.0  # seconds to wait for another run that holds the same fixed name
+    rewind_examples: bool = False  # whether each of Hypothesis's examples starts from the same database
     binaries: str | None = None
     keep_idle: bool = True  # False: an application's pools close a connection when it is given back
     max_connections: int | None = (

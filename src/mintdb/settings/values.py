@@ -7,7 +7,7 @@ from typing import Any
 
 from mintdb.settings.errors import BadSetting
 from mintdb.settings.expansion import expand
-from mintdb.settings.facts import ENGINES, ISOLATIONS, LISTS, POLICIES, SECONDS, TERMINATIONS
+from mintdb.settings.facts import ENGINES, ISOLATIONS, LISTS, POLICIES, SECONDS, TERMINATIONS, TRUTHS
 from mintdb.settings.layers import Given
 
 REPORTS = (".json", ".html")
@@ -18,7 +18,7 @@ def check_run(key: str, given: Given, environ: Mapping[str, str]) -> Any:  # Any
     value, where = given.value, given.origin
     if key in SECONDS:
         return _seconds(key, value, where)
-    if key == "keep_idle":
+    if key in TRUTHS:
         return check_truth(key, value, where)
     if key == "max_connections":
         return _positive(key, value, where)
