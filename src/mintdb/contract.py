@@ -215,6 +215,10 @@ class Server(Protocol):
     def clone(self, template: str, name: str) -> Clone:
         """Copy `template` to a new database `name`, and hold it as this process's own until it is dropped or dead."""
 
+    @property
+    def can_be_adopted(self) -> bool:
+        """Whether another process can `adopt` what this one has made."""
+
     def adopt(self, name: str) -> Clone:
         """Take over a database that this process's starter has made and will drop; its present state is the mark."""
 

@@ -1,13 +1,13 @@
-"""Hand the database of `mintdb run` over to the Python tests that it starts, so that they are put back one by one.
+"""Hand the databases of `mintdb run` over to the Python tests that it starts, so that they are put back one by one.
 
-The first test process takes the database over as it is. Who comes later (xdist's workers, a pytest inside a test) gets
-a clone of its own, under the same settings and in the same variables.
+The first test process takes the databases over as they are. Who comes later (xdist's workers, a pytest inside
+a test) gets clones of its own, under the same settings and in the same variables.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,16 @@ class Handover:
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the database, where given  # Any: keyword arguments
     mirrors: Mapping[str, str] = field(default_factory=dict)  # the URLs of databases that mirror it, by name
     taken: bool = False
+    beside: Sequence[Handover] = ()  # the other databases that were made; this one is the main one
+
+    @property
+    def all(self) -> Sequence[Handover]:
+        """Each database that was made, the main one first."""
+        return [self, *self.beside]
+
+    def find(self, alias: str) -> Handover | None:
+        """What was handed over under a name, a mirror's included."""
+        return next((each for each in self.all if each.find_url(alias)), None)
 
     def find_url(self, alias: str) -> str | None:
         """The URL of the database, under its own name or as a mirror; None if it is another one."""
@@ -44,6 +54,15 @@ class Handover:
     def as_taken(self) -> Handover:
         """What whoever took it over tells its own children."""
         return replace(self, taken=True)
+
+
+def with_handed_over(settings: Settings, handover: Handover) -> Settings:
+    """The settings with the databases that were handed over, where the file says nothing of them."""
+    from mintdb.settings import DatabaseSettings
+
+    for each in reversed(handover.all):
+        settings = settings.with_database(DatabaseSettings(each.alias, **each.settings))
+    return settings
 
 
 def watch_alone(settings: Settings) -> Settings:
@@ -59,4 +78,8 @@ def wants_watch(environ: Mapping[str, str]) -> bool:
 def find_handover(environ: Mapping[str, str]) -> Handover | None:
     """What `mintdb run` has left for its children, if this is one of them."""
     text = environ.get(VARIABLE)
-    return Handover(**json.loads(text)) if text else None
+    if not text:
+        return None
+    told = json.loads(text)
+    beside = [Handover(**each) for each in told.pop("beside")]
+    return Handover(**told, beside=beside)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from threading import RLock
 from types import TracebackType
@@ -53,7 +53,7 @@ class Mint:
         """Nothing is read, started or connected to yet.
 
         `worker` tells apart the processes of one run; `fresh`, if not empty, is the run whose templates count as new;
-        `handover` is of a database that this process's starter has made: it is leased instead of a clone of our own;
+        `handover` is of databases that this process's starter has made: they are leased instead of clones of our own;
         `announce` is told of what takes long; `processes` of one run share what the server allows.
         """
         self.settings = settings
@@ -96,7 +96,14 @@ class Mint:
             files.lead_memory_to(self.reserve(alias).database)
 
     def hand_over(self, alias: str = DEFAULT) -> Handover:
-        """What a child process needs to lease this process's home clone; this one only drops it in the end."""
+        """What a child process needs to lease this process's home clones; this one only drops them in the end.
+
+        `alias` is the main one of them. What another process cannot take over is left out.
+        """
+        beside = [other for other, opened in self._opened.items() if other != alias and opened.server.can_be_adopted]
+        return replace(self._handed_over(alias), beside=[self._handed_over(other) for other in beside])
+
+    def _handed_over(self, alias: str) -> Handover:
         opened, address = self.open(alias), self.reserve(alias)
         opened.pool.home.step_aside()
         mirrors = [mirror for mirror, database in self.settings.databases.items() if database.mirror == alias]
@@ -225,7 +232,7 @@ class Mint:
         return engine.reserve(database, self.settings, slot=slot)
 
     def _find_handover(self, alias: str) -> Handover | None:
-        return self._handover if self._handover and self._handover.find_url(alias) else None
+        return self._handover.find(alias) if self._handover else None
 
     def _home_name(self, alias: str) -> str:
         if handover := self._find_handover(alias):

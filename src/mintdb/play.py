@@ -150,7 +150,7 @@ def refuse_protected(url: str) -> None:
 def _own_databases() -> Iterator[Address]:
     yield from (lease.address for lease in held())
     if handover := find_handover(os.environ):
-        yield parse_url(handover.url)
+        yield from (parse_url(each.url) for each in handover.all)
 
 
 def _same(one: Address, other: Address) -> bool:

@@ -27,8 +27,9 @@ def wake() -> None:
     from mintdb.connections import files
     from mintdb.connections.hooks import watch
 
-    if handover is not None and handover.settings.get("engine") == "sqlite":
-        files.lead_memory_to(handover.name)
+    of_sqlite = [each.name for each in handover.all if each.settings.get("engine") == "sqlite"] if handover else []
+    for name in of_sqlite[:1]:
+        files.lead_memory_to(name)
     watch()
     if watching:
         from mintdb.unittest_boundaries import watch_program

@@ -16,7 +16,7 @@ from mintdb.connections import clock
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
 from mintdb.contract import Connections, Restored, Way
-from mintdb.handover import find_handover, wants_watch, watch_alone
+from mintdb.handover import find_handover, wants_watch, watch_alone, with_handed_over
 from mintdb.report import Summary, finish
 from mintdb.report.facts import Tested, Worker
 
@@ -39,13 +39,13 @@ class Tests:
 
     @classmethod
     def of_handover(cls, handover: Handover) -> Tests:
-        """On the database that `mintdb run` has made."""
+        """On the databases that `mintdb run` has made."""
         from mintdb.mint import Mint
-        from mintdb.settings import DatabaseSettings, load
+        from mintdb.settings import load
 
-        settings = load().with_database(DatabaseSettings(handover.alias, **handover.settings))
+        settings = with_handed_over(load(), handover)
         os.environ |= handover.as_taken().to_environment()
-        return cls(Mint(settings, handover=handover), [handover.alias])
+        return cls(Mint(settings, handover=handover), [each.alias for each in handover.all])
 
     @classmethod
     def only_watched(cls) -> Tests:

@@ -84,6 +84,69 @@ def test_each_test_is_put_back_and_wide_set_ups_live_as_long_as_their_class_or_m
     assert "mintdb: 4 put back" in output
 
 
+SEVERAL = """
+[tool.mintdb]
+rewind_examples = true
+
+[tool.mintdb.databases.default]
+schema = "sql:schema.sql"
+export = "DATABASE_URL"
+
+[tool.mintdb.databases.billing]
+schema = "sql:schema.sql"
+export = "BILLING_URL"
+
+[tool.mintdb.databases.notes]
+engine = "sqlite"
+schema = "sql:notes.sql"
+export = { NOTES = "path" }
+"""
+
+
+def test_every_configured_database_is_put_back_and_every_example_where_that_is_set(suite: Suite) -> None:
+    suite.write(
+        **{"pyproject.toml": SEVERAL, "notes.sql": "create table note (id integer primary key, text text);"},
+        test_several="""
+            import os
+            import sqlite3
+            import unittest
+            import psycopg
+            from hypothesis import given, settings, strategies as st
+
+            BILLING, NOTES = os.environ["BILLING_URL"], os.environ["NOTES"]  # read before the first test
+
+            def bill():
+                with psycopg.connect(BILLING) as connection:
+                    return connection.execute("insert into account (owner) values ('x') returning id").fetchone()[0]
+
+            def note():
+                connection = sqlite3.connect(NOTES)
+                with connection:
+                    found = connection.execute("insert into note (text) values ('x')").lastrowid
+                connection.close()
+                return found
+
+            class Several(unittest.TestCase):
+                def setUp(self):
+                    self.assertEqual(note(), 1)
+
+                def test_one(self):
+                    self.assertEqual((bill(), note()), (1, 2))
+
+                def test_two(self):
+                    self.assertEqual((bill(), note()), (1, 2))
+
+                @settings(max_examples=4, database=None, deadline=None)
+                @given(st.integers())
+                def test_each_example(self, n):
+                    self.assertEqual((bill(), note()), (1, 2))
+        """,
+    )
+    code, output = run_unittest(suite, "test_several")
+    assert code == 0, output
+    assert "Ran 3 tests" in output
+
+
 def test_a_leak_is_named_and_the_exit_code_stays(suite: Suite) -> None:
     suite.write(
         app=APP,

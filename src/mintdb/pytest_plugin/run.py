@@ -15,7 +15,7 @@ from mintdb.boundaries import Boundaries
 from mintdb.connections import files
 from mintdb.connections.facts import Opening
 from mintdb.errors import MintdbError
-from mintdb.handover import TAKEN, WATCH, Handover, find_handover, watch_alone
+from mintdb.handover import TAKEN, WATCH, Handover, find_handover, watch_alone, with_handed_over
 from mintdb.pytest_plugin import marker
 from mintdb.pytest_plugin.asleep import claim_worker
 from mintdb.report import Summary, check, finish
@@ -38,7 +38,7 @@ def prepare(config: pytest.Config) -> None:
     try:
         settings = load(config.rootpath, command_line=_command_line(config))
         if handover := find_handover(os.environ):
-            settings = settings.with_database(DatabaseSettings(handover.alias, **handover.settings))
+            settings = with_handed_over(settings, handover)
         elif WATCH in os.environ:
             settings = watch_alone(settings)
             os.environ[WATCH] = TAKEN  # for good: at this process's end nobody else is to tell the same

@@ -68,6 +68,7 @@ class MysqlServer:
         return [part.encode() for part in (version, *map(str, found), *self._settings_identity)]
 
     own_connections = OWN_CONNECTIONS
+    can_be_adopted = True
 
     @property
     def connections_allowed(self) -> int | None:

@@ -59,6 +59,7 @@ class GuestServer:
     identity: Iterable[bytes] = ()
     connections_allowed: int | None = None
     own_connections = 0
+    can_be_adopted = False
 
     def __init__(self, url: Address, version: str) -> None:
         self.url = url

@@ -20,6 +20,7 @@ class PostgresServer:
 
     engine = "postgresql"
     own_connections = OWN_CONNECTIONS
+    can_be_adopted = True
 
     def __init__(
         self,

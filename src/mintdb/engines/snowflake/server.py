@@ -94,6 +94,7 @@ class AccountServer:
         return [*(version.encode() for version in compat.check()), self._current().encode()]
 
     own_connections = 0
+    can_be_adopted = False
 
     @property
     def connections_allowed(self) -> None:

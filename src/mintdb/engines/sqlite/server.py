@@ -79,6 +79,7 @@ class SqliteServer:
     engine = "sqlite"
     version = sqlite3.sqlite_version
     own_connections: int = 0
+    can_be_adopted = True
     connections_allowed: int | None = None
 
     def __init__(self, folder: Folder, *, owner: str, let_go: Callable[[str], object]) -> None:
