@@ -39,6 +39,13 @@ def own_home(server_home: Path) -> Iterator[Path]:
         yield home
 
 
+@pytest.fixture(scope="module")
+def module_home(server_home: Path) -> Iterator[Path]:
+    """A home for one file's tests, which look at everything in it or stop its server."""
+    with _home() as home:
+        yield home
+
+
 @contextmanager
 def _home() -> Iterator[Path]:
     # Not below pytest's own folder: that is closed to the account which runs the server where the tests run as root.

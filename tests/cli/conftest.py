@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import MINTDB, Run, Start
+from programs import MINTDB, PATIENCE, Run, Start
 
 
 @pytest.fixture
-def project(tmp_path: Path, server_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, module_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in, where nothing of the caller's environment says anything."""
     for variable in list(os.environ):
         if variable.startswith(("PG", "DATABASE_URL", "JDBC_")) or (
@@ -31,9 +31,8 @@ def run(project: Path) -> Run:
     """Run `mintdb …` to its end."""
 
     def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [MINTDB, *arguments], capture_output=True, text=True, timeout=60, check=False, **{"cwd": project, **more}
-        )
+        options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": PATIENCE, "cwd": project}
+        return subprocess.run([MINTDB, *arguments], check=False, **{**options, **more})
 
     return run
 

@@ -17,10 +17,11 @@ from typing import Any
 from mintdb.address import Address
 from mintdb.engines.keeper import State
 from mintdb.engines.places import find_places, read_password
+from mintdb.engines.postgresql.errors import ServerUnreachable
 from mintdb.engines.postgresql.keeper import find_state
 from mintdb.engines.postgresql.maintenance import connect
 
-PATIENCE = 20.0  # seconds: for what takes far less than one on an idle machine
+PATIENCE = 60.0  # seconds: for what takes far less than one on an idle machine
 MINTDB = str(Path(sys.executable).parent / "mintdb")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -76,7 +77,7 @@ class Terminal:
 
 
 def live_states() -> list[State]:
-    """The servers that live in this session's home."""
+    """The servers that live in this file's home."""
     return [state for folder in find_places().live.iterdir() if (state := find_state(folder))]
 
 
@@ -85,9 +86,9 @@ def databases() -> set[str]:
     found = set()
     for state in live_states():
         address = Address("postgresql", "postgres", state.sockets, state.port, "postgres", password())
-        with connect(address) as session:
+        with contextlib.suppress(ServerUnreachable), connect(address) as session:  # the linger may end just now
             rows = session.execute("select datname from pg_database where not datistemplate").fetchall()
-        found |= {name for (name,) in rows}
+            found |= {name for (name,) in rows}
     return {n for n in found if n not in ("postgres", "mintdb") and not n.endswith(("_template", "_warm", "_trash"))}
 
 

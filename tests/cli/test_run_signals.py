@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -65,11 +66,15 @@ def test_ctrl_c_in_a_terminal_reaches_the_command_once(terminal: Terminal) -> No
     assert databases() == set()
 
 
-def test_ctrl_c_in_a_terminal_does_not_reach_the_server(terminal: Terminal) -> None:
-    terminal.read_until("ready")
-    before = {state.server for state in live_states()}
-    os.write(terminal.keys, b"\x03")
-    terminal.process.wait(PATIENCE)
+def test_ctrl_c_in_a_terminal_does_not_reach_the_server(
+    project: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINTDB_LINGER", "60")
+    with contextlib.closing(Terminal(MINTDB, "run", "--", PYTHON, "-c", COUNTS, cwd=project)) as terminal:
+        terminal.read_until("ready")
+        before = {state.server for state in live_states()}
+        os.write(terminal.keys, b"\x03")
+        terminal.process.wait(PATIENCE)
     assert before
     assert before == {state.server for state in live_states()}
 

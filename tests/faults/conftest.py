@@ -31,7 +31,7 @@ def mark(name):
 
 def mark_and_wait(name):
     mark(name)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
