@@ -34,7 +34,7 @@ from mintdb import settings
 from mintdb.errors import MintdbError
 from mintdb.schemas import get_source
 from tests.engines.mysql.mariadb import require_mariadb
-from tests.frameworks.suites import QUIET
+from tests.frameworks.suites import QUIET, TIMEOUT
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")])
@@ -43,7 +43,6 @@ BLOCK = re.compile(r"^( *)```(\S*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTAL
 NAMED = re.compile(r"(?:#|--|//) ([\w./-]+\.(?:py|sql|toml|ini|yml|yaml|sh|mako|js))\n")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 ELSEWHERE = ("pip ", "python -m pip ", "git ", "apt-get ", "sudo ", "docker ", "cd ", "make ", "npm ")  # not run here
-TIMEOUT = 120  # seconds; the longest transcript takes some seconds on a busy machine
 WANTED = {"asyncio_mode": "asyncio", "from hypothesis import": "hypothesispytest"}  # word of a page: plugin
 ROOM = "<!-- generated: python -m tests.test_docs -->"
 

@@ -21,7 +21,7 @@ def sessions(dsn: str) -> int:
     """How many others the server itself counts on this database."""
     with psycopg.connect(dsn, dbname="template1") as admin:
         query = "select count(*) from pg_stat_activity where datname = 'postgres' and backend_type = 'client backend'"
-        for _ in range(100):
+        for _ in range(10_000):  # a backend needs a moment to end, and more on a busy machine
             row = admin.execute(query).fetchone()
             assert row is not None
             if row[0] == 0:

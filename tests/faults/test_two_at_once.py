@@ -9,7 +9,7 @@ import psycopg
 
 from tests.faults import watching
 from tests.faults.conftest import APP, Start
-from tests.frameworks.suites import Suite, new_suite
+from tests.frameworks.suites import TIMEOUT, Suite, new_suite
 
 TESTS = 30
 SUITE = f"""
@@ -33,7 +33,7 @@ SUITE = f"""
 
 def checkout(folder: Path) -> Suite:
     suite = new_suite(folder / "project").write(app=APP, test_it=SUITE)
-    suite.environment["MINTDB_LINGER"] = "20"
+    suite.environment["MINTDB_LINGER"] = "60"
     return suite
 
 
@@ -42,7 +42,7 @@ def test_two_checkouts_with_two_workers_each_share_one_server_and_one_template(
 ) -> None:
     suites = [checkout(tmp_path / name) for name in ("first", "second")]
     runs = [start(suite, "-n", "2") for suite in suites]
-    outputs = [run.communicate(timeout=120)[0] for run in runs]
+    outputs = [run.communicate(timeout=TIMEOUT)[0] for run in runs]
     for output in outputs:
         assert re.search(rf"{TESTS} passed", output), output
     servers = {path.read_text() for suite in suites for path in suite.folder.glob("server-*")}
@@ -58,7 +58,7 @@ def test_a_run_that_is_killed_disturbs_nothing_of_the_other(tmp_path: Path, own_
     survivor = start(other, "-n", "2")
     watching.wait_for(lambda: [*other.folder.glob("server-*")], "the other run's first test")
     watching.kill(run.pid)
-    output, _ = survivor.communicate(timeout=120)
+    output, _ = survivor.communicate(timeout=TIMEOUT)
     assert re.search(rf"{TESTS} passed", output), output
 
 
@@ -82,7 +82,7 @@ def test_a_template_is_built_once_by_all_who_want_it_at_the_same_moment(
         text = (suite.folder / "pyproject.toml").read_text()
         (suite.folder / "pyproject.toml").write_text(text.replace("sql:schema.sql", "python:schema:create"))
     for run in [start(suite, "-n", "2") for suite in suites]:
-        output, _ = run.communicate(timeout=120)
+        output, _ = run.communicate(timeout=TIMEOUT)
         assert "2 passed" in output, output
     assert len([path for suite in suites for path in suite.folder.glob("built-*")]) == 1
 

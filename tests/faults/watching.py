@@ -19,7 +19,7 @@ from mintdb.engines.places import find_places, read_password
 from mintdb.engines.postgresql.keeper import find_state
 
 T = TypeVar("T")
-PATIENCE = 30.0  # seconds; what is waited for here takes 3 at most on an idle machine
+PATIENCE = 60.0  # seconds; what is waited for here takes 3 at most on an idle machine
 POLL = 0.02  # seconds
 
 

@@ -62,14 +62,16 @@ APPS = """
         return JSONResponse(number)
 
 
-    async def send_mail():
+    async def send_mail(connected):
         connection = await asyncpg.connect(URL)
+        connected.set()
         await asyncio.sleep(3600)
 
 
     async def forget(request):
-        forgotten.add(asyncio.create_task(send_mail()))
-        await asyncio.sleep(0.3)
+        connected = asyncio.Event()
+        forgotten.add(asyncio.create_task(send_mail(connected)))
+        await connected.wait()
         return JSONResponse(None)
 
 

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,15 +91,16 @@ def _run(programs: Path, folder: Path, *, tls: bool) -> Iterator[ExternalServer]
     finally:
         server.terminate()
         server.send_signal(2)  # fast: it does not wait for sessions
-        server.wait(20)
+        server.wait(60)
 
 
 def _wait(found: ExternalServer, server: subprocess.Popen) -> None:
-    for _ in range(1000):
+    for _ in range(3000):  # a minute
         try:
             found.ask("select 1")
         except psycopg.OperationalError:
             assert server.poll() is None, (found.folder / "log").read_text()
+            time.sleep(0.02)
         else:
             return
     raise TimeoutError(f"no server on port {found.port}")
