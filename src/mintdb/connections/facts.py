@@ -77,6 +77,14 @@ class Serverless(Protocol):
         """The session as its connection sees it; asked from any thread. None: the connection is closed."""
 
 
+@runtime_checkable
+class SpeaksMysql(Protocol):
+    """A driver of MariaDB and MySQL, whose sessions keep other things than PostgreSQL's do."""
+
+    def ask(self, connection: object, statement: str) -> Sequence[Sequence[object]] | None:
+        """Run one statement, under the conditions of `Driver.query`; all rows."""
+
+
 class Pool(Protocol):
     """What mintdb asks of a pool that owns connections."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from mintdb.connections import closing, state
 from mintdb.connections.account import Account, untold
 from mintdb.connections.explain import explain, explain_prepared, find
-from mintdb.connections.facts import Serverless
+from mintdb.connections.facts import Entry, Serverless, SpeaksMysql
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
@@ -84,7 +84,10 @@ class CloneAccounts:
     def tidy(self, present: Present) -> None:
         """See core.clones.Accounts."""
         used = {pid for pid, changed in present.backends.items() if self._last_seen.get(pid) != changed}
-        stay = [entry for entry in self._account.open_entries() if entry.backend_pid in used]
+        # On MariaDB a session that has gone to another database is not among those of this one.
+        stay = [
+            e for e in self._account.open_entries() if e.backend_pid in used or e.backend_pid not in present.backends
+        ]
         if stay:
             state.put_back(stay)
         self._last_seen, self._arrivals = dict(present.backends), present.arrivals
@@ -117,6 +120,11 @@ class CloneAccounts:
 def _find_held(verdict: Verdict) -> tuple[str, ...]:
     is_idle = verdict.session is not None and not verdict.session.is_busy
     return state.find_held(verdict.entry) if is_idle and verdict.entry is not None else ()
+
+
+def _has_gone_elsewhere(entry: Entry, present: Present) -> bool:
+    """A session that USEs another database is not among those of this one."""
+    return isinstance(entry.driver, SpeaksMysql) and entry.backend_pid not in present.backends
 
 
 def _is_foreign_in_the_way(verdict: Verdict, present: Present) -> bool:

@@ -13,10 +13,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from threading import get_ident
 from typing import ParamSpec, TypeVar
 
-from mintdb.connections.facts import Entry, Owner
+from mintdb.connections import mysql_state
+from mintdb.connections.facts import Entry, Owner, SpeaksMysql
 from mintdb.connections.ledger import ledger
+from mintdb.connections.mysql_state import MysqlState
 from mintdb.connections.pools import pools
 from mintdb.contract import BY_MINTDB
 
@@ -61,11 +64,11 @@ PLAIN = State()
 def remember(entries: Iterable[Entry]) -> None:
     """Note connections' present state as the one to return to: at a mark, for those that `put_back` cannot close.
 
-    One round trip each; those that are in use, asynchronous or known already are left out.
+    One round trip each, four on MariaDB; those that are in use, asynchronous or known already are left out.
     """
     for entry in entries:
         if entry.baseline is None:
-            entry.baseline = _try(_read, entry)
+            entry.baseline = _try(_read_any, entry)
 
 
 def find_held(entry: Entry) -> tuple[str, ...]:
@@ -109,13 +112,13 @@ def _undress(entry: Entry) -> bool:
 
 
 def _put_back_what_is_readable(entry: Entry) -> bool:
-    if not isinstance(entry.baseline, State):
-        return False
-    now = _try(_read, entry)
-    if now is None:
-        return False
-    statements = list(differences(now, entry.baseline))
-    return not statements or _try(_run, entry, statements) is not None
+    before, now = entry.baseline, _try(_read_any, entry) if entry.baseline is not None else None
+    if isinstance(now, State) and isinstance(before, State):
+        statements = list(differences(now, before))
+        return not statements or _try(_run, entry, statements) is not None
+    if isinstance(now, MysqlState) and isinstance(before, MysqlState):
+        return all(_ask(entry, each) is not None for each in mysql_state.differences(now, before))
+    return False
 
 
 def differences(now: State, before: State) -> Iterator[str]:
@@ -154,6 +157,12 @@ def _drop(names: Iterable[str], *, everything: bool) -> Iterator[str]:
         yield from (f"drop table if exists {name} cascade" for name in sorted(names))
 
 
+def _read_any(entry: Entry) -> State | MysqlState | None:
+    if isinstance(entry.driver, SpeaksMysql):
+        return mysql_state.read(lambda statement: _ask(entry, statement))
+    return _read(entry)
+
+
 def _read(entry: Entry) -> State | None:
     row = _query(entry, _READ)
     if row is None or len(row) != 5:
@@ -173,10 +182,24 @@ def _run(entry: Entry, statements: Sequence[str]) -> Sequence[str | None] | None
 
 
 def _query(entry: Entry, sql: str) -> Sequence[str | None] | None:
+    connection = _idle(entry)
+    return None if connection is None else entry.driver.query(connection, f"{BY_MINTDB} {sql}")
+
+
+def _ask(entry: Entry, statement: str) -> Sequence[Sequence[object]] | None:
+    connection, driver = _idle(entry), entry.driver
+    # These drivers do not tell whether another thread is in the middle of something.
+    if connection is None or not isinstance(driver, SpeaksMysql) or entry.thread_ident != get_ident():
+        return None
+    return _try(driver.ask, connection, f"{BY_MINTDB} {statement}")
+
+
+def _idle(entry: Entry) -> object | None:
+    """The connection of an entry, where it may be asked something: blocking, and still the same."""
     connection = entry.connection()
     if connection is None or entry.driver.is_async(connection) or ledger.find(connection) is not entry:
         return None
-    return entry.driver.query(connection, f"{BY_MINTDB} {sql}")
+    return connection
 
 
 P = ParamSpec("P")

@@ -82,6 +82,52 @@ class TestWide:
             assert cursor.lastrowid == 3
             cursor.execute("select owner from account order by id")
             assert [owner for owner, in cursor.fetchall()] == ["Ann", "seed", "new"]
+
+class TestSession:
+    @pytest.fixture(scope="class")
+    def wide(self):
+        with pymysql.connect(**params(), ssl_disabled=True, cursorclass=pymysql.cursors.DictCursor) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute("set session sql_mode = 'ANSI_QUOTES', max_statement_time = 7.5")
+                cursor.execute("set @realm = 'it''s', @kept = 1.5")
+                cursor.execute(f"select get_lock('{self.OURS} fixture', 0)")
+            yield connection
+
+    @pytest.fixture(scope="class")
+    def pooled(self):
+        engine = sa.create_engine(os.environ["DATABASE_URL"])
+        sa.event.listen(engine, "connect", lambda connection, _: connection.query("set session time_zone = '+09:00'"))
+        yield engine
+        engine.dispose()
+
+    OURS = os.environ["MYSQL_DATABASE"]  # a lock is the whole server's: another worker may have it
+    LOOKS = (
+        "select @@sql_mode m, @@max_statement_time s, @@time_zone z, @@sql_log_bin b, @realm r, @kept k, @mine n,"
+        f" is_used_lock('{OURS} fixture') = connection_id() l, is_used_lock('{OURS} test') o, database() d"
+    )
+
+    @pytest.mark.parametrize("attempt", range(2))
+    def test_a_raw_connection_is_as_the_fixture_left_it(self, wide, attempt):
+        with wide.cursor() as cursor:
+            cursor.execute(self.LOOKS)
+            looks = list(cursor.fetchone().values())
+            assert looks == ["ANSI_QUOTES", 7.5, "+00:00", 1, "it's", 1.5, None, 1, None, self.OURS]
+            cursor.execute("set session sql_mode = 'NO_BACKSLASH_ESCAPES', time_zone = '+01:00', sql_log_bin = 0")
+            cursor.execute("set max_statement_time = 0, @realm = 'other', @kept = 2, @mine = 'x'")
+            cursor.execute(f"select get_lock('{self.OURS} test', 0)")
+            cursor.execute("use mysql")
+
+    @pytest.mark.parametrize("attempt", range(2))
+    def test_a_pools_connection_is_as_its_connect_event_left_it(self, pooled, attempt):
+        with pooled.connect() as connection:
+            mode, seconds, zone, _, _, _, mine, _, lock, _ = connection.execute(sa.text(self.LOOKS)).one()
+            assert (seconds, zone, mine, lock) == (0, "+09:00", None, None)
+            assert mode != "" and connection.scalar(sa.text("show tables like 'scratch'")) is None
+            connection.execute(sa.text("set session sql_mode = '', time_zone = '+01:00', max_statement_time = 9"))
+            connection.execute(sa.text("set @mine = 'x'"))
+            connection.execute(sa.text("create temporary table scratch (id int)"))
+            connection.execute(sa.text(f"select get_lock('{self.OURS} test', 0)"))
+            connection.commit()
 """
 LATER = """
 import os, pymysql
@@ -105,7 +151,7 @@ def suite(tmp_path: Path, server_home: Path) -> Suite:
 def test_every_driver_is_seen_and_fixtures_have_marks(suite: Suite) -> None:
     ran = suite.run("-q", "-rs", "-W", "ignore")
     assert ran.code == 0, ran.output
-    assert ran.outcomes["passed"] >= 7, ran.output
+    assert ran.outcomes["passed"] >= 11, ran.output
     tests = ["pymysql", "asyncmy"] + ["mysqlclient"] * ("could not import 'MySQLdb'" not in ran.output)
     for name in tests:
         told = ran.output.partition(f"LEAK  test_drivers.py::test_{name} left 1 connection open")[2]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
+from mintdb.connections.hooks.mysql import MysqlDriver, ending
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.stack import Frames
@@ -15,7 +16,7 @@ from mintdb.connections.stack import Frames
 # The driver's objects are `Any` here: it is compiled, and has no types.
 
 
-class Asyncmy:
+class Asyncmy(MysqlDriver):
     """What the ledger asks of asyncmy."""
 
     name = "asyncmy"
@@ -30,9 +31,6 @@ class Asyncmy:
 
     def is_async(self, connection: object) -> bool:
         return True
-
-    def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
-        return None
 
     def silence(self, connection: object) -> None:
         """`finish` does: it is always called where it may be."""
@@ -66,7 +64,7 @@ def install(asyncmy: ModuleType) -> Callable[[], None]:
     patches = Patches()
     connection = asyncmy.connection.Connection
     patches.replace(connection, "connect", _connect)
-    patches.replace(connection, "close", _close)
+    patches.replace(connection, "close", ending(first=False))
     return patches.undo
 
 
@@ -89,15 +87,6 @@ def _connect(original: Function) -> Function:
         return result
 
     return connect
-
-
-def _close(original: Function) -> Function:
-    @wraps(original)
-    def close(self: Any) -> None:  # Any: see Function
-        original(self)
-        ledger.closed(self)
-
-    return close
 
 
 @never_raises("asyncmy")

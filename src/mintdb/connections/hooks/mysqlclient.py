@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
+from mintdb.connections.hooks.mysql import MysqlDriver, ending
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
 from mintdb.connections.ledger import ledger
 
@@ -15,7 +16,7 @@ from mintdb.connections.ledger import ledger
 PLACES = ("host", "user", "password", "database", "port")  # of the arguments that connect takes without names
 
 
-class Mysqlclient:
+class Mysqlclient(MysqlDriver):
     """What the ledger asks of mysqlclient."""
 
     name = "mysqlclient"
@@ -26,15 +27,13 @@ class Mysqlclient:
     def find_fileno(self, connection: object) -> int | None:
         return None if self.is_closed(connection) else int(cast(Any, connection).fileno())
 
-    def is_async(self, connection: object) -> bool:
-        return False
-
-    def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
-        """Nothing is asked: what a session that stays has set is not put back on this engine."""
-        return None
-
-    def silence(self, connection: object) -> None:
-        """It never warns."""
+    def ask(self, connection: object, statement: str) -> Sequence[Sequence[object]] | None:
+        """See connections.facts.SpeaksMysql. Without a cursor: the application's own class may give rows as dicts."""
+        if self.is_closed(connection):
+            return None
+        cast(Any, connection).query(statement)
+        result = cast(Any, connection).store_result()
+        return [tuple(map(_plain, row)) for row in result.fetch_row(maxrows=0)] if result else ()
 
     def finish(self, connection: object) -> None:
         cast(Any, connection).close()
@@ -55,7 +54,7 @@ def install(mysqldb: ModuleType) -> Callable[[], None]:
     connection = import_module(f"{mysqldb.__name__}.connections").Connection  # imported when somebody connects
     patches = Patches()
     patches.replace(connection, "__init__", _init)
-    patches.replace(connection, "close", _close)
+    patches.replace(connection, "close", ending(first=False))
     return patches.undo
 
 
@@ -76,15 +75,6 @@ def _init(original: Function) -> Function:
     return __init__
 
 
-def _close(original: Function) -> Function:
-    @wraps(original)
-    def close(self: Any) -> None:  # Any: see Function
-        original(self)
-        ledger.closed(self)
-
-    return close
-
-
 @never_raises("MySQLdb")
 def _opened(connection: Any, given: dict[str, Any]) -> None:  # Any: see above
     ledger.opened(
@@ -100,3 +90,7 @@ def _opened(connection: Any, given: dict[str, Any]) -> None:  # Any: see above
 
 def _database(given: dict[str, Any]) -> str:  # Any: see above
     return as_text(given.get("database") or given.get("db"))
+
+
+def _plain(value: object) -> object:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

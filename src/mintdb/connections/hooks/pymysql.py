@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from mintdb.connections import gate
 from mintdb.connections.hooks.collecting import teller, telling
+from mintdb.connections.hooks.mysql import MysqlDriver, ending
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.stack import Frames
@@ -16,7 +17,7 @@ from mintdb.connections.stack import Frames
 # The driver's objects are `Any` here: mintdb is type-checked where PyMySQL is not installed.
 
 
-class PyMySQL:
+class PyMySQL(MysqlDriver):
     """What the ledger asks of PyMySQL."""
 
     name = "PyMySQL"
@@ -28,15 +29,13 @@ class PyMySQL:
         sock = cast(Any, connection)._sock
         return None if sock is None or sock.fileno() < 0 else int(sock.fileno())
 
-    def is_async(self, connection: object) -> bool:
-        return False
-
-    def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
-        """Nothing is asked: what a session that stays has set is not put back on this engine."""
-        return None
-
-    def silence(self, connection: object) -> None:
-        """It never warns."""
+    def ask(self, connection: object, statement: str) -> Sequence[Sequence[object]] | None:
+        """See connections.facts.SpeaksMysql. Without a cursor: the application's own class may give rows as dicts."""
+        pymysql = cast(Any, connection)
+        if not pymysql.open or (pymysql._result is not None and pymysql._result.unbuffered_active):
+            return None
+        pymysql.query(statement)
+        return pymysql._result.rows or ()
 
     def finish(self, connection: object) -> None:
         cast(Any, connection)._force_close()
@@ -52,7 +51,7 @@ def install(pymysql: ModuleType) -> Callable[[], None]:
     patches = Patches()
     connection = pymysql.connections.Connection
     patches.replace(connection, "connect", _connect)
-    patches.replace(connection, "_force_close", _force_close)
+    patches.replace(connection, "_force_close", ending(first=True))
     patches.replace(connection, "__del__", telling(teller()))
     return patches.undo
 
@@ -73,15 +72,6 @@ def _connect(original: Function) -> Function:
         _opened(self)
 
     return connect
-
-
-def _force_close(original: Function) -> Function:
-    @wraps(original)
-    def _force_close(self: Any) -> None:  # Any: see Function
-        ledger.closed(self)
-        original(self)
-
-    return _force_close
 
 
 @never_raises("pymysql")
