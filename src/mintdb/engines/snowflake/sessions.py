@@ -82,8 +82,8 @@ class EmulatedConnection(FakeSnowflakeConnection):
         paramstyle = arguments.get("paramstyle") or "pyformat"
         if paramstyle not in PARAMSTYLES:
             raise ProgrammingError(msg=f"Invalid paramstyle: {paramstyle!r}", errno=BAD_VALUE)
-        database, schema = str(arguments.get("database") or ""), str(arguments.get("schema") or "")
-        is_there = schema.upper() != INFORMATION and duck.enter(database, schema)
+        database, schema = (str(arguments.get(name) or "").upper() for name in ("database", "schema"))
+        is_there = schema != INFORMATION and duck.enter(database, schema)
         # fakesnow asks DuckDB's catalog what there is, which costs more than all the rest.
         super().__init__(
             duck,
@@ -96,7 +96,7 @@ class EmulatedConnection(FakeSnowflakeConnection):
             paramstyle=paramstyle,
         )
         if is_there:
-            self.database, self._schema = database.upper(), schema.upper()
+            self.database, self._schema = database, schema
             self.database_set = self.schema_set = True
         # Unsetting what was never set is no error.
         self.variables._unset = lambda name: self.variables._variables.pop(name, None)
