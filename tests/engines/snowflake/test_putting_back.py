@@ -50,6 +50,7 @@ def test_rows_that_do_not_fit_the_log_are_put_back_too(mint: Mint) -> None:
         cursor = connection.cursor()
         cursor.execute("insert into orders (id) select seq4() from table(generator(rowcount => 300000))")
         cursor.execute("create table copied as select id, 'a text that takes room' as v from orders")
+        connection.duck.execute('checkpoint "SHOP"')  # as DuckDB does by itself when a log has grown long
     assert lease.restored is not None
     assert lease.restored.way is Way.REWIND
     with mint.lease() as lease, lease.connect() as connection:
