@@ -76,7 +76,9 @@ STATEMENTS = {
     "Databases and schemas": [
         "create database other",
         "drop database other",
+        "create database other clone shop",
         "create schema other",
+        "create schema other clone public",
         "drop schema if exists other",
         "use schema public",
         "select count(*) from information_schema.columns",
@@ -125,6 +127,8 @@ STATEMENTS = {
         "copy into t from @files",
         "get @files file:///tmp/",
         "remove @files",
+        "copy into t from 's3://bucket/t.csv'",
+        "copy into @files from t",
         "create file format f type = csv",
     ],
     "The past": [

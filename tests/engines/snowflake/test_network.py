@@ -66,6 +66,13 @@ with mintdb.open(engine="snowflake") as mint, mint.lease():
         cursor.execute("create table t (id int)")
         cursor.execute("insert into t values (1)")
         assert cursor.execute("select * from t").fetchall() == [(1,)]
+        for far in ("copy into t from 's3://bucket/t.csv'", "select * from read_csv('https://example.com/t.csv')"):
+            try:
+                cursor.execute(far)
+            except Exception as error:
+                assert "download" not in str(error), error
+            else:
+                raise SystemExit("a file of another machine was read")
 try:
     connect(account="acme-production", user="u", password="p")
 except mintdb.snowflake.NetworkRefused:

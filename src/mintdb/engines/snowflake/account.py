@@ -33,7 +33,9 @@ SUFFIX, LOG = ".db", ".db.wal"
 BUCKET = "bucket"  # the folder of stages' files
 MARKS = "marks"  # the folder of copies to return to
 # sqlglot still writes lambdas as DuckDB 1 had them; fakesnow sets the same.
-CONFIG = {"lambda_syntax": "ENABLE_SINGLE_ARROW"}
+# DuckDB downloads what it has no code for, an S3 client for instance, in the middle of a statement: here it does not.
+NO_NETWORK = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+CONFIG = {"lambda_syntax": "ENABLE_SINGLE_ARROW", **NO_NETWORK}
 # fakesnow keeps one folder for all stages of the process, and DuckDB's settings are the process's: one at a time.
 STATEMENTS = RLock()
 

@@ -52,6 +52,12 @@ FIRST_WORDS: Mapping[str, tuple[str, str]] = {
     "remove": ("REMOVE", "files of a stage are not removed one by one"),
     "rm": ("REMOVE", "files of a stage are not removed one by one"),
 }
+# DuckDB's own, which Snowflake would not understand.
+OF_DUCKDB = ("attach", "checkpoint", "detach", "export", "import", "install", "load", "pragma", "vacuum")
+IN_THE_CLOUD = re.compile(
+    rf"^(copy|create\s+{MODIFIERS}stage)\b.*?'(s3\w*|gcs|azure|https?)://", re.IGNORECASE | re.DOTALL
+)
+UNLOADS = re.compile(r"^copy\s+into\s+@", re.IGNORECASE)
 EXECUTE = re.compile(r"^\s*execute\s+(immediate|task|alert|managed\s+task)\b", re.IGNORECASE)
 SCRIPT = re.compile(r"^\s*begin\b(?!\s*(;|$|work\b|transaction\b|name\b))", re.IGNORECASE)
 SHOWN = re.compile(
@@ -88,6 +94,12 @@ def find_refusal(sql: str) -> Refusal | None:
         return Refusal(f"{found[1].upper()} {kind.upper()}", ABSENT[kind])
     if word and word[0].lower() in FIRST_WORDS:
         return Refusal(*FIRST_WORDS[word[0].lower()])
+    if word and word[0].lower() in OF_DUCKDB:
+        return Refusal(word[0].upper(), "Snowflake has no such statement")
+    if found := IN_THE_CLOUD.match(text):
+        return Refusal(f"files at {found[2].lower()}://", ABSENT["external table"])
+    if UNLOADS.match(text):
+        return Refusal("COPY INTO a stage", "files are only read")
     if found := EXECUTE.match(text):
         return Refusal(f"EXECUTE {found[1].upper()}", ABSENT["procedure"])
     if SCRIPT.match(text):
@@ -124,6 +136,8 @@ def find_refusal_in(statement: Any) -> Refusal | None:  # Any: sqlglot is not ch
     """Why a parsed statement is refused; None if it is not."""
     if isinstance(statement, exp.Create) and str(statement.args.get("kind")).upper() == "FUNCTION":
         return _refuse_function(statement)
+    if isinstance(statement, exp.Create) and statement.args.get("clone") and statement.kind in ("DATABASE", "SCHEMA"):
+        return Refusal(f"CREATE {statement.kind} … CLONE", "only tables are copied")
     if any(table.args.get("when") for table in statement.find_all(exp.Table)):
         return Refusal("time travel (AT, BEFORE)", "the past is not kept")
     if _scans_within(statement):
