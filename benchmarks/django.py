@@ -18,7 +18,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from _server import embedded_bin, private_server, system_bin
+from private_server import embedded_bin, private_server, system_bin
 
 MODELS, MIGRATIONS, ROUNDS = 50, 60, 2
 BOUNDS = {  # what must hold: how many times faster

@@ -21,7 +21,7 @@ from pathlib import Path
 import asyncpg
 import psycopg
 import psycopg2
-from _server import embedded_bin, private_server
+from private_server import embedded_bin, private_server
 
 from mintdb.connections import hooks
 from mintdb.connections.hooks import psycopg3

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
-from _server import PrivateServer, embedded_bin, private_server, system_bin
+from private_server import PrivateServer, embedded_bin, private_server, system_bin
 
 from mintdb.engines.postgresql.rewind import Rewinder
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rewind_workloads import CALM, STATEMENTS, TEMPLATE, dump, run, steps
 
 sys.path.append(str(Path(__file__).parents[1] / "engines/postgresql/rewind"))
-from rewind_server import embedded_bin, private_server, system_bin
+from benchmarks.private_server import embedded_bin, private_server, system_bin
 from rewind_site import Clone, Site
 
 FACTOR = int(os.environ.get("MINTDB_SOAK", "0") or 0) * 20 or 1

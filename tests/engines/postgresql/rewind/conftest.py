@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from rewind_server import embedded_bin, private_server, system_bin
+from benchmarks.private_server import embedded_bin, private_server, system_bin
 from rewind_site import Clone, Site
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import psycopg
-from rewind_server import PrivateServer
+from benchmarks.private_server import PrivateServer
 
 from mintdb.engines.postgresql.rewind import CannotRewind, MarkTaken, PutBack, Rewinder
 

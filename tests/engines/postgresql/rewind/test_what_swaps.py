@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from rewind_server import embedded_bin, private_server
+from benchmarks.private_server import embedded_bin, private_server
 from rewind_site import Clone, Site
 
 from mintdb.engines.postgresql.rewind import CannotRewind, Rewinder, Trail

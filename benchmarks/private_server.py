@@ -1,4 +1,4 @@
-"""Start a private PostgreSQL server for a measurement, and leave nothing of it behind."""
+"""Start a private PostgreSQL server for a measurement or a test, and leave nothing of it behind."""
 
 from __future__ import annotations
 
