@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import mintdb
 from mintdb.engines.keeper import State
 from mintdb.engines.mysql import embedded, errors
 from mintdb.engines.mysql.keeper import find_state
+from mintdb.engines.mysql.server import MysqlServer
 from mintdb.engines.processes import is_alive
 
 TIMEOUT = 20.0  # seconds
@@ -137,4 +139,39 @@ no MariaDB server was found on this machine
   1. install it:  apt-get install mariadb-server   (mintdb uses the program only, never a service that runs)
   2. or name the folder that holds mariadbd: MINTDB_BINARIES=/path/to/bin
   3. or name a server: --mintdb-url mysql://user:password@host/database"""
+    )
+
+
+def test_a_machine_without_the_driver_is_told_which(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    with pytest.raises(errors.DriverMissing) as caught:
+        mintdb.open(own_home, engine="mysql").reserve()
+    assert (
+        str(caught.value)
+        == """\
+mintdb talks to MariaDB and MySQL through PyMySQL, which is not installed
+  1. pip install 'mintdb[mysql]'"""
+    )
+
+
+def test_an_object_that_cannot_be_made_again_is_named_and_a_lock_tells_who_has_it(server: MysqlServer) -> None:
+    template = new_template(server, "create table t (id int)", "create view v as select id from t", "drop table t")
+    with pytest.raises(errors.CannotCopy) as caught:
+        server.clone(template, name := new_name(server))
+    assert (
+        str(caught.value).replace(name, "CLONE")
+        == """\
+the view 'v' cannot be copied into a clone
+  it said    Table 'CLONE.t' doesn't exist
+  1. mend its definition: it must be one that this account may create"""
+    )
+    with stay() as other, other.lock("template apples", timeout=1), pytest.raises(errors.LockTimeout) as late:
+        server.lock("template apples", timeout=0.1).__enter__()
+    assert re.fullmatch(r", held by connection \d+", late.value.holder)
+    assert (
+        str(late.value)
+        == f"""\
+waited 0.1 s for template apples{late.value.holder}
+  1. see what that process is doing
+  2. or end it: its lock is free at once"""
     )

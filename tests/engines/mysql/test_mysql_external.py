@@ -206,15 +206,6 @@ the database name '{"n" * 65}' has 65 characters; MariaDB and MySQL allow 64
     )
 
 
-def test_a_url_of_another_engine_and_a_worker_with_a_fixed_name_are_refused() -> None:
-    with pytest.raises(errors.NotMysql) as caught:
-        reserve_external("postgresql://ann:secret@db/shop")
-    assert (
-        str(caught.value)
-        == """\
-postgresql://ann:***@db:5432/shop is a postgresql URL, but the engine is mysql
-  1. write  engine = "postgresql"  beside the url
-  2. or mend the URL"""
-    )
+def test_a_worker_with_a_fixed_name_is_refused() -> None:
     with pytest.raises(errors.FixedNameOnSharedServer, match="worker gw1 cannot have the fixed database name"):
         reserve_external("mysql://ann@db/shop", slot="gw1")

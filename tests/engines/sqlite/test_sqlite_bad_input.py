@@ -14,7 +14,10 @@ import pytest
 from tests.engines.sqlite.conftest import content
 
 import mintdb
+from mintdb.engines.sqlite.errors import FixedFileForWorkers, LockTimeout
 from mintdb.errors import MintdbError
+from mintdb.mint import Mint
+from mintdb.settings import load
 
 pytestmark = pytest.mark.usefixtures("server_home")
 
@@ -123,6 +126,55 @@ def test_a_full_disk_is_said_with_a_way_out(tmp_path: Path, small_disk: Path) ->
     (tmp_path / "schema.sql").write_text("create table a (x); insert into a values (zeroblob(60000));")
     text = said(tmp_path, url=f"sqlite:///{small_disk}", schema="sql:schema.sql")
     assert "full" in text, text
+    (tmp_path / "schema.sql").write_text("create table a (x); insert into a values (zeroblob(16000));")
+    text = said(tmp_path, url=f"sqlite:///{small_disk}", schema="sql:schema.sql")
+    first, *rest = text.splitlines()
+    assert first.startswith(f"mintdb cannot write {small_disk.name}/mintdb-sqlite/"), text
+    assert rest == [
+        "  database or disk is full",
+        "  1. make room or mend its permissions",
+        '  2. or name another folder:  url = "sqlite:////path/to/a/folder"',
+    ]
+
+
+def test_a_url_of_another_engine_is_told_without_its_password(tmp_path: Path) -> None:
+    assert said(tmp_path, url="postgresql://ann:secret@db/shop") == dedent("""\
+        postgresql://ann:***@db/shop is a postgresql URL, but the engine is sqlite
+          given in   call
+          1. write  engine = "postgresql"  beside the url, or leave the engine out: the URL says it
+          2. or mend the URL""")
+
+
+def test_a_fixed_file_for_several_workers(tmp_path: Path) -> None:
+    settings = load(tmp_path, call={"engine": "sqlite", "name": "shop.db"}, environ={})
+    with pytest.raises(FixedFileForWorkers) as caught:
+        Mint(settings, worker="gw1").reserve()
+    assert str(caught.value) == dedent(f"""\
+        worker gw1 cannot have the fixed file {tmp_path}/shop.db: all workers would share one database
+          1. run without -n
+          2. or take `name` out of the settings: each worker then has a file of its own""")
+
+
+def test_a_lock_that_another_run_holds_too_long(tmp_path: Path) -> None:
+    with mintdb.open(tmp_path, engine="sqlite") as one, mintdb.open(tmp_path, engine="sqlite") as other:
+        ours, theirs = (mint.open().server for mint in (one, other))
+        with theirs.lock("template apples", timeout=1), pytest.raises(LockTimeout) as caught:
+            ours.lock("template apples", timeout=0.1).__enter__()
+    assert str(caught.value) == dedent("""\
+        waited 0.1 s for template apples
+          1. see what that process is doing
+          2. or end it: its lock is free at once""")
+
+
+def test_a_server_that_stays_is_another_engines(tmp_path: Path) -> None:
+    (tmp_path / "mintdb.toml").write_text('[databases.default]\nengine = "sqlite"\n')
+    command = [sys.executable, "-m", "mintdb.cli", "up"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stderr) == (
+        3,
+        "mintdb: mintdb up is for PostgreSQL, and the engine here is sqlite\n"
+        "  1. a database that stays when a command has ended:  mintdb run --keep -- CMD\n",
+    )
 
 
 def test_a_test_that_removes_or_destroys_the_file_finds_it_whole_the_next_time(tmp_path: Path) -> None:

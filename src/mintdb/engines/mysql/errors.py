@@ -120,15 +120,6 @@ the {kind} {name!r} cannot be copied into a clone
   1. mend its definition: it must be one that this account may create"""
 
 
-class NotMysql(ServerError):
-    """The URL names another kind of database. Facts: url, engine."""
-
-    text = """\
-{url} is a {engine} URL, but the engine is mysql
-  1. write  engine = "{engine}"  beside the url
-  2. or mend the URL"""
-
-
 def require_driver() -> None:
     """Raise DriverMissing where PyMySQL is not installed."""
     if find_spec("pymysql") is None:

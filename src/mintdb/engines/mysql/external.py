@@ -9,7 +9,7 @@ from pathlib import Path
 from mintdb.address import Address, parse_url
 from mintdb.engines.mysql import databases
 from mintdb.engines.mysql.embedded import find_log
-from mintdb.engines.mysql.errors import FixedNameOnSharedServer, NotMysql
+from mintdb.engines.mysql.errors import FixedNameOnSharedServer
 from mintdb.engines.mysql.maintenance import Maintenance
 from mintdb.engines.mysql.server import MysqlServer
 from mintdb.engines.places import find_places
@@ -38,10 +38,8 @@ class ExternalReservation:
 
 
 def reserve_external(url: str, *, own_url: str | None = None, slot: str = "") -> ExternalReservation:
-    """Read the URL. Raises BadUrl, NotMysql, and FixedNameOnSharedServer for a slot."""
+    """Read the URL. Raises BadUrl, and FixedNameOnSharedServer for a slot."""
     address = parse_url(url)
-    if address.engine != "mysql":
-        raise NotMysql(url=address.redacted, engine=address.engine)
     if slot:
         raise FixedNameOnSharedServer(url=address.redacted, worker=slot)
     return ExternalReservation(address, parse_url(own_url) if own_url else address)

@@ -21,7 +21,7 @@ __all__ = ["NAME_LIMIT", "dump", "reserve", "reserve_running"]
 
 
 def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Reservation:
-    """See contract.DatabaseEngine. Raises FolderUnusable, NotAFolder, NotSqlite and FixedFileForWorkers."""
+    """See contract.DatabaseEngine. Raises FolderUnusable, NotAFolder and FixedFileForWorkers."""
     from mintdb.engines.sqlite import server
 
     return server.reserve(database, root=settings.root, slot=slot)

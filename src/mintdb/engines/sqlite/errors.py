@@ -6,15 +6,6 @@ from mintdb.engines.errors import LockTimeout as LockTimeout
 from mintdb.errors import ServerError, SettingsError, TemplateError
 
 
-class NotSqlite(SettingsError):
-    """The URL names another kind of database. Facts: url, engine."""
-
-    text = """\
-{url} is a {engine} URL, but the engine is sqlite
-  1. write  engine = "{engine}"  beside the url
-  2. or mend the URL:  url = "sqlite:////path/to/a/folder"  """.rstrip()
-
-
 class NotAFolder(SettingsError):
     """The URL names a file, where it should name a folder for mintdb's own files. Facts: path."""
 

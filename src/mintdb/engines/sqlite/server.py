@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mintdb.address import Address, parse_url, redact
+from mintdb.address import Address, parse_url
 from mintdb.core.names import DatabaseName, Role, find_role
 from mintdb.engines.errors import NameBusy
 from mintdb.engines.sqlite import databases
@@ -23,7 +23,6 @@ from mintdb.engines.sqlite.errors import (
     FixedFileForWorkers,
     LockTimeout,
     NotAFolder,
-    NotSqlite,
 )
 
 if TYPE_CHECKING:
@@ -198,7 +197,7 @@ class SqliteServer:
 
 
 def reserve(database: DatabaseSettings, *, root: Path, slot: str) -> Folder:
-    """Where the files of a database go. Raises NotSqlite, NotAFolder, FixedFileForWorkers and FolderUnusable."""
+    """Where the files of a database go. Raises NotAFolder, FixedFileForWorkers and FolderUnusable."""
     if database.name and slot:
         raise FixedFileForWorkers(path=root / database.name, worker=slot)
     return Folder(_find_base(database.url), root)
@@ -215,8 +214,6 @@ def _find_base(url: str | None) -> Path:
 
         return data_parent(find_places(), room=ROOM) / "sqlite"
     address = parse_url(url)
-    if address.engine != "sqlite":
-        raise NotSqlite(url=redact(url), engine=address.engine)
     if not Path(address.database).is_dir():
         raise NotAFolder(path=address.database)
     return Path(address.database) / "mintdb-sqlite"
