@@ -262,6 +262,44 @@ def test_a_small_table_keeps_its_physical_order(clone_of):
         assert clone.rows(SEEDED) == WHOLE
 
 
+def test_rows_that_a_test_left_alone_stay_where_they_are(clone_of):
+    clone = clone_of(
+        "create table rank (id int primary key, name text, n int)",
+        "insert into rank select g, 'row ' || 1000 + g, g from generate_series(1, 900) g",
+    )
+    places = clone.rows("select id, ctid from rank")
+    for changed in ("3, 400, 900", "400", "900", "3", "410, 3", "898, 899, 900"):
+        before = set(clone.rows("select id, xmin from rank"))
+        clone.run(f"update rank set n = 0 where id in ({changed})", "insert into rank values (1000, 'new', 0)")
+        assert clone.put_back().order_kept
+        assert clone.rows("select id, ctid from rank") == places
+        written = before - set(clone.rows("select id, xmin from rank"))
+        assert len(written) <= 2 * len(changed.split(", "))  # each may have a neighbour with it
+
+
+def test_rows_of_many_lengths_keep_their_order(clone_of):
+    clone = clone_of(
+        "create table uneven (id int primary key, pad text)",
+        "insert into uneven select g, repeat('p', (g * 37) % 300) from generate_series(1, 200) g",
+    )
+    order = clone.rows("select id from uneven")
+    for changed in ("8, 100", "150", "1, 2, 3", "65"):
+        clone.run(f"update uneven set pad = 'changed' where id in ({changed})")
+        assert clone.put_back().order_kept
+        assert clone.rows("select id from uneven") == order
+
+
+def test_an_old_snapshot_costs_the_order_of_rows_and_its_holder_is_told(clone_of):
+    clone = clone_of(*SEED)
+    with clone.session() as wide:
+        wide.execute("begin isolation level repeatable read")
+        wide.execute("select from seed")
+        clone.run("update seed set v = 'x' where id = 7")
+        put = clone.put_back()
+        assert (put.order_kept, put.horizon_held_by) == (False, wide.info.backend_pid)
+        assert sorted(clone.rows(SEEDED)) == WHOLE
+
+
 def test_children_keep_their_rows_when_the_parent_is_emptied(clone_of):
     clone = clone_of(
         "create table base (id int)", "create table derived () inherits (base)", "insert into derived values (1)"

@@ -18,7 +18,7 @@ from mintdb.engines.postgresql.rewind.relations import Relation, Shape, shape, u
 from mintdb.engines.postgresql.rewind.session import Session
 
 PAGE = 8192
-SMALL_BYTES = 8 * PAGE  # a seed whose physical order is kept: about 1,000 narrow rows, rewritten in some 15 ms
+SMALL_BYTES = 16 * PAGE  # a seed whose physical order is kept: about 2,000 narrow rows
 FIRST_BORN = 1 << 40  # row numbers below are the floor's rows in physical order
 
 
@@ -52,6 +52,46 @@ class Forgotten:
     back: tuple[int, ...]  # rows that it had hidden
 
 
+@dataclass(frozen=True)
+class Undone:
+    """What bringing one table nearer to the newest mark did, and what is still to do."""
+
+    deleted: int
+    missing: list[int]
+    beside: list[int]  # rows that were deleted only to make room for the missing ones; they are missing now too
+
+
+@dataclass(frozen=True)
+class Inserted:
+    """Where rows that were put back lie, and the transaction that they carry now."""
+
+    at_home: bool  # each where it lay before
+    xid: str
+
+
+UNDO = sql.SQL("""
+with now as materialized ({live}),
+young as (delete from only {table} where ctid = any (array(select l.mint_at from now l where not exists (
+  select from {side} s where s.mint_at = l.mint_at and s.mint_x = l.mint_x and s.mint_hidden is null))) returning true),
+missing as materialized (
+  select s.mint_n, s.mint_at from {side} s where s.mint_hidden is null and {located} and not exists (
+    select from now l where l.mint_at = s.mint_at and l.mint_x = s.mint_x)),
+""")
+# One neighbour of the missing rows on each of their pages: the map of free space counts in steps of 32 bytes, rounded
+# down, so where one row was it sees room for none.
+BESIDE = sql.SQL("""
+page as (select distinct (mint_at::text::point)[0]::int8 as number from missing where mint_at is not null),
+beside as materialized (select s.mint_n, s.mint_at from page, lateral (
+  select s.mint_n, s.mint_at from {side} s
+   where s.mint_at >= format('(%s,0)', number)::tid and s.mint_at < format('(%s,0)', number + 1)::tid
+     and s.mint_hidden is null and s.mint_n not in (select mint_n from missing) limit 1) s),
+aside as (delete from only {table} where ctid = any (array(select mint_at from beside)))
+""")
+RESULT = """
+select (select count(*) from young), array(select mint_n from missing order by 1), array(select mint_n from beside)
+"""
+
+
 @dataclass
 class SideCopies:
     """The side tables of one floor (the template's state, or that of a mark with DDL) on one session."""
@@ -62,7 +102,6 @@ class SideCopies:
     covered: dict[int, Blocks] = field(default_factory=dict)
     shapes: dict[int, Shape] = field(default_factory=dict)
     small: dict[int, bool] = field(default_factory=dict)  # its physical order is kept
-    single: dict[int, bool] = field(default_factory=dict)  # one page: what is put back finds its place by itself
     next_born: int = FIRST_BORN
     next_floor: dict[int, int] = field(default_factory=dict)
     temporary_xids: set[str] = field(default_factory=set)  # of transactions that made temporary tables
@@ -84,8 +123,7 @@ class SideCopies:
 
     def _create(self, relation: Relation) -> None:
         form = self.shapes[relation.oid] = shape(self.session, relation)
-        size = self._size(relation)
-        self.small[relation.oid], self.single[relation.oid] = size <= SMALL_BYTES, size <= PAGE
+        self.small[relation.oid] = self._size(relation) <= SMALL_BYTES
         with self.session.transaction():
             self.session.execute(
                 sql.SQL(
@@ -141,44 +179,44 @@ class SideCopies:
                     sink.write(chunk)
             return into.rowcount
 
-    def delete_young(self, relation: Relation, blocks: Blocks) -> int:
-        """Delete what is there now and not in the newest mark."""
-        statement = sql.SQL(
-            "delete from only {table} where ctid = any (array(select l.mint_at from ({live}) l where not exists ("
-            "select from {side} s where s.mint_at = l.mint_at and s.mint_x = l.mint_x and s.mint_hidden is null)))"
-        )
-        return self.session.execute(self._filled(statement, relation, blocks)).rowcount
+    def undo(self, relation: Relation, blocks: Blocks) -> Undone:
+        """Delete what is there now and not in the newest mark; find what is in the mark and not there now."""
+        if self.small[relation.oid]:
+            beside = self._filled(BESIDE, relation, blocks)
+        else:
+            beside = sql.SQL("beside as (select null::int8 as mint_n where false)").format()
+        statement = self._filled(UNDO, relation, blocks) + beside + sql.SQL(RESULT)
+        row = self.session.execute(statement).fetchone()
+        assert row is not None
+        return Undone(*row)
 
-    def missing(self, relation: Relation, blocks: Blocks) -> list[int]:
-        """The rows of the newest mark that are not there now."""
-        statement = sql.SQL(
-            "select s.mint_n from {side} s where s.mint_hidden is null and {located} and not exists ("
-            "select from ({live}) l where l.mint_at = s.mint_at and l.mint_x = s.mint_x) order by 1"
-        )
-        return [row[0] for row in self.session.execute(self._filled(statement, relation, blocks))]
-
-    def insert(self, relation: Relation, numbers: Sequence[int]) -> None:
+    def insert(self, relation: Relation, numbers: Sequence[int]) -> Inserted:
         """Put rows of the newest mark back, in this order, and remember where they lie now."""
         form = self.shapes[relation.oid]
         if not form.written:
             raise CannotRewind(f"rows without a column that can be written are missing from {relation.label}")
-        self.session.execute(
+        row = self.session.execute(
             sql.SQL(
-                "with back as (insert into {table} ({names}) overriding system value select {values}"
-                " from unnest(%s::int8[]) with ordinality u (n, o) join {side} s on s.mint_n = u.n order by u.o"
-                " returning ctid),"
-                " placed as (select ctid as at, row_number() over () as o from back)"
-                " update {side} s set mint_at = p.at, mint_x = pg_current_xact_id()::xid"
-                " from unnest(%s::int8[]) with ordinality u (n, o) join placed p on p.o = u.o where s.mint_n = u.n"
+                "with wanted as (select s.*, u.o from unnest(%s::int8[]) with ordinality u (n, o)"
+                " join {side} s on s.mint_n = u.n),"
+                " back as (insert into {table} ({names}) overriding system value select {values}"
+                " from wanted w order by w.o returning ctid),"
+                " placed as (select w.mint_n, w.mint_at, b.at from wanted w"
+                " join (select ctid as at, row_number() over () as o from back) b using (o)),"
+                " noted as (update {side} s set mint_at = p.at, mint_x = pg_current_xact_id()::xid"
+                " from placed p where s.mint_n = p.mint_n)"
+                " select bool_and(at is not distinct from mint_at), pg_current_xact_id()::xid::text from placed"
             ).format(
                 table=relation.identifier,
                 names=_names(form.written),
-                values=_names(form.written, "s"),
+                values=_names(form.written, "w"),
                 side=self.side(relation),
             ),
-            (list(numbers), list(numbers)),
-        )
+            (list(numbers),),
+        ).fetchone()
+        assert row is not None
         self._check_generated(relation, numbers)
+        return Inserted(*row)
 
     def _check_generated(self, relation: Relation, numbers: Sequence[int]) -> None:
         # A function that is falsely declared immutable gives another value now.

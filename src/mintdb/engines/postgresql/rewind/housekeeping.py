@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from psycopg import sql
+from psycopg.sql import SQL, Identifier
 
 from mintdb.engines.postgresql.rewind.relations import Relation
 from mintdb.engines.postgresql.rewind.session import Powers, Session
@@ -64,12 +64,21 @@ class Housekeeper:
         )
         return {row[0] for row in rows}
 
-    def vacuum(self, tables: Sequence[sql.Identifier]) -> None:
+    def free_places(self, tables: Iterable[Relation]) -> None:
+        """Free the places of dead rows, so that rows inserted next, in order, take the foremost ones.
+
+        A session inserts first of all into the page where it last did. FREEZE moves pg_class.relfrozenxid on each time,
+        and a change of pg_class makes the session forget that page; then it asks the map of free space, which VACUUM
+        has set to the beginning.
+        """
+        self.vacuum([relation.identifier for relation in tables], SQL("freeze, process_toast false"))
+
+    def vacuum(self, tables: Sequence[Identifier], *options: SQL) -> None:
         """Free the dead rows of `tables`."""
-        names = sql.SQL(", ").join(tables)
-        # Its last step reads pg_class whole, for a number that nobody needs here.
-        quick = sql.SQL("(skip_database_stats) " if self.powers.version >= 160000 else "")
-        self.session.execute(sql.SQL("vacuum {}{}").format(quick, names))
+        if self.powers.version >= 160000:  # its last step reads pg_class whole, for a number that nobody needs here
+            options = (*options, SQL("skip_database_stats"))
+        given = SQL("({}) ").format(SQL(", ").join(options)) if options else SQL("")
+        self.session.execute(SQL("vacuum {}{}").format(given, SQL(", ").join(tables)))
 
 
 def horizon_holder(session: Session) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -10,9 +10,9 @@ from psycopg import sql
 
 from mintdb.engines.postgresql.rewind.blocks import Blocks
 from mintdb.engines.postgresql.rewind.changes import Changes, obstacle_of
-from mintdb.engines.postgresql.rewind.copies import SideCopies, own_xid
+from mintdb.engines.postgresql.rewind.copies import SideCopies, Undone
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
-from mintdb.engines.postgresql.rewind.housekeeping import Housekeeper
+from mintdb.engines.postgresql.rewind.housekeeping import Housekeeper, horizon_holder
 from mintdb.engines.postgresql.rewind.marks import Marks
 from mintdb.engines.postgresql.rewind.relations import Relation, set_sequence
 from mintdb.engines.postgresql.rewind.session import Session
@@ -31,6 +31,7 @@ class Putter:
     rows: int = 0
     tables: list[Relation] = field(default_factory=list)
     in_order: bool = True
+    horizon_held_by: int | None = None  # the backend whose snapshot kept the rows from their places
 
     @property
     def _copies(self) -> SideCopies:
@@ -44,16 +45,19 @@ class Putter:
         self._refuse(tables, sequences)
         held = {relation: self._cover(relation, blocks) for relation, blocks in tables.items()}
         with self._transaction():
-            deleted = {relation: self._delete(relation, blocks) for relation, blocks in held.items()}
-            absent = {relation: self._absent(relation, blocks) for relation, blocks in held.items()}
+            undone = {relation: self._undo(relation, blocks) for relation, blocks in held.items()}
+            absent = {relation: what.missing for relation, what in undone.items() if what.missing}
             self._refuse_wholesale(absent)
-            self.rows = sum(deleted.values()) + sum(map(len, absent.values()))
-            absent |= self._emptied(absent)
-            self._insert({r: n for r, n in absent.items() if n and not self._copies.small[r.oid]})
+            self._insert(
+                {r: self._ranked(r, numbers) for r, numbers in absent.items() if not self._copies.small[r.oid]}
+            )
             for relation in sequences:
                 set_sequence(self.session, relation, self.marks.value(relation))
-        self._refill({r: n for r, n in absent.items() if n and self._copies.small[r.oid]})
-        self.tables = [relation for relation in held if deleted[relation] or absent[relation]]
+        self._refill(
+            {r: self._ranked(r, [*n, *undone[r].beside]) for r, n in absent.items() if self._copies.small[r.oid]}
+        )
+        self.rows = sum(what.deleted + len(what.missing) for what in undone.values())
+        self.tables = [relation for relation, what in undone.items() if what.deleted or what.missing]
 
     def _refuse(self, tables: Mapping[Relation, Blocks], sequences: list[Relation]) -> None:
         for obstacle in filter(None, map(obstacle_of, tables)):
@@ -74,49 +78,43 @@ class Putter:
             return None
         return self._copies.cover(relation, blocks)
 
-    def _delete(self, relation: Relation, blocks: Blocks) -> int:
+    def _undo(self, relation: Relation, blocks: Blocks) -> Undone:
         if self._copies.has(relation):
-            return self._copies.delete_young(relation, blocks)
-        return self._empty(relation)
+            return self._copies.undo(relation, blocks)
+        return Undone(self._empty(relation), [], [])
 
     def _empty(self, relation: Relation) -> int:
         return self.session.execute(sql.SQL("delete from only {}").format(relation.identifier)).rowcount
 
-    def _absent(self, relation: Relation, blocks: Blocks) -> list[int]:
-        if not self._copies.has(relation):
-            return []
-        return self.marks.ranked(relation, self._copies.missing(relation, blocks))
+    def _ranked(self, relation: Relation, numbers: list[int]) -> list[int]:
+        return self.marks.ranked(relation, sorted(numbers))
 
     def _refuse_wholesale(self, absent: Mapping[Relation, list[int]]) -> None:
         if self.marks.on_a_floor and sum(map(len, absent.values())) > WHOLESALE_ROWS:
             most = max(absent, key=lambda relation: len(absent[relation]))
             raise CannotRewind(f"{len(absent[most])} rows of {most.label} were changed, more than a swap costs")
 
-    def _emptied(self, absent: Mapping[Relation, list[int]]) -> dict[Relation, list[int]]:
-        """Small tables of several pages are written anew: nothing else keeps their order. Their rows, in order."""
-        copies = self._copies
-        anew = [r for r, numbers in absent.items() if numbers and copies.small[r.oid] and not copies.single[r.oid]]
-        for relation in anew:
-            self._empty(relation)
-        return {relation: self.marks.ranked(relation, sorted(copies.in_place(relation))) for relation in anew}
-
-    def _insert(self, absent: Mapping[Relation, list[int]]) -> None:
-        for relation, numbers in absent.items():
-            self._copies.insert(relation, numbers)
+    def _insert(self, absent: Mapping[Relation, list[int]]) -> list[Relation]:
+        """Returns the tables with a row that does not lie where it lay. Outside of a transaction each has its own."""
+        inserted = {relation: self._copies.insert(relation, numbers) for relation, numbers in absent.items()}
+        self.own += {one.xid for one in inserted.values()}
+        return [relation for relation, one in inserted.items() if not one.at_home]
 
     def _refill(self, absent: Mapping[Relation, list[int]]) -> None:
-        """Put rows of small tables back where they lay: queries without ORDER BY show it. VACUUM frees the places."""
+        """Put rows of small tables back where they lay: queries without ORDER BY show it."""
         if not absent:
             return
-        self.housekeeper.vacuum([relation.identifier for relation in absent])
-        with self._transaction():
-            self._insert(absent)
-        astray = self._astray(absent)
-        if astray:
-            self._rewrite(astray)
-            self.in_order = not self._astray(astray)
+        self.housekeeper.free_places(absent)
+        if astray := self._astray(self._insert(absent)):
+            self._straighten(astray)
 
-    def _astray(self, tables: Mapping[Relation, list[int]]) -> dict[Relation, list[int]]:
+    def _straighten(self, astray: Mapping[Relation, list[int]]) -> None:
+        self.horizon_held_by = horizon_holder(self.session)
+        if self.horizon_held_by is None:  # nothing that is deleted frees its place otherwise
+            self._rewrite(astray)
+        self.in_order = not self._astray(astray)
+
+    def _astray(self, tables: Iterable[Relation]) -> dict[Relation, list[int]]:
         """The tables, with all of their rows, whose rows do not lie in order."""
         lying = {relation: self._copies.in_place(relation) for relation in tables}
         return {r: ordered for r, rows in lying.items() if rows != (ordered := self.marks.ranked(r, sorted(rows)))}
@@ -125,13 +123,19 @@ class Putter:
         with self._transaction():
             for relation in tables:
                 self._empty(relation)
-        self.housekeeper.vacuum([relation.identifier for relation in tables])
-        with self._transaction():
-            self._insert(tables)
+        self.housekeeper.free_places(tables)
+        self._insert(tables)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         # No savepoint in here: what is re-inserted must carry the transaction's own xid.
-        with self.session.transaction():
+        cursor = self.session.execute("begin; select pg_current_xact_id()::xid::text")  # one trip
+        cursor.nextset()
+        try:
             yield
-            self.own.append(own_xid(self.session))
+        except BaseException:
+            if not self.session.closed:
+                self.session.execute("rollback")
+            raise
+        self.session.execute("commit")
+        self.own += [str(xid) for (xid,) in cursor]

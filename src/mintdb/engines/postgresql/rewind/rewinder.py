@@ -236,7 +236,7 @@ class Rewinder:
             names,
             putter.rows,
             outside=changes.outside,
-            horizon_held_by=holder,
+            horizon_held_by=holder or putter.horizon_held_by,
             order_kept=putter.in_order,
         )
 
