@@ -106,7 +106,7 @@ LIBRARIES = {
     "pytest": ("mintdb.pytest_plugin", "mintdb.unittest"),
     "platformdirs": ("mintdb.engines",),
     "pymysql": ("mintdb.engines.mysql", "mintdb.schemas.mysql", "mintdb.schemas.evolutions.mysql"),
-    "filelock": ("mintdb.engines.mysql", "mintdb.engines.snowflake.server"),
+    "filelock": ("mintdb.engines.mysql", "mintdb.engines.snowflake.server", "mintdb.schemas.evolutions.sqlite"),
     "psycopg": ("mintdb.engines.postgresql.rewind", "mintdb.schemas"),
     "sqlalchemy": ("mintdb.schemas.metadata", "mintdb.sqlalchemy"),
     "django": ("mintdb.django", "mintdb.schemas.django"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -17,6 +18,8 @@ from mintdb.core.names import DatabaseName, Role, find_role, new_token
 from mintdb.core.templates import fingerprint, get_template
 from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.server import PostgresServer
+from mintdb.schemas import get_layers
+from mintdb.settings import DatabaseSettings
 from tests.core.conftest import Join, Source
 
 
@@ -151,6 +154,31 @@ def test_the_fingerprint_covers_layers_and_their_order_and_the_environment(serve
     digests = [fingerprint(server, *layers) for layers in ([one], [two], [one, two], [two, one], [one, one])]
     digests += [fingerprint(server, one, environment=name) for name in ("ci", "dev")]
     assert len(set(digests)) == 7
+
+
+def test_the_fingerprint_covers_what_stands_around_a_schema(server: PostgresServer, tmp_path: Path) -> None:
+    def found(of: object = server, **settings: object) -> str:
+        return fingerprint(of, *get_layers(DatabaseSettings(**settings), root=tmp_path))
+
+    for name in ("1.sql", "2.sql"):
+        (tmp_path / name).write_text(f"select {name[0]};")
+    version, *rest = server.identity
+    newer = SimpleNamespace(engine=server.engine, identity=[b"999", *rest])
+    elsewhere = SimpleNamespace(engine=server.engine, identity=[version, *rest, b"timezone=Asia/Tokyo"])
+    other_engine = SimpleNamespace(engine="mysql", identity=server.identity)
+    around = [
+        found(schema="sql:1.sql"),
+        found(schema="sql:2.sql"),
+        found(schema="sql:1.sql", seed=["sql:2.sql"]),
+        found(schema="sql:1.sql", seed=["sql:2.sql", "sql:2.sql"]),
+        found(schema="sql:1.sql", extensions=["hstore"]),
+        found(schema="sql:1.sql", extensions=["hstore", "citext"]),
+        *(found(of, schema="sql:1.sql") for of in (newer, elsewhere, other_engine)),
+    ]
+    assert len(set(around)) == len(around)
+    assert found(schema="sql:1.sql", extensions=["citext", "hstore"]) == around[5]
+    for nothing in ({"export": {"URL": "libpq"}}, {"name": "shop"}, {"role": "clerk"}, {"search_path": "shop"}):
+        assert found(schema="sql:1.sql", **nothing) == around[0], nothing
 
 
 def content_of(server: PostgresServer, template: str) -> list[str]:

@@ -8,10 +8,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -221,7 +222,24 @@ def test_a_forgotten_transaction_does_not_stop_the_downs(
     forgotten.close()
 
 
-def test_two_suites_on_one_database_wait_for_each_other(two: Path, url: str) -> None:
+@pytest.fixture(params=["postgresql", "sqlite", "mysql"])
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The URL of a database on each engine, and who is said to hold its evolutions."""
+    if request.param == "postgresql":
+        yield request.getfixturevalue("url"), f"mintdb evolutions (process {os.getpid()}), backend "
+    elif request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/shop.db", f"whoever has locked {tempfile.gettempdir()}/mintdb-evolutions-"
+    elif shutil.which("mariadbd") is None:
+        pytest.skip("MariaDB is not installed")
+    else:
+        request.getfixturevalue("server_home")
+        with mintdb.open(engine="mysql") as mint:  # not leased to this test: somebody else's, by its URL
+            mint.open()
+            yield mint.reserve().url, "connection "
+
+
+def test_two_suites_on_one_database_wait_for_each_other(two: Path, anywhere: tuple[str, str]) -> None:
+    url, holder = anywhere
     order: list[str] = []
     inside, go_on = threading.Event(), threading.Event()
 
@@ -236,12 +254,11 @@ def test_two_suites_on_one_database_wait_for_each_other(two: Path, url: str) -> 
     inside.wait(30)
     with pytest.raises(EvolutionsBusy) as caught, mintdb.evolutions(two, url=url, lock_timeout=0.1):
         pass
-    database, holder = parse_url(url).database, f"mintdb evolutions (process {os.getpid()}), backend "
     assert caught.value.holder.startswith(holder)
     assert (
         str(caught.value)
         == f"""\
-the evolutions of database {database!r} are in the hands of another process
+the evolutions of database {parse_url(url).database!r} are in the hands of another process
   {caught.value.holder}; waited 0.1 s
   1. give each run, and each worker, a database of its own: mintdb does, where no url is given
   2. or wait longer:  lock_timeout=…"""

@@ -246,6 +246,101 @@ def own_modules() -> Iterator[None]:
     forget()
 
 
+# What decides each source's template, as files that are written, and a text for the fingerprint of a moment.
+DUMPS = {
+    "plain.sql": "create table parent (id int);",
+    "custom.dump": "PGDMP 1",
+    "folder/toc.dat": "PGDMP 1",
+    "folder/2.dat": "1",
+}
+DECIDES: dict[str, dict[str, dict[str, str]]] = {
+    "sql": {
+        "a statement": {"db/1.sql": f"{DDL}create table more ();"},
+        "a file more": {"db/2.sql": "create table more ();"},
+    },
+    "evolutions": {
+        "an up": {"conf/1.sql": f"-- !Ups\n{DDL}create table more ();\n-- !Downs\ndrop table child, parent, built;\n"},
+        "a down, which is stored": {"conf/1.sql": f"-- !Ups\n{DDL}\n-- !Downs\ndrop table child;\n"},
+        "a revision more": {"conf/2.sql": "-- !Ups\ncreate table more ();\n"},
+    },
+    "python": {
+        "its module": {"tables.py": "def create(url): ..."},
+        "what that reads": {"data.sql": "select 1"},
+    },
+    "source": {"what it says": {"tables.py": FILES["tables.py"].replace(repr(DDL), "'select 1'")}},
+    "metadata": {"a column": {"models.py": FILES["models.py"].replace('"id"', '"number"')}},
+    "alembic": {
+        "a migration": {"migrations/versions/1.py": FILES["migrations/versions/1.py"] + "\n\nmore = 1\n"},
+        "a migration more": {"migrations/versions/2.py": "revision, down_revision = '2', '1'"},
+        "env.py": {"migrations/env.py": "raise SystemExit"},
+        "an option": {"alembic.ini": FILES["alembic.ini"] + "timezone = UTC\n"},
+    },
+    "django": {
+        "a migration": {"shop/migrations/0001_initial.py": FILES["shop/migrations/0001_initial.py"] + "\n\nmore = 1\n"},
+        "a migration more": {"shop/migrations/0002_more.py": "class Migration: ..."},
+    },
+    "plain": {"the file": {"plain.sql": "create table more (id int);"}},
+    "custom": {"the file": {"custom.dump": "PGDMP 2"}},
+    "directory": {"its data": {"folder/2.dat": "2"}, "its contents": {"folder/toc.dat": "PGDMP 2"}},
+}
+LITTER = ("1.sql~", "1.py.orig", ".1.sql.swp", ".1.sql", "#1.sql#", "README.md~", "__pycache__/x.cpython-311.pyc")
+FOLDERS = ("", "db", "conf", "migrations", "migrations/versions", "shop", "shop/migrations", "folder")
+SHOW = """
+    import hashlib, json, sys
+    from pathlib import Path
+    from mintdb.core.templates import _digest
+    from mintdb.schemas import get_source
+
+    aliases = json.loads(sys.argv[1])
+    print(json.dumps({alias: _digest(get_source(s, root=Path.cwd()).fingerprint()) for alias, s in aliases.items()}))
+"""
+
+
+def fingerprints(root: Path, *aliases: str) -> dict[str, str]:
+    """What a process of its own finds in a folder: an application's modules are imported there for the first time."""
+    wanted = json.dumps({alias: SOURCES[alias] for alias in aliases or SOURCES})
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SHOW), wanted],
+        cwd=root,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "web", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return dict(json.loads(ran.stdout))
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What is found before anything is changed, in a folder that nobody else uses."""
+    root = tmp_path_factory.mktemp("before")
+    write(root, {**FILES, **DUMPS})
+    return fingerprints(root)
+
+
+def test_what_decides_no_template_changes_no_fingerprint(tmp_path: Path, before: dict[str, str]) -> None:
+    assert len(set(before.values())) == len(SOURCES)
+    write(tmp_path, {**FILES, **DUMPS})
+    for file in tmp_path.rglob("*"):
+        os.utime(file, (1, 1))
+    for folder in FOLDERS:
+        write(tmp_path / folder, dict.fromkeys(LITTER, "litter"))
+        (tmp_path / folder / ".#1.sql").symlink_to("ann@host.4711:1")  # Emacs's lock of a file that is being edited
+    assert fingerprints(tmp_path) == before
+
+
+@pytest.mark.parametrize("turn", range(max(map(len, DECIDES.values()))))
+def test_whatever_decides_a_template_changes_its_fingerprint(tmp_path: Path, before: dict[str, str], turn: int) -> None:
+    """One thing for each source in each turn."""
+    write(tmp_path, {**FILES, **DUMPS})
+    changed = {alias: [*ways.items()][turn] for alias, ways in DECIDES.items() if turn < len(ways)}
+    for _, files in changed.values():
+        write(tmp_path, files)
+    after = fingerprints(tmp_path)
+    assert {alias for alias in SOURCES if after[alias] != before[alias]} == set(changed)
+
+
 Write = Callable[[str, str | bytes], Path]
 
 

@@ -30,6 +30,7 @@ from mintdb.schemas.errors import (
     ScriptsMissingError,
     SeveralHeadsError,
 )
+from mintdb.schemas.reading import is_project_file
 from mintdb.schemas.redirection import redirect
 from mintdb.schemas.sql_files import get_runner
 
@@ -112,7 +113,7 @@ class Alembic:
 
     def _files(self) -> Sequence[Path]:
         below = (file for folder in self._version_folders() for file in folder.rglob("*"))
-        versions = {file for file in below if file.suffix in (".py", ".sql") and file.is_file()}
+        versions = {f for f in below if f.suffix in (".py", ".sql") and is_project_file(f) and f.is_file()}
         return sorted({self._scripts / "env.py", *versions})
 
     def _relative(self, value: str) -> str:

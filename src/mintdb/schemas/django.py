@@ -27,6 +27,7 @@ from django.db.migrations.loader import MigrationLoader
 from mintdb.address import Address
 from mintdb.schemas.errors import DjangoAliasMissingError, DjangoMigrationFailedError, DjangoNotConfiguredError
 from mintdb.schemas.modules import describe, find_culprit, importing_from
+from mintdb.schemas.reading import is_project_file
 
 # What of the settings changes the tables, or the rows that migrations and post_migrate handlers make.
 SETTINGS = (
@@ -65,7 +66,7 @@ class DjangoMigrations:
         with self._set_up():
             yield from self._settings()
             for file in sorted(self._files()):
-                yield str(file).encode()
+                yield self._relative(file).encode()
                 yield file.read_bytes()
 
     def build(self, database: Address) -> None:
@@ -112,6 +113,11 @@ class DjangoMigrations:
         for alias, database in sorted(connections.settings.items()):
             options = database["OPTIONS"] if alias == self.alias else {}
             yield f"{alias} {database['ENGINE']} {options.get('assume_role')}".encode()
+
+    def _relative(self, file: Path) -> str:
+        """A file's name without what only says where a checkout, or its virtual environment, lies."""
+        homes = (self.root, *map(Path, sys.path))
+        return str(next((file.relative_to(home) for home in homes if file.is_relative_to(home)), file))
 
     def _files(self) -> set[Path]:
         found = {file for each in router.routers if (file := _file_of(sys.modules.get(type(each).__module__)))}
@@ -199,7 +205,7 @@ def _folders_of(package: str) -> Sequence[Path]:
 
 def _counts(file: Path) -> bool:
     """A folder of bytecode comes and goes, with files of passing names while another process compiles."""
-    return file.is_file() and "__pycache__" not in file.parts and file.suffix != ".pyc"
+    return is_project_file(file) and file.is_file()
 
 
 def _imported_by(migration: Path) -> Iterator[Path]:

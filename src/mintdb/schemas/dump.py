@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from mintdb.address import Address
 from mintdb.errors import SchemaError
 from mintdb.schemas.errors import NewerDumpError, NoDumpError, PathMissingError, RestoreFailedError
+from mintdb.schemas.reading import is_project_file
 from mintdb.schemas.server_errors import SHOWN_LINES
 from mintdb.schemas.sql_files import read_statements, run_script
 from mintdb.schemas.sql_split import Statement
@@ -100,7 +101,9 @@ class Dump:
             raise PathMissingError(setting=self.description, path=self.path)
         if self.path.is_dir() and not (self.path / CONTENTS).is_file():
             raise NoDumpError(setting=self.description, path=self.path)
-        return sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
+        if not self.path.is_dir():
+            return [self.path]
+        return sorted(file for file in self.path.iterdir() if is_project_file(file) and file.is_file())
 
     def _is_archive(self) -> bool:
         if self.path.is_dir():

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from mintdb.schemas.reading import list_sql_files
+
 
 def read_sources(module: str) -> Iterable[bytes]:
     """What decides what a module's code does, as far as it can be read cheaply, in a stable order.
@@ -25,7 +27,7 @@ def read_sources(module: str) -> Iterable[bytes]:
             seen[file] = _parse(file)
             waiting += _parents(name)
             waiting += _imported(seen[file], name, is_package=file.name == "__init__.py")
-    data = {sql for folder in {file.parent for file in seen} for sql in folder.glob("*.sql")}
+    data = {sql for folder in {file.parent for file in seen} for sql in list_sql_files(folder, str(folder))}
     for file in sorted([*seen, *data]):
         yield str(file.relative_to(home)).encode()
         yield file.read_bytes()

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from mintdb.address import Address
 from mintdb.schemas import sqlite
+from mintdb.schemas.evolutions.errors import EvolutionsBusy
 from mintdb.schemas.evolutions.sessions import DDL, Refused
 
 
 class SqliteSession:
-    """See sessions.Session. Nobody else is waited for: a file belongs to one process's tests."""
+    """See sessions.Session."""
 
     DDL = DDL
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, database: str) -> None:
         self._connection = connection
+        self._database = database
+        # Not beside the database, whose folder may be under version control: SQLite's own locks end with a transaction.
+        self._lock = FileLock(_lock_file(database))
 
     def fetch(self, statement: str, *values: object) -> list[tuple[Any, ...]]:  # Any: as the statement selects
         with _refusing():
@@ -42,18 +52,28 @@ class SqliteSession:
         self._connection.execute("commit")
 
     def lock(self, *, timeout: float) -> None:
-        pass
+        try:
+            self._lock.acquire(timeout=timeout)
+        except Timeout:
+            holder = f"whoever has locked {self._lock.lock_file}"
+            raise EvolutionsBusy(database=self._database, holder=holder, timeout=f"{timeout:g}") from None
 
     def end_idle_transactions(self) -> Sequence[str]:
         return ()
 
     def close(self) -> None:
         self._connection.close()
+        self._lock.release()
 
 
 def open_session(address: Address) -> SqliteSession:
     """Open the file, or make it."""
-    return SqliteSession(sqlite.connect(address))
+    return SqliteSession(sqlite.connect(address), address.database)
+
+
+def _lock_file(database: str) -> Path:
+    digest = hashlib.sha256(os.path.realpath(database).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir(), f"mintdb-evolutions-{os.getuid()}-{digest}.lock")
 
 
 @contextmanager
