@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -100,6 +101,16 @@ class Present:
     in_the_way: Sequence[Session] = ()  # what still runs or holds a transaction
     prepared: Sequence[str] = ()  # transactions that waited for their second phase, and were rolled back
     arrivals: int | None = None  # how many sessions the database has had so far; None: the server does not tell
+
+
+@dataclass(frozen=True)
+class TemplateFacts:
+    """One sealed template."""
+
+    name: str
+    project: str
+    size: int  # bytes
+    used_at: datetime  # with its time zone
 
 
 class SchemaSource(Protocol):
@@ -262,3 +273,40 @@ class DatabaseEngine(Protocol):
 
     def dump(self, database: Address) -> Sequence[str]:
         """What a database holds, as lines of text that are the same for databases that are alike."""
+
+
+class Observer(Protocol):
+    """A look at one server for a person who asks: whoever looks uses nothing, and keeps nobody from stopping it."""
+
+    @property
+    def port(self) -> int: ...
+
+    def sessions(self) -> Mapping[str, Sequence[Session]]:
+        """Who is connected to each database that mintdb made, mintdb itself left out; nobody: not in it."""
+
+    def end(self, database: str, backend: int) -> None:
+        """End one of those sessions, and wait until it is gone."""
+
+    def reap(self) -> Sequence[str]:
+        """See Server.reap."""
+
+    def templates(self) -> Sequence[TemplateFacts]:
+        """Every sealed template, the last used first."""
+
+    def drop_template(self, name: str) -> None:
+        """Drop one of those, and the clones that wait for a run."""
+
+    def close(self) -> None: ...
+
+
+class Observing(Protocol):
+    """The module `observing` of an engine that has servers."""
+
+    def find_running(self) -> Sequence[Address]:
+        """This user's embedded servers, as mintdb itself reaches them."""
+
+    def observe(self, address: Address) -> Observer | None:
+        """Look at a server; None where mintdb has never made anything: it gets nothing by being looked at.
+
+        Raises a ServerError.
+        """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -116,6 +117,33 @@ def test_templates_are_built_listed_and_dropped(project: Path, run: Run) -> None
     assert name not in run("template", "list").stdout
     again = run("template", "drop", name)
     assert (again.returncode, again.stderr) == (3, f"mintdb: there is no template {name}\n")
+
+
+def test_what_has_no_server_and_what_is_protected_are_refused(project: Path, run: Run) -> None:
+    for engine in ("sqlite", "snowflake"):
+        refused = run("ps", "--url", f"{engine}://user@host/shop")
+        assert (refused.returncode, refused.stderr) == (
+            3,
+            f"""\
+mintdb: {engine} has no server that could be asked who is connected, or what mintdb keeps there
+  1. what a run left open is told at its end, and by:  mintdb explain
+""",
+        )
+    (project / "pyproject.toml").write_text(PROTECTED)
+    for command in (["kill", "7"], ["reap"]):
+        named = run(*command, "--url", "postgresql://ann@db.shop.example/orders")
+        assert (named.returncode, "protected environment 'production'" in named.stderr) == (3, True), named.stderr
+    for command in (["ps"], ["template", "drop", "--all"]):
+        chosen = run(*command, env={**os.environ, "MINTDB_ENV": "production"})
+        assert (chosen.returncode, "'production' is protected" in chosen.stderr) == (3, True), chosen.stderr
+
+
+PROTECTED = """
+[tool.mintdb.environments.production]
+protected = true
+[tool.mintdb.environments.production.databases.default]
+url = "postgresql://ann@db.shop.example/shop"
+"""
 
 
 def test_reap_drops_what_a_killed_run_has_left(suite: Path, run: Run) -> None:

@@ -16,6 +16,8 @@ SOAK = "MINTDB_SOAK" in os.environ
 SHUFFLES = 1000 if SOAK else 2
 RUNS, ROUNDS = (30, 3) if SOAK else (1, 1)  # with workers
 
+HOURS = 4 * 3600.0  # seconds
+
 # What applications do that looks like a leak, and is none.
 INNOCENT = """
 import threading
@@ -123,7 +125,7 @@ def run_and_compare(suite: Suite, *options: str, seed: int, rounds: int) -> None
     tests = cases.write(suite, table, ["postgresql"], more=INNOCENT)
     suite.write(conftest=cases.CONFTEST + SHUFFLED)
     suite.environment |= {"SEED": str(seed), "ROUNDS": str(rounds)}
-    ran = suite.run("-q", "-p", "asyncio", "--mintdb-report", "run.json", *options)
+    ran = suite.run("-q", "-p", "asyncio", "--mintdb-report", "run.json", *options, timeout=HOURS)
 
     report = read(suite.folder / "run.json")
     executions = {(tested.test, tested.began) for tested in report.tests}

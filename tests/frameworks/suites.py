@@ -70,11 +70,11 @@ class Suite:
             text=True,
         )
 
-    def run(self, *arguments: str) -> Ran:
+    def run(self, *arguments: str, timeout: float = TIMEOUT) -> Ran:
         """Run pytest here to its end."""
         with self.start(*arguments) as process:
             try:
-                output, _ = process.communicate(timeout=TIMEOUT)
+                output, _ = process.communicate(timeout=timeout)
             finally:
                 process.kill()
         return Ran(process.returncode, output)

@@ -16,14 +16,12 @@ from mintdb.report.words import describe
 @click.option("--url", metavar="URL", help="Look on the server that this URL names too.")
 def command(what: tuple[str, ...], *, url: str | None) -> None:
     """End the connections that `mintdb ps` shows with this backend, database or test; none of any other database."""
-    from mintdb.engines.postgresql import sessions
-
     met: set[str] = set()
-    for maintenance in servers(url):
-        for row in rows_on(maintenance):
+    for server in servers(url):
+        for row in rows_on(server):
             if matching := names_of(row) & set(what):
                 met |= matching
-                sessions.end(maintenance, row.database, [row.session.backend_pid])
+                server.end(row.database, row.session.backend_pid)
                 test = f", of {row.seen.test}" if row.seen and row.seen.test else ""
                 say(f"ended {describe(row.session)} on {row.database}{test}")
     for name in what:

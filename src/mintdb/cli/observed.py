@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import cast
 
 from mintdb.address import Address, parse_url
 from mintdb.cli import say
 from mintdb.connections.foreign import traced
 from mintdb.connections.live import LIVE, Seen, read_all
-from mintdb.contract import Session
+from mintdb.contract import Observer, Observing, Session
 from mintdb.engines.places import find_cache
-from mintdb.errors import MintdbError
-from mintdb.settings import load
+from mintdb.errors import MintdbError, SettingsError
+from mintdb.settings import DEFAULT, load
 
-if TYPE_CHECKING:
-    from mintdb.engines.postgresql.maintenance import Maintenance
+ENGINES = ("postgresql", "mysql")  # those that have servers
+
+
+class NoServer(SettingsError):
+    """A server was to be looked at, and the engine has none. Facts: engine."""
+
+    text = """\
+{engine} has no server that could be asked who is connected, or what mintdb keeps there
+  1. what a run left open is told at its end, and by:  mintdb explain"""
 
 
 @dataclass(frozen=True)
@@ -33,37 +42,60 @@ class Row:
         return self.session.seconds_in_transaction or self.session.seconds_in_state
 
 
-def servers(url: str | None) -> Iterator[Maintenance]:
-    """A session on each server in turn; one that cannot be reached is told, and passed by."""
-    from mintdb.engines.postgresql.inventory import find_running, observe
+def servers(url: str | None) -> Iterator[Observer]:
+    """A look at each server in turn; one that cannot be reached is told, and passed by.
 
-    for address in [running.address() for running in find_running()] + _external(url):
-        try:
-            maintenance = observe(address)
-        except MintdbError as error:
-            say(str(error))
-            continue
-        try:
-            yield maintenance
-        finally:
-            maintenance.close()
+    They are the embedded ones, and that of `url` or else those that the settings name. Raises NoServer, and
+    ProtectedEnvironment or ProtectedServer before anything is connected to.
+    """
+    external = _external(url)
+    for embedded in filter(None, map(_find_observing, ENGINES)):
+        for address in embedded.find_running():
+            yield from _look(embedded, address)
+    for address in external:
+        if observing := _find_observing(address.engine):
+            yield from _look(observing, address)
 
 
-def rows_on(maintenance: Maintenance) -> list[Row]:
+def rows_on(server: Observer) -> list[Row]:
     """Every connection to what mintdb made on a server, database by database."""
-    from mintdb.engines.postgresql.observing import sessions_by_database
-
-    present = sessions_by_database(maintenance)
+    present = server.sessions()
     seen = read_all(find_cache() / LIVE)  # after the server was asked: what was opened in between is told of by now
-    port = maintenance.address.port
     return [
-        Row(database, traced(session), seen.get((port, session.backend_pid)))
+        Row(database, traced(session), seen.get((server.port, session.backend_pid)))
         for database, sessions in present.items()
         for session in sessions
     ]
 
 
+def _look(observing: Observing, address: Address) -> Iterator[Observer]:
+    try:
+        observer = observing.observe(address)
+    except MintdbError as error:
+        say(str(error))
+        return
+    if observer is not None:
+        with closing(observer):
+            yield observer
+
+
+def _find_observing(engine: str) -> Observing | None:
+    """None where the engine's driver is not installed: then no server of it was ever used from here."""
+    try:
+        return cast(Observing, import_module(f"mintdb.engines.{engine}.observing"))
+    except ModuleNotFoundError:
+        return None
+
+
 def _external(url: str | None) -> list[Address]:
-    """The server of `url`, or those that the settings name."""
-    urls = [url] if url else [db.url for db in load().databases.values() if db.url and db.engine == "postgresql"]
-    return [parse_url(found) for found in dict.fromkeys(urls)]
+    settings = load()
+    if url:
+        settings.refuse_protected_server(url, alias=DEFAULT)
+        if (address := parse_url(url)).engine not in ENGINES:
+            raise NoServer(engine=address.engine)
+        return [address]
+    named = [(alias, database) for alias, database in settings.databases.items() if database.url]
+    for alias, _ in named:
+        settings.refuse_protected(alias)
+    urls = dict.fromkeys(database.url for _, database in named if database.engine in ENGINES)
+    return [parse_url(found) for found in urls if found]

@@ -36,7 +36,7 @@ def command(*, watch: bool, url: str | None) -> None:
 
 
 def _show(url: str | None) -> None:
-    rows = [cells(row) for maintenance in servers(url) for row in rows_on(maintenance)]
+    rows = [cells(row) for server in servers(url) for row in rows_on(server)]
     if rows:
         tables.show(HEADS, rows)
     else:

@@ -12,9 +12,7 @@ from mintdb.cli.observed import servers
 @click.option("--url", metavar="URL", help="Do so on the server that this URL names too.")
 def command(*, url: str | None) -> None:
     """Drop the databases whose runs are provably dead, and say which. The next run does the same by itself."""
-    from mintdb.engines.postgresql import databases
-
-    reaped = [name for maintenance in servers(url) for name in databases.reap(maintenance)]
+    reaped = [name for server in servers(url) for name in server.reap()]
     for name in reaped:
         say(f"dropped {name}")
     if not reaped:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from mintdb.cli import MINTDB_FAILED, ready, say, tables
-from mintdb.cli.observed import servers
+from mintdb.cli.observed import ENGINES, servers
 from mintdb.cli.progress import Progress
 from mintdb.cli.words import size
 
 if TYPE_CHECKING:
+    from mintdb.contract import Observer
     from mintdb.mint import Mint
 
 DIFFERS = 1  # exit code, as diff has it
@@ -29,10 +32,8 @@ def command() -> None:
 @click.option("--url", metavar="URL", help="Look on the server that this URL names too.")
 def show(*, url: str | None) -> None:
     """Show every template, the last used first."""
-    from mintdb.engines.postgresql.observing import templates
-
-    _wake()
-    found = [facts for maintenance in servers(url) for facts in templates(maintenance)]
+    with _awake():
+        found = [facts for server in servers(url) for facts in server.templates()]
     rows = [(t.name, t.project, size(t.size), f"{t.used_at.astimezone():%Y-%m-%d %H:%M:%S}") for t in found]
     if rows:
         tables.show(HEADS, rows)
@@ -100,31 +101,36 @@ def _verify(mint: Mint, alias: str) -> bool:
 @click.option("--url", metavar="URL", help="Look on the server that this URL names too.")
 def drop(names: tuple[str, ...], *, everything: bool, url: str | None) -> None:
     """Drop templates, and the clones that wait for a run; the next run that needs one builds it."""
-    from mintdb.engines.postgresql import databases
-    from mintdb.engines.postgresql.observing import templates
-
     if not names and not everything:
         raise click.UsageError("name a template, or say --all")
-    _wake()
-    dropped: set[str] = set()
-    for maintenance in servers(url):
-        for facts in templates(maintenance):
-            if everything or facts.name in names:
-                databases.drop_template(maintenance, facts.name)
-                dropped.add(facts.name)
-                say(f"dropped {facts.name}")
+    with _awake():
+        dropped = {name for server in servers(url) for name in _drop(server, names, everything=everything)}
     for name in set(names) - dropped:
         say(f"there is no template {name}")
     sys.exit(0 if dropped >= set(names) else MINTDB_FAILED)
 
 
-def _wake() -> None:
-    """An embedded server that has stopped since keeps its templates; whoever asks for them has to start it."""
+def _drop(server: Observer, names: tuple[str, ...], *, everything: bool) -> Iterator[str]:
+    for facts in server.templates():
+        if everything or facts.name in names:
+            server.drop_template(facts.name)
+            say(f"dropped {facts.name}")
+            yield facts.name
+
+
+@contextmanager
+def _awake() -> Iterator[None]:
+    """An embedded server that has stopped keeps its templates: the project's own run until the block is left."""
     from mintdb.core.names import new_token
-    from mintdb.engines.postgresql import inventory, reserve
+    from mintdb.engines import get_engine
     from mintdb.settings import DatabaseSettings, load
 
-    if not inventory.find_running():
-        settings = load()
-        reservation = reserve(DatabaseSettings(), settings, slot="")
-        reservation.open(owner=new_token(), linger=settings.linger, let_go=lambda database: None).close()
+    settings = load()
+    embedded = [each for each in settings.databases.values() or [DatabaseSettings()] if not (each.url or each.mirror)]
+    with ExitStack() as stack:
+        for database in embedded:
+            if database.engine in ENGINES:
+                reservation = get_engine(database.engine).reserve(database, settings, slot="")
+                server = reservation.open(owner=new_token(), linger=settings.linger, let_go=lambda database: None)
+                stack.callback(server.close)
+        yield

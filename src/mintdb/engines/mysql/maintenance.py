@@ -40,6 +40,9 @@ create table if not exists {name(DATABASE)}.`databases` (
 """
 
 
+HAS_REGISTRY = "select 1 from information_schema.tables where table_schema = %s and table_name = 'databases'"
+
+
 class Maintenance:
     """One session on a server. What it holds is free once this process is gone, whatever ended it."""
 
@@ -121,15 +124,22 @@ class Maintenance:
 
     def _fill(self) -> None:
         try:
-            if not self.rows(
-                "select 1 from information_schema.tables where table_schema = %s and table_name = 'databases'", DATABASE
-            ):
+            if not self.rows(HAS_REGISTRY, DATABASE):
                 self.run(f"create database if not exists {name(DATABASE)}")
                 self.run(REGISTRY)
         except pymysql.MySQLError as error:
             if code_of(error) not in DENIED:
                 raise
             raise PrivilegeMissing(url=self.url, account=self.account, reason=reason_of(error)) from None
+
+
+def has_registry(address: Address) -> bool:
+    """Whether mintdb has a maintenance database on a server. It gets none by being asked. Raises a ServerError."""
+    session = Session(address)
+    try:
+        return bool(session.rows(HAS_REGISTRY, DATABASE))
+    finally:
+        session.close()
 
 
 def lock_key(what: str) -> str:

@@ -31,6 +31,9 @@ SETTINGS = (
 )
 
 
+OWN = "concat('mintdb:session ', connection_id())"  # the lock by which others know a session for mintdb's
+
+
 class Lenient(Connection):
     """PyMySQL's connection, but one that may be closed again, as those of other drivers may."""
 
@@ -65,6 +68,7 @@ class Session:
             raise LoginRefused(url=self._shown, reason=str(error)) from None
         ours.claim(self._connection)
         self.id = int(self._connection.thread_id())  # type: ignore[no-untyped-call]  # untyped in the stubs
+        self.try_run(f"do get_lock({OWN}, 0)")
 
     def is_open(self) -> bool:
         """Whether it was neither closed nor lost."""
@@ -124,6 +128,14 @@ class Session:
         if code_of(error) in GONE or not self._connection.open:
             return ServerGone(url=self._shown, reason=reason_of(error))
         return error
+
+
+def own_sessions(session: Session) -> list[int]:
+    """The sessions of mintdb's, of any process, that are on the server of this one."""
+    found = session.rows(
+        "select id from information_schema.processlist where is_used_lock(concat('mintdb:session ', id)) = id"
+    )
+    return [int(each) for (each,) in found]
 
 
 def code_of(error: BaseException) -> int:

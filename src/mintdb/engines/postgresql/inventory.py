@@ -20,7 +20,7 @@ from mintdb.engines.postgresql import databases, postmaster, sessions
 from mintdb.engines.postgresql.cluster import SUPERUSER
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, LockTimeout, NameBusy, ServerInUse
 from mintdb.engines.postgresql.keeper import KEPT, find_state
-from mintdb.engines.postgresql.maintenance import APPLICATION, DATABASE, Maintenance, connect
+from mintdb.engines.postgresql.maintenance import APPLICATION, Maintenance, has_registry
 from mintdb.engines.processes import wait_until_gone
 
 if TYPE_CHECKING:
@@ -135,9 +135,7 @@ def make_anew(address: Address) -> None:
     database is a live run's.
     """
     name = address.database
-    with connect(address) as session:
-        known = session.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone()
-    if not known:
+    if not has_registry(address):
         raise DatabaseNotOurs(name=name, url=address.redacted)
     maintenance = Maintenance(address, owner=f"look-{new_token()}")
     try:

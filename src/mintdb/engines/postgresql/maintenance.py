@@ -175,6 +175,12 @@ def connect(
     return connection
 
 
+def has_registry(address: Address) -> bool:
+    """Whether mintdb has a maintenance database on a server. It gets none by being asked. Raises a ServerError."""
+    with connect(address) as session:
+        return session.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone() is not None
+
+
 def lock_key(name: str) -> int:
     """The advisory lock that stands for a name: a signed 64-bit number."""
     return int.from_bytes(hashlib.sha256(f"mintdb:{name}".encode()).digest()[:8], "big", signed=True)

@@ -1,16 +1,15 @@
-"""See what mintdb has on a server and who is connected to it, for a person who asks."""
+"""See what mintdb has on a server and who is connected to it, for a person who asks. It fulfils contract.Observing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import LiteralString
 
-from mintdb.contract import Session
+from mintdb.address import Address
+from mintdb.contract import Session, TemplateFacts
 from mintdb.core.names import find_role
-from mintdb.engines.postgresql import sessions
-from mintdb.engines.postgresql.maintenance import Maintenance
+from mintdb.engines.postgresql import databases, inventory, sessions
+from mintdb.engines.postgresql.maintenance import Maintenance, has_registry
 
 # Of each database that mintdb has made and somebody else than mintdb is connected to.
 IN_USE: LiteralString = """
@@ -23,29 +22,51 @@ where d.datistemplate and not d.datallowconn order by m.used_at desc
 """
 
 
-@dataclass(frozen=True)
-class TemplateFacts:
-    """One sealed template."""
-
-    name: str
-    project: str
-    size: int  # bytes
-    used_at: datetime
+def find_running() -> Sequence[Address]:
+    """See contract.Observing."""
+    return [running.address() for running in inventory.find_running()]
 
 
-def sessions_by_database(maintenance: Maintenance) -> dict[str, Sequence[Session]]:
-    """Who is connected to what mintdb made on this server, mintdb itself left out."""
-    found: dict[str, Sequence[Session]] = {}
-    for (name,) in maintenance.rows(IN_USE):
-        present = [s for s in sessions.list_sessions(maintenance, name) if not _is_own(s)]
-        found[name] = sessions.with_locks(maintenance, present)
-    return found
+def observe(address: Address) -> PostgresqlObserver | None:
+    """See contract.Observing."""
+    return PostgresqlObserver(inventory.observe(address)) if has_registry(address) else None
 
 
-def templates(maintenance: Maintenance) -> list[TemplateFacts]:
-    """The sealed templates of this server, the last used first."""
-    found = [(find_role(name), name, size, used_at) for name, size, used_at in maintenance.rows(TEMPLATES)]
-    return [TemplateFacts(name, role.project if role else "", size, used_at) for role, name, size, used_at in found]
+class PostgresqlObserver:
+    """A session of somebody who looks. It fulfils contract.Observer."""
+
+    def __init__(self, maintenance: Maintenance) -> None:
+        self._maintenance = maintenance
+        self.port = maintenance.address.port
+
+    def sessions(self) -> Mapping[str, Sequence[Session]]:
+        """See contract.Observer."""
+        return {name: self._sessions_of(name) for (name,) in self._maintenance.rows(IN_USE)}
+
+    def end(self, database: str, backend: int) -> None:
+        """See contract.Observer."""
+        sessions.end(self._maintenance, database, [backend])
+
+    def reap(self) -> Sequence[str]:
+        """See contract.Observer."""
+        return databases.reap(self._maintenance)
+
+    def templates(self) -> Sequence[TemplateFacts]:
+        """See contract.Observer."""
+        found = [(find_role(name), name, size, used_at) for name, size, used_at in self._maintenance.rows(TEMPLATES)]
+        return [TemplateFacts(name, role.project if role else "", size, used_at) for role, name, size, used_at in found]
+
+    def drop_template(self, name: str) -> None:
+        """See contract.Observer."""
+        databases.drop_template(self._maintenance, name)
+
+    def close(self) -> None:
+        """See contract.Observer."""
+        self._maintenance.close()
+
+    def _sessions_of(self, database: str) -> Sequence[Session]:
+        present = [s for s in sessions.list_sessions(self._maintenance, database) if not _is_own(s)]
+        return sessions.with_locks(self._maintenance, present)
 
 
 def _is_own(session: Session) -> bool:
