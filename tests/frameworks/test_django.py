@@ -16,6 +16,7 @@ POOL = '{"OPTIONS": {"pool": true}}'
 EVERY_RUNNER = {
     "runner": (("manage",), {}),
     "parallel": (("manage", "--parallel", "2"), {}),
+    "spawned": (("manage", "--parallel", "2"), {"SHOP_START": "spawn"}),
     "pytest": (("pytest",), {"SHOP_ALIASES": "replica archive"}),
     "xdist": (("pytest", "-n", "2"), {}),
     "psycopg2": (("manage",), {"SHOP_PSYCOPG2": "1"}),
@@ -257,16 +258,24 @@ def test_generated_examples_start_over_and_raw_requests_keep_the_tests_transacti
     project.write(
         test_generated="""
         import pytest, schemathesis
+        from django.core.asgi import get_asgi_application
         from django.core.wsgi import get_wsgi_application
+        from django.http import JsonResponse
+        from django.urls import path
         from hypothesis import HealthCheck, given, settings, strategies
         from hypothesis.extra.django import LiveServerTestCase, TestCase
         from mintdb.hypothesis import rewind_examples
+        from project.urls import urlpatterns
         from shop.models import Order, Product
 
         SCHEMA = {
             "openapi": "3.0.0", "info": {"title": "shop", "version": "1"},
-            "paths": {"/orders/": {"get": {"responses": {"200": {"description": "all"}}}}},
+            "paths": {"/orders/": {
+                "get": {"responses": {"200": {"description": "all"}}},
+                "post": {"responses": {"201": {"description": "made"}}},
+            }},
         }
+        urlpatterns.append(path("schema.json", lambda request: JsonResponse(SCHEMA)))
         few = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
         names = strategies.text("abc", min_size=1)
 
@@ -301,7 +310,76 @@ def test_generated_examples_start_over_and_raw_requests_keep_the_tests_transacti
 
                 call()
                 assert Order.objects.count() == 1
+
+        def loaded(how, live_server):
+            if how == "url":
+                return schemathesis.openapi.from_url(live_server.url + "/schema.json")
+            if how == "asgi":
+                return schemathesis.openapi.from_asgi("/schema.json", get_asgi_application())
+            return schemathesis.openapi.from_wsgi("/schema.json", get_wsgi_application())
+
+        @pytest.mark.parametrize("how", ["asgi", "wsgi", "url"])
+        def test_each_request_starts_over(live_server, how):
+            @rewind_examples
+            @few
+            @given(case=loaded(how, live_server)["/orders/"]["POST"].as_strategy())
+            def call(case):
+                assert case.call().status_code == 201
+                assert Order.objects.get().pk == 1
+
+            call()
         """
     )
     ran = project.pytest("test_generated.py", "-p", "hypothesispytest", "-W", "ignore::DeprecationWarning")
-    assert ran.outcomes == {"passed": 3}, ran.output
+    assert ran.outcomes == {"passed": 6}, ran.output
+
+
+def test_servers_in_threads_and_in_processes_of_their_own_start_over(project: DjangoProject) -> None:
+    project.write(
+        settings_live="""
+        from project.settings import *
+
+        INSTALLED_APPS = ["daphne", *INSTALLED_APPS]
+        ASGI_APPLICATION = "project.asgi.application"
+        DATABASES["default"]["TEST"] = {"NAME": "test_shop"}  # Channels' own wish
+        """,
+        **{
+            "project/asgi.py": """
+            from django.core.asgi import get_asgi_application
+
+            application = get_asgi_application()
+            """
+        },
+        test_live="""
+        from urllib.request import urlopen
+        from channels.testing import ChannelsLiveServerTestCase
+        from django.contrib.staticfiles.testing import StaticLiveServerTestCase
+        from django.db import connection
+        from shop.models import Order, Product
+
+        class StartsOver:
+            def test_1(self):
+                with urlopen(f"{self.live_server_url}/orders/", data=b"name=web") as answer:
+                    self.assertEqual(answer.status, 201)
+                self.assertEqual(Order.objects.get(name="web").pk, 1)
+                self.assertEqual(Product.objects.count(), 2)
+
+            test_2 = test_1
+
+            def test_3_a_swap(self):
+                with connection.cursor() as cursor:
+                    cursor.execute("alter table shop_order add note text")
+
+            test_4 = test_1
+
+        class InAThread(StartsOver, StaticLiveServerTestCase):
+            pass
+
+        class InAProcess(StartsOver, ChannelsLiveServerTestCase):
+            pass
+        """,
+    )
+    ran = project.manage("test", "--settings", "settings_live", "test_live", PYTHONWARNINGS="ignore")
+    assert ran.code == 0, ran.output
+    assert "Ran 8 tests" in ran.output
+    assert "LEAK" not in ran.output, ran.output
