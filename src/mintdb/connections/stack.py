@@ -86,15 +86,20 @@ def find_app_site(frames: Frames) -> Site | None:
 
 def shown_app_site(frames: Frames) -> str:
     """The same as text, empty if there is none; remembered, so that a line that opens many costs the words once."""
-    for code, at in _pairs(frames):
-        if _is_event_loop(code):
-            break
-        if _is_app(code.co_filename):
-            known = _SHOWN.get((id(code), at))
-            if known is None or known[0] is not code:
-                known = _SHOWN[id(code), at] = code, str(Site(code.co_filename, _line(code, at), code.co_name))
+    for code, at in zip(frames[::2], frames[1::2], strict=True):
+        known = _SHOWN.get((id(code), at))
+        if known is None or known[0] is not code:
+            known = _SHOWN[id(code), at] = _shown_frame(cast(CodeType, code), cast(int, at))
+        if known[1] is not None:
             return known[1]
     return ""
+
+
+def _shown_frame(code: CodeType, at: int) -> tuple[CodeType, str | None]:
+    """With its text; an empty one ends the search, None continues it."""
+    if _is_event_loop(code):
+        return code, ""
+    return code, str(Site(code.co_filename, _line(code, at), code.co_name)) if _is_app(code.co_filename) else None
 
 
 def lies_in_package(frames: Frames, but: Container[str]) -> bool:
@@ -108,7 +113,7 @@ def lies_in_package(frames: Frames, but: Container[str]) -> bool:
     return False
 
 
-_SHOWN: dict[tuple[int, int], tuple[CodeType, str]] = {}  # as many as an application has lines that open connections
+_SHOWN: dict[tuple[int, object], tuple[CodeType, str | None]] = {}  # as many as lead to connections
 
 
 def _pairs(frames: Frames) -> Iterator[tuple[CodeType, int]]:
