@@ -51,8 +51,8 @@ def _finish_async(entry: Entry, connection: object) -> None:
             entry.driver.finish(connection)
 
 
-def collect() -> None:
+def collect(generation: int = 2) -> None:
     """Run the garbage collector. What it finds is in the ledger; drivers' own warnings would blame the caller."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+        gc.collect(generation)

@@ -11,12 +11,13 @@ import gc
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextvars import copy_context
 from enum import IntEnum
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType, TracebackType
 from typing import Any
 
+from mintdb.connections.facts import Entry
 from mintdb.connections.stack import is_library
 
 STEPS = 10  # a peewee pool: connection, tuple, heap, attributes, database, module; an application's state adds some
@@ -41,27 +42,46 @@ class Hold(IntEnum):
     LASTING = 2  # something made for the whole run keeps it
 
 
-def find_holds(connections: Sequence[object], *, locals_last: bool) -> list[Hold]:
-    """How firmly each connection is held. `locals_last`: whether their thread is one that runs for the whole run."""
-    search = _Search(connections, locals_last=locals_last)
-    return [search.firmest(connection) for connection in connections]
+def find_holds(entries: Iterable[Entry], *, locals_last: bool) -> dict[int, Hold]:
+    """How firmly each entry's connection is held, by id() of the entry; not of what is gone.
+
+    `locals_last`: whether the thread that opened them is one for the whole run.
+    """
+    search = _Search(locals_last=locals_last)
+    keys = {id(entry): search.start(entry.connection()) for entry in entries}
+    search.run()
+    return {entry: search.firmest(key) for entry, key in keys.items() if key is not None}
 
 
 class _Search:
     """From connections to what refers to them, step by step, until modules are reached."""
 
-    def __init__(self, connections: Sequence[object], *, locals_last: bool) -> None:
+    def __init__(self, *, locals_last: bool) -> None:
         self._locals_last = locals_last
-        self._alive: list[object] = []  # so that an id() goes on to mean the same object
+        # An id() goes on to mean the same object; and nothing else of ours may refer to what is looked for.
+        self._alive: list[object] = []
+        self._wanted: list[int] = []
         self._holders: dict[int, set[int]] = {}
         self._ends: dict[int, Hold] = {}
         if locals_last:
             self._ends = dict.fromkeys(map(id, copy_context().values()), Hold.LASTING)
-        level = list(connections)
+
+    def start(self, connection: object) -> int | None:
+        """Look for what holds a connection, too."""
+        if connection is None:
+            return None
+        self._alive.append(connection)
+        self._wanted.append(id(connection))
+        return id(connection)
+
+    def run(self) -> None:
+        """Step by step, until nobody is left to look for, or whatever was wanted is held for good."""
+        level = self._alive.copy()
         for _ in range(STEPS):
-            if not level or all(self.firmest(connection) is Hold.LASTING for connection in connections):
+            if not level or all(self.firmest(key) is Hold.LASTING for key in self._wanted):
                 break
-            level = self._step(level[:BREADTH])
+            del level[BREADTH:]
+            level = self._step(level)
 
     def _step(self, level: list[object]) -> list[object]:
         """Note who holds the objects of `level`; returns those whose own holders are to be looked for."""
@@ -86,9 +106,9 @@ class _Search:
             return self._locals_last
         return not isinstance(holder, RUNNING) and _of(type(holder)) not in MACHINERY and not _is_test_case(holder)
 
-    def firmest(self, connection: object) -> Hold:
-        """The firmest hold of all that lead to it."""
-        todo, seen, found = [id(connection)], set[int](), Hold.UNKNOWN
+    def firmest(self, key: int) -> Hold:
+        """The firmest hold of all that lead to what has this id()."""
+        todo, seen, found = [key], set[int](), Hold.UNKNOWN
         while todo:
             key = todo.pop()
             if key not in seen:
