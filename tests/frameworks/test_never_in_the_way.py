@@ -72,7 +72,7 @@ def test_another_process_that_stays_connected_is_named_at_the_end(suite: Suite) 
             connection = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
             connection.execute("select 'at work'")
             print("ready", flush=True)
-            time.sleep(60)
+            time.sleep(300)
         """,
         test_worker="""
             import subprocess, sys
@@ -93,7 +93,7 @@ def test_another_process_that_stays_connected_is_named_at_the_end(suite: Suite) 
     assert f"process {pid}" in ran.output
     assert "worker.py" in ran.output
     assert "at work" in ran.output
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 200
 
 
 def test_nothing_is_left_in_the_server(suite: Suite) -> None:

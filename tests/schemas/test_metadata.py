@@ -50,7 +50,7 @@ event.listen(metadata, "after_create", DDL("create view people as select id from
 )
 
 
-def nobody_else_is_there(fetch: Fetch, *, within: float = 5.0) -> bool:
+def nobody_else_is_there(fetch: Fetch, *, within: float = 30.0) -> bool:
     """Whether the asking connection is soon the only one; a backend ends a moment after its client has closed."""
     deadline = time.monotonic() + within
     while fetch("select count(*) from pg_stat_activity where datname = current_database()") != [(1,)]:
