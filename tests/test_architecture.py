@@ -71,6 +71,7 @@ FLOOR = {
         *COMMON,
         "core",
         "connections",
+        "engines",
         "mint",
         "verification",
         "play",
@@ -83,8 +84,7 @@ FLOOR = {
 DOORS = {
     ("schemas", "engines.postgresql"): {"mintdb.schemas.dump"},
     ("cli", "engines.postgresql"): {
-        f"mintdb.cli.{name}"
-        for name in ("doctor", "down", "evolutions", "kill", "observed", "ready", "reap", "status", "template", "up")
+        f"mintdb.cli.{name}" for name in ("doctor", "down", "evolutions", "ready", "status", "up")
     },
     ("cli", "schemas"): {"mintdb.cli.evolutions"},
     ("core", "mintdb"): {"mintdb.core.templates"},

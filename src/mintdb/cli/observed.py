@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from importlib import import_module
-from typing import cast
 
 from mintdb.address import Address, parse_url
 from mintdb.cli import say
 from mintdb.connections.foreign import traced
 from mintdb.connections.live import LIVE, Seen, read_all
 from mintdb.contract import Observer, Observing, Session
-from mintdb.engines.places import find_cache
+from mintdb.engines import WITH_SERVERS, find_observing
 from mintdb.errors import MintdbError, SettingsError
 from mintdb.settings import DEFAULT, load
-
-ENGINES = ("postgresql", "mysql")  # those that have servers
 
 
 class NoServer(SettingsError):
@@ -49,16 +45,18 @@ def servers(url: str | None) -> Iterator[Observer]:
     ProtectedEnvironment or ProtectedServer before anything is connected to.
     """
     external = _external(url)
-    for embedded in filter(None, map(_find_observing, ENGINES)):
+    for embedded in filter(None, map(find_observing, WITH_SERVERS)):
         for address in embedded.find_running():
             yield from _look(embedded, address)
     for address in external:
-        if observing := _find_observing(address.engine):
+        if observing := find_observing(address.engine):
             yield from _look(observing, address)
 
 
 def rows_on(server: Observer) -> list[Row]:
     """Every connection to what mintdb made on a server, database by database."""
+    from mintdb.engines.places import find_cache
+
     present = server.sessions()
     seen = read_all(find_cache() / LIVE)  # after the server was asked: what was opened in between is told of by now
     return [
@@ -79,23 +77,15 @@ def _look(observing: Observing, address: Address) -> Iterator[Observer]:
             yield observer
 
 
-def _find_observing(engine: str) -> Observing | None:
-    """None where the engine's driver is not installed: then no server of it was ever used from here."""
-    try:
-        return cast(Observing, import_module(f"mintdb.engines.{engine}.observing"))
-    except ModuleNotFoundError:
-        return None
-
-
 def _external(url: str | None) -> list[Address]:
     settings = load()
     if url:
         settings.refuse_protected_server(url, alias=DEFAULT)
-        if (address := parse_url(url)).engine not in ENGINES:
+        if (address := parse_url(url)).engine not in WITH_SERVERS:
             raise NoServer(engine=address.engine)
         return [address]
     named = [(alias, database) for alias, database in settings.databases.items() if database.url]
     for alias, _ in named:
         settings.refuse_protected(alias)
-    urls = dict.fromkeys(database.url for _, database in named if database.engine in ENGINES)
+    urls = dict.fromkeys(database.url for _, database in named if database.engine in WITH_SERVERS)
     return [parse_url(found) for found in urls if found]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mintdb.cli import MINTDB_FAILED, ready, say, tables
-from mintdb.cli.observed import ENGINES, servers
+from mintdb.cli.observed import servers
 from mintdb.cli.progress import Progress
 from mintdb.cli.words import size
 
@@ -122,14 +122,14 @@ def _drop(server: Observer, names: tuple[str, ...], *, everything: bool) -> Iter
 def _awake() -> Iterator[None]:
     """An embedded server that has stopped keeps its templates: the project's own run until the block is left."""
     from mintdb.core.names import new_token
-    from mintdb.engines import get_engine
+    from mintdb.engines import WITH_SERVERS, get_engine
     from mintdb.settings import DatabaseSettings, load
 
     settings = load()
     embedded = [each for each in settings.databases.values() or [DatabaseSettings()] if not (each.url or each.mirror)]
     with ExitStack() as stack:
         for database in embedded:
-            if database.engine in ENGINES:
+            if database.engine in WITH_SERVERS:
                 reservation = get_engine(database.engine).reserve(database, settings, slot="")
                 server = reservation.open(owner=new_token(), linger=settings.linger, let_go=lambda database: None)
                 stack.callback(server.close)
