@@ -21,7 +21,7 @@ from mintdb.engines.mysql.rewind.marks import Mark
 from mintdb.engines.mysql.rewind.rewinder import Means
 from mintdb.engines.mysql.schema import Schema, read_schema
 from mintdb.engines.mysql.session import Lenient, Session
-from mintdb.engines.mysql.sessions import Who
+from mintdb.engines.mysql.sessions import Quiet, Who
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,7 @@ class MysqlClone:
         quiet = sessions.wait_until_quiet(
             self._stay.who, self._name, settle=seconds, older=self._older, but=self._own()
         )
-        self._locked = quiet.locked
-        return quiet.present
+        return self._note(quiet)
 
     def end(self, backends: Collection[int]) -> None:
         """See contract.Clone."""
@@ -77,10 +76,12 @@ class MysqlClone:
         """See contract.Clone."""
         started = time.perf_counter()
         self._come_back()
-        present = self.settle(seconds=0)
+        read = self._rewinder.read_log()
+        present, answers = self._ask()
         self._cleared = list(present.in_the_way)
         self.end(sessions.all_of(self._cleared))
-        restored = _told(self._rewinder.put_back())
+        # What was found is worth nothing once somebody has been ended: a rollback counts as well.
+        restored = _told(self._rewinder.put_back() if self._cleared else self._rewinder.put_back(read, answers))
         ended, self._cleared = self._cleared, []
         self._older = set(present.backends) - set(sessions.all_of(ended))
         return replace(restored, seconds=time.perf_counter() - started, ended=ended)
@@ -143,6 +144,17 @@ class MysqlClone:
         if not self._adopted:
             databases.drop(self._stay.maintenance, self._name)
         return left
+
+    def _ask(self) -> tuple[Present, Sequence[Any]]:  # Any: rows as the server gives them
+        """Who is there and what InnoDB has counted, in one round trip: each costs more than the answers do."""
+        about = self._stay.who.statements(self._name)
+        answers = self._work.run_all([*about, *self._rewinder.questions()])
+        looked = self._stay.who.take(answers[: len(about)], but=self._own())
+        return self._note(sessions.judge(self._stay.who, looked, older=self._older)), answers[len(about) :]
+
+    def _note(self, quiet: Quiet) -> Present:
+        self._locked = quiet.locked
+        return quiet.present
 
     # making
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mintdb.contract import Present, Session
 from mintdb.engines.mysql.maintenance import Maintenance
+from mintdb.engines.mysql.session import literal
 
 POLL = 0.002  # seconds; a killed session is gone in less than 1 ms
 STUCK_AFTER = 0.1  # seconds; a program that is between two statements of a transaction goes on within some milliseconds
@@ -18,19 +20,20 @@ NOBODY = ("Daemon", "Binlog Dump", "Slave_IO", "Slave_SQL", "Killed")
 # MDL_…: shows a transaction as soon as it has touched a table. INNODB_TRX, all that others' servers offer, is cached
 # by the server for 100 ms (storage/innobase/trx/trx0i_s.cc, CACHE_MIN_IDLE_TIME_NS).
 BY_LOCKS = """
-select thread_id as id, group_concat(lock_mode) as modes from information_schema.metadata_lock_info
-where table_schema = %s or lock_mode like 'MDL_BACKUP_FTWRL%%' group by thread_id
+select @mintdb_held := group_concat(thread_id, ' ', lock_mode) from information_schema.metadata_lock_info
+where table_schema = {database} or lock_mode like 'MDL_BACKUP_FTWRL%'
 """
 BY_TRANSACTIONS = """
-select trx_mysql_thread_id as id, if(trx_rows_modified > 0, 'MDL_SHARED_WRITE', 'MDL_SHARED_READ') as modes
-from information_schema.innodb_trx where %s is not null
+select @mintdb_held := group_concat(trx_mysql_thread_id, ' ',
+                                    if(trx_rows_modified > 0, 'MDL_SHARED_WRITE', 'MDL_SHARED_READ'))
+from information_schema.innodb_trx
 """
+# Two statements in one packet: a join of the two views takes the server twice as long.
 LIST = """
-select p.id, p.command, p.time * 1000, p.info, p.host, held.modes, p.time from information_schema.processlist p
-left join ({held}) held on held.id = p.id
-where (p.db = %s or ({counts} and held.id is not null)) and p.id <> connection_id() order by p.id
+select id, command, {milliseconds}, info, host, {moment} from information_schema.processlist
+where (db = {database} or {holds}) and id <> connection_id() order by id
 """
-IN_MARIADB = (("p.time * 1000", "p.time_ms"), ("p.time from", "p.query_id from"))
+HOLDS = "@mintdb_held regexp concat('(^|,)', id, ' ')"
 
 
 @dataclass(frozen=True)
@@ -46,19 +49,31 @@ class Who:
 
     def look(self, database: str, *, but: Collection[int] = ()) -> list[tuple[Session, float]]:
         """The same, each with a number that changes whenever it begins a statement."""
-        found = self.maintenance.rows(self._statement(), database, database)
-        return [
-            (_session(*each[:-1]), float(each[-1]))
-            for each in found
-            if each[0] not in but and each[1] not in NOBODY and each[4]
-        ]
+        return self.take(self.maintenance.session.run_all(self.statements(database)), but=but)
 
-    def _statement(self) -> str:
-        held = BY_LOCKS if self.by_locks else BY_TRANSACTIONS
-        statement = LIST.format(held=held, counts="true" if self.by_locks else "false")
-        for one, other in IN_MARIADB if self.maintenance.is_mariadb else ():
-            statement = statement.replace(one, other)
-        return statement
+    def statements(self, database: str) -> list[str]:
+        """The two questions, for a packet with others."""
+        mariadb = self.maintenance.is_mariadb
+        listed = LIST.format(
+            milliseconds="time_ms" if mariadb else "time * 1000",
+            moment="query_id" if mariadb else "time",
+            holds=HOLDS if self.by_locks else "false",
+            database=literal(database),
+        )
+        return [(BY_LOCKS if self.by_locks else BY_TRANSACTIONS).format(database=literal(database)), listed]
+
+    def take(self, answers: Sequence[Sequence[Any]], *, but: Collection[int] = ()) -> list[tuple[Session, float]]:
+        """What was answered. Any: rows are as the statements select."""
+        ((held,),), listed = answers
+        modes: dict[int, list[str]] = {}
+        for each in _text(held).split(",") if held else ():
+            holder, _, mode = each.partition(" ")
+            modes.setdefault(int(holder), []).append(mode)
+        return [
+            (_session(backend, command, milliseconds, query, host, modes.get(backend, ())), float(moment))
+            for backend, command, milliseconds, query, host, moment in listed
+            if backend not in but and command not in NOBODY and host
+        ]
 
 
 @dataclass(frozen=True)
@@ -87,12 +102,17 @@ def wait_until_quiet(
     """
     deadline = time.monotonic() + settle
     while True:
-        present = who.look(database, but=but)
-        in_the_way = [s for s, _ in present if s.is_busy and not (s.backend_pid in older and s.only_reads)]
-        if all(map(_is_stuck, in_the_way)) or time.monotonic() >= deadline:
-            moments = {s.backend_pid: moment for s, moment in present}
-            return Quiet(Present(moments, in_the_way), any(s.is_busy for s, _ in present) or not who.by_locks)
+        quiet = judge(who, who.look(database, but=but), older=older)
+        if all(map(_is_stuck, quiet.present.in_the_way)) or time.monotonic() >= deadline:
+            return quiet
         time.sleep(POLL)
+
+
+def judge(who: Who, looked: Sequence[tuple[Session, float]], *, older: Collection[int]) -> Quiet:
+    """Who is in the way now, see `wait_until_quiet`."""
+    in_the_way = [s for s, _ in looked if s.is_busy and not (s.backend_pid in older and s.only_reads)]
+    moments = {s.backend_pid: moment for s, moment in looked}
+    return Quiet(Present(moments, in_the_way), any(s.is_busy for s, _ in looked) or not who.by_locks)
 
 
 def end(maintenance: Maintenance, backends: Collection[int]) -> None:
@@ -117,7 +137,7 @@ def _is_stuck(session: Session) -> bool:
 
 
 def _session(
-    backend: int, command: str, milliseconds: float | None, query: str | None, host: str, modes: str | None
+    backend: int, command: str, milliseconds: float | None, query: str | None, host: str, modes: Sequence[str]
 ) -> Session:
     port = host.rpartition(":")[2]
     return Session(
@@ -128,11 +148,16 @@ def _session(
         seconds_in_state=float(milliseconds or 0) / 1000,
         seconds_in_transaction=None,
         client_port=int(port) if port.isdigit() else None,
-        has_written=any(mode not in READING for mode in modes.split(",")) if modes else None,
+        has_written=any(mode not in READING for mode in modes) if modes else None,
     )
 
 
-def _state(command: str, modes: str | None) -> str:
+def _text(told: str | bytes) -> str:
+    """An assignment's value comes as bytes where the server has no character set for it."""
+    return told.decode() if isinstance(told, bytes) else told
+
+
+def _state(command: str, modes: Sequence[str]) -> str:
     if command != "Sleep":
         return "active"
     return "idle in transaction" if modes else "idle"

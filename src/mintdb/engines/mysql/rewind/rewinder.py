@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pymysql
 
@@ -24,6 +25,8 @@ from mintdb.engines.mysql.schema import Definition, Kind, Schema, differences, r
 from mintdb.engines.mysql.sequences import exact_sequences, read_sequences, restart
 from mintdb.engines.mysql.session import Session, name, reason_of
 
+Read = tuple[Seen, Position]
+Answers = Sequence[Any]  # Any: rows as the server gives them
 LOCK_TIMEOUT = 1  # seconds; who was ended just now may still be rolling back
 
 
@@ -93,10 +96,23 @@ class Rewinder:
         changes, _ = self._look()
         return bool(changes.tables or changes.schema)
 
-    def put_back(self) -> PutBack:
-        """Undo it. Where something stands in the way of that, the database is made anew."""
+    def read_log(self) -> Read | None:
+        """What the log says was written since the mark, and where it ends; None where there is none to read."""
+        return self._means.log.read(self._position, self._database) if self._means.log else None
+
+    def questions(self) -> list[str]:
+        """What `put_back` needs to know from the server, for a packet with other questions, after `read_log`."""
+        return [counters_statement(self._session, self._database)] if self._means.counts else []
+
+    def put_back(
+        self, read: Read | None = None, answers: Sequence[Any] = ()
+    ) -> PutBack:  # Any: rows as the server gives them
+        """Undo it. Where something stands in the way of that, the database is made anew.
+
+        `answers` are those to `questions`; without `read` and them both are asked for.
+        """
         # The position is taken before anything is put back: a late writer is seen the next time.
-        changes, self._position = self._look()
+        changes, self._position = self._look(read, answers)
         try:
             return self._put_back(changes)
         except pymysql.MySQLError as error:
@@ -145,11 +161,14 @@ class Rewinder:
 
     # what was changed
 
-    def _look(self) -> tuple[Changes, Position]:
-        if self._means.log is None:
-            return Changes(set(self._marks.schema.tables), True, self._read_counters()), self._position
-        seen, position = self._means.log.read(self._position, self._database)
-        now = self._read_counters()
+    def _look(
+        self, read: Read | None = None, answers: Sequence[Any] = ()
+    ) -> tuple[Changes, Position]:  # Any: see put_back
+        read = read or self.read_log()
+        now = take_counters(self._session, answers[0]) if answers else self._read_counters()
+        if read is None:
+            return Changes(set(self._marks.schema.tables), True, now), self._position
+        seen, position = read
         return self._judge(seen, now), position
 
     def _judge(self, seen: Seen, now: dict[str, Counter]) -> Changes:
