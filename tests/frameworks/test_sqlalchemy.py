@@ -260,12 +260,20 @@ IN_ONE_TRANSACTION = """
 
     def test_nothing_of_all_that_is_left(mintdb_session):
         assert mintdb_session.scalars(names).all() == []
+
+
+    async def test_an_application_that_makes_an_error_page_of_it(joined):
+        pages = await asyncio.gather(add_async("Max"), add_async("Cody"), return_exceptions=True)
+        assert ["500" if isinstance(page, Exception) else "200" for page in pages] == ["200", "200"]
 """
 
 
 def test_sessions_share_one_transaction(suite: Suite) -> None:
-    printed = run(zoo(suite, test_zoo=IN_ONE_TRANSACTION), "--mintdb-isolation=transaction")
-    assert "12 passed" in printed
+    printed = zoo(suite, test_zoo=IN_ONE_TRANSACTION).run("-p", "asyncio", "--mintdb-isolation=transaction").output
+    assert "1 failed, 12 passed" in printed
+    said = printed.partition("- refused by mintdb -")[2]
+    assert 'a session begins while another one is connecting: under isolation = "transaction" both share one' in said
+    assert "zoo.py:" in said.partition("began first")[2].splitlines()[0]
     assert "LEAK" not in printed
 
 

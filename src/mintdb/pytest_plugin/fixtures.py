@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mintdb.core.lease import Lease
     from mintdb.pytest_plugin.run import Run
     from mintdb.sqlalchemy import Engines, Transactions
+
+REFUSED = pytest.StashKey[Sequence[Exception]]()  # what isolation = "transaction" has refused in a test
 
 
 class SqlalchemyMissing(SettingsError):
@@ -40,6 +42,17 @@ class CannotReallyCommit(SettingsError):
 isolation = {isolation!r} needs a database of mintdb's own, and the role of {url} may not create one
   1. take the marker away: the test then runs in a transaction
   2. or run it elsewhere:  alter role … createdb, or take `url` away"""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows what was refused in it, where the application has answered that with an error page."""
+    report = yield
+    refused = item.stash.get(REFUSED, None) if report.failed else None
+    texts = dict.fromkeys(map(str, refused or []))
+    if untold := [text for text in texts if text.splitlines()[0] not in report.longreprtext]:
+        report.sections.append(("refused by mintdb", "\n".join(untold)))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -148,9 +161,10 @@ def _mintdb_transactions(request: pytest.FixtureRequest, mintdb: Lease) -> Itera
             raise CannotReallyCommit(isolation=isolation, url=mintdb.address.redacted)
         yield None
         return
-    transactions: Transactions = _sqlalchemy().Transactions(
-        run.addresses(mintdb), variables=run.exports_of(request.node)
-    )
+    library = _sqlalchemy()
+    request.node.stash[REFUSED] = library.Refused.raised
+    library.Refused.raised.clear()
+    transactions: Transactions = library.Transactions(run.addresses(mintdb), variables=run.exports_of(request.node))
     with transactions:
         yield transactions
 

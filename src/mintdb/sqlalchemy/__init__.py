@@ -7,11 +7,13 @@ TestCase or a script uses them directly.
 from __future__ import annotations
 
 from mintdb.sqlalchemy.engines import Engines, check_leads_to, create_async_engine, create_engine, engines_of, leads_to
+from mintdb.sqlalchemy.errors import Refused
 from mintdb.sqlalchemy.sessions import TestSession, open_async_session, open_session
 from mintdb.sqlalchemy.transaction import Transactions
 
 __all__ = [
     "Engines",
+    "Refused",
     "TestSession",
     "Transactions",
     "check_leads_to",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from mintdb.errors import LeaseError, SettingsError
 
 
@@ -47,7 +49,20 @@ the session of {test} was used after that test had ended
   2. or let what runs longer (a thread, a task, a wider fixture) open sessions of its own"""
 
 
-class SecondConnection(LeaseError):
+class Refused(LeaseError):
+    """Base of what one shared connection cannot be right about.
+
+    Each is kept until the test ends, since an application may make an error page of it, and the test see no more.
+    """
+
+    raised: ClassVar[list[Refused]] = []
+
+    def __init__(self, **facts: Any) -> None:  # Any: see MintdbError
+        super().__init__(**facts)
+        self.raised.append(self)
+
+
+class SecondConnection(Refused):
     """isolation = "transaction" has one connection, and something opens another. Facts: database, opener."""
 
     text = """\
@@ -57,21 +72,21 @@ a second connection to {database} under isolation = "transaction"
   2. or let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
 
 
-class OutOfTurn(LeaseError):
-    """Two sessions on one connection do not end in the reverse order of their beginning.
+class OutOfTurn(Refused):
+    """Two sessions on one connection begin at once, or do not end in the reverse order of their beginning.
 
     Facts: doing, first, second.
     """
 
     text = """\
-a session {doing} while a younger one is at work: under isolation = "transaction" both share one connection
+a session {doing}: under isolation = "transaction" both share one connection
   began first  {first}
   began later  {second}
   1. let one end before the other goes on: concurrent requests need connections of their own
   2. or let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
 
 
-class CommitUndone(LeaseError):
+class CommitUndone(Refused):
     """A session's rollback would undo what another session had committed meanwhile. Facts: first, second."""
 
     text = """\
@@ -82,7 +97,7 @@ a session rolls back what another one has committed: under isolation = "transact
   2. or let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
 
 
-class NeedsRealCommit(LeaseError):
+class NeedsRealCommit(Refused):
     """A statement whose effect comes with a commit that never happens. Facts: statement, why."""
 
     text = """\
@@ -90,7 +105,7 @@ class NeedsRealCommit(LeaseError):
   1. let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
 
 
-class TwoKindsOfSession(LeaseError):
+class TwoKindsOfSession(Refused):
     """Blocking and asynchronous sessions cannot share one connection. Facts: database, opened, wanted."""
 
     text = """\

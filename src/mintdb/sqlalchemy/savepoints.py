@@ -78,7 +78,7 @@ class Savepoints:
     def _check_turn(self, ended: Savepoint, younger: list[Savepoint], doing: str) -> None:
         other = next((point.caller for point in younger if _is_of_another(point.caller, ended.caller)), None)
         if other is not None and ended.caller is not None and not ended.caller.is_over:
-            raise OutOfTurn(doing=doing, first=ended.caller.site, second=other.site)
+            raise OutOfTurn(doing=f"{doing} while a younger one is at work", first=ended.caller.site, second=other.site)
 
     def _find(self, name: str) -> int | None:
         indexes = range(len(self._open) - 1, -1, -1)  # of several of one name, the youngest is meant

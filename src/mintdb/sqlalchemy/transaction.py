@@ -14,7 +14,7 @@ from mintdb.address import Address
 from mintdb.connections import gate
 from mintdb.connections.stack import find_app_site, take
 from mintdb.sqlalchemy.engines import check_leads_to, leads_to
-from mintdb.sqlalchemy.errors import NeedsRealCommit, SecondConnection, TwoKindsOfSession
+from mintdb.sqlalchemy.errors import NeedsRealCommit, OutOfTurn, SecondConnection, TwoKindsOfSession
 from mintdb.sqlalchemy.loops import end_on_its_loop
 from mintdb.sqlalchemy.savepoints import Caller, Savepoints
 from mintdb.sqlalchemy.statements import CHECK, END_OF_CHECK, find_savepoint, find_why_not
@@ -38,6 +38,7 @@ class OneTransaction:
     def __init__(self, address: Address) -> None:
         self.address = address
         self.opening = False  # the one connection is being opened now
+        self._first: str | None = None  # where the session began for which the one connection is being opened
         self._connection: sa.Connection | None = None
         self._savepoints = Savepoints()
         self._listening: list[tuple[str, Callable[..., None]]] = []
@@ -45,9 +46,9 @@ class OneTransaction:
         self._isolation_level: object = None  # of a sqlite3 connection, as it was
 
     def get_connection(self, engine: sa.Engine) -> sa.Connection:
-        """The one connection, opened through `engine` if it is the first. Raises TwoKindsOfSession."""
+        """The one connection, opened through `engine` if it is the first. Raises OutOfTurn and TwoKindsOfSession."""
         if self._connection is None:
-            self._connection = self._open(engine)
+            self._connection = self._open_once(engine)
         opened = self._connection.dialect.is_async
         if opened is not engine.dialect.is_async:
             kinds = {False: "a blocking", True: "an asynchronous"}
@@ -79,6 +80,16 @@ class OneTransaction:
             end_on_its_loop([connection.engine], lambda: _as_coroutine(connection, self._close), connection.invalidate)
         else:
             self._close(connection)
+
+    def _open_once(self, engine: sa.Engine) -> sa.Connection:
+        """An asynchronous driver lets other tasks run while it connects: they cannot have this connection yet."""
+        if self._first is not None:
+            raise OutOfTurn(doing="begins while another one is connecting", first=self._first, second=_where())
+        self._first = _where()
+        try:
+            return self._open(engine)
+        finally:
+            self._first = None
 
     def _open(self, engine: sa.Engine) -> sa.Connection:
         self.opening = True
