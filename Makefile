@@ -11,7 +11,7 @@ demo: $(READY)  ## run a real application's suite on an embedded PostgreSQL
 	$(BIN)/mintdb demo
 
 test: check mariadb  ## lint, types and every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 25
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 	$(BIN)/mintdb demo -q
 
 # A test machine gets the server where that is allowed; elsewhere the tests that need it are skipped, and say so.

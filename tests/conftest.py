@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 LINGER = 2.0  # seconds
+# The files that take longest, of which none may be left over when every other worker is done.
+LONG = ("test_docs.py", "test_other_line.py", "test_isolation.py", "test_false_accusations.py", "test_two_at_once.py")
 
 for variable in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
     del os.environ[variable]  # what a test starts is no worker of the run that tests mintdb
@@ -20,6 +22,11 @@ for variable in [name for name in os.environ if name.startswith("PYTEST_XDIST_")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores SIGINT, and so would every program that a test starts and interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(scope="session")
