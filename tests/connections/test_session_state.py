@@ -33,6 +33,8 @@ def mess_up(engine: sa.Engine) -> int:
         connection.execute(sa.text("create temp table scratch (x int)"))
         connection.execute(sa.text("select pg_advisory_lock(42)"))
         connection.execute(sa.text("listen accounts"))
+        connection.execute(sa.text('prepare "the test\'s" as select 1'))
+        connection.execute(sa.text("declare held cursor with hold for select 1"))
         pid = connection.scalar(sa.text("select pg_backend_pid()"))
         connection.commit()
     return pid
@@ -45,7 +47,8 @@ def looks(engine: sa.Engine) -> tuple[object, ...]:
             sa.text(
                 "select pg_backend_pid(), current_setting('search_path'), current_setting('app.tenant', true),"
                 " to_regclass('pg_temp.scratch') is null, (select count(*) from pg_locks where locktype = 'advisory'),"
-                " (select count(*) from pg_listening_channels())"
+                " (select count(*) from pg_listening_channels()),"
+                " (select count(*) from pg_prepared_statements where from_sql), (select count(*) from pg_cursors)"
             )
         ).one()
     return tuple(row)
@@ -63,7 +66,7 @@ def test_a_pooled_connection_that_was_seen_before_survives_and_is_as_new(engine:
 
     assert state.put_back(watched.open_entries()) == []
 
-    assert looks(engine) == (pid, '"$user", public', "", True, 0, 0)
+    assert looks(engine) == (pid, '"$user", public', "", True, 0, 0, 0, 0)
 
 
 def test_a_pooled_connection_that_was_never_seen_plain_is_closed_and_its_pool_reconnects(
@@ -76,7 +79,7 @@ def test_a_pooled_connection_that_was_never_seen_plain_is_closed_and_its_pool_re
     assert watched.open_entries() == []
     after = looks(engine)
     assert after[0] != pid
-    assert after[1:] == ('"$user", public', None, True, 0, 0)
+    assert after[1:] == ('"$user", public', None, True, 0, 0, 0, 0)
 
 
 def test_what_a_pools_connect_event_sets_is_there_after_each_rewind(engine: sa.Engine, watched: Ledger) -> None:
@@ -90,7 +93,7 @@ def test_what_a_pools_connect_event_sets_is_there_after_each_rewind(engine: sa.E
     for _ in range(3):
         mess_up(engine)
         state.put_back(watched.open_entries())
-        assert looks(engine)[1:] == ('"$user", public', None, True, 0, 0)
+        assert looks(engine)[1:] == ('"$user", public', None, True, 0, 0, 0, 0)
         with engine.connect() as connection:
             assert connection.scalar(sa.text("show time zone")) == "Asia/Tokyo"
             assert connection.scalar(sa.text("show app.realm")) == "shop"
@@ -154,6 +157,7 @@ def test_a_wider_fixtures_raw_connection_returns_to_what_the_fixture_had_set(
     cursor.execute('listen "Fixture\'s"')
     cursor.execute("select pg_advisory_lock(1)")
     cursor.execute("create temp table of_the_fixture (x int)")
+    cursor.execute("prepare of_the_fixture as select 1")
     connection.commit()
     state.remember(watched.open_entries())
 
@@ -162,16 +166,32 @@ def test_a_wider_fixtures_raw_connection_returns_to_what_the_fixture_had_set(
     cursor.execute('unlisten *; listen "Other"')
     cursor.execute("select pg_advisory_lock(-5), pg_advisory_lock_shared(7, -8)")
     cursor.execute("create temp table of_the_test (x int)")
+    cursor.execute("prepare of_the_test as select 1")
+    cursor.execute("declare held_by_the_test cursor with hold for select 1")
     connection.commit()
     assert state.put_back(watched.open_entries()) == []
 
     cursor.execute(
         "select current_setting('timezone'), current_setting('search_path'),"
         " array(select pg_listening_channels()), array(select objid::int from pg_locks where locktype = 'advisory'),"
-        " to_regclass('of_the_fixture') is not null, to_regclass('of_the_test') is not null"
+        " to_regclass('of_the_fixture') is not null, to_regclass('of_the_test') is not null,"
+        " array(select name from pg_prepared_statements where from_sql), array(select name from pg_cursors)"
     )
-    assert cursor.fetchone() == ("Asia/Tokyo", '"$user", public', ["Fixture's"], [1], True, False)
+    wanted = ("Asia/Tokyo", '"$user", public', ["Fixture's"], [1], True, False, ["of_the_fixture"], [])
+    assert cursor.fetchone() == wanted
     connection.close()
+
+
+def test_what_a_driver_prepared_for_itself_stays(dsn: str, watched: Ledger) -> None:
+    with psycopg_pool.ConnectionPool(dsn, min_size=1, max_size=1) as pool:
+        for _ in range(2):
+            with pool.connection() as connection:
+                connection.execute("select 1", prepare=True)
+                pid = connection.info.backend_pid
+            assert state.put_back(watched.open_entries()) == []
+        with pool.connection() as connection:
+            assert connection.info.backend_pid == pid
+            assert connection.execute("select 1", prepare=True).fetchone() == (1,)
 
 
 def test_a_connection_in_a_transaction_is_left_alone(dsn: str, watched: Ledger) -> None:
@@ -234,6 +254,8 @@ def test_differences_lead_from_one_state_to_the_other() -> None:
         frozenset({(0xFFFFFFFF, 0xFFFFFFFB, 1, "ExclusiveLock"), (7, 0xFFFFFFF8, 2, "ShareLock")}),
         frozenset({"scratch"}),
         "reader",
+        frozenset({"plan"}),
+        frozenset({"held"}),
     )
 
     assert list(differences(now, before)) == [
@@ -244,6 +266,8 @@ def test_differences_lead_from_one_state_to_the_other() -> None:
         'listen "a"',
         "select pg_catalog.pg_advisory_unlock_shared(7, -8)",
         "select pg_catalog.pg_advisory_unlock(-5)",
+        'deallocate "plan"',
+        'close "held"',
         "discard temp",
     ]
     assert list(differences(PLAIN, PLAIN)) == []

@@ -1,7 +1,8 @@
 """Give connections that stay open over a rewind the session state that they had before the test, or close them.
 
-What a test SET, LISTENed to, locked or left in temporary tables goes; what a pool's connect event or a wider fixture
-had set stays. Not every setting can be read back (`set app.tenant = …` is in no catalog), so the ways differ:
+What a test SET, PREPAREd, DECLAREd, LISTENed to, locked or left in temporary tables goes; what a pool's connect event
+or a wider fixture had set stays. Not every setting can be read back (`set app.tenant = …` is in no catalog), so the
+ways differ:
 
 - a connection of a pool that does nothing to its connections is reset altogether: nobody had set anything;
 - one of a pool with a connect event or a configure callback is closed, and the pool dresses its next one anew;
@@ -32,7 +33,17 @@ select (select coalesce(json_object_agg(name, setting), '{}') from pg_catalog.pg
           from pg_catalog.pg_locks where locktype = 'advisory' and pid = pg_catalog.pg_backend_pid())::text,
        (select coalesce(json_agg(oid::regclass::text), '[]') from pg_catalog.pg_class
          where relnamespace = pg_catalog.pg_my_temp_schema() and relkind in ('r', 'v', 'S', 'p'))::text,
-       pg_catalog.current_setting('role')"""
+       pg_catalog.current_setting('role'),
+       (select coalesce(json_agg(name), '[]') from pg_catalog.pg_prepared_statements where from_sql)::text,
+       (select coalesce(json_agg(name), '[]') from pg_catalog.pg_cursors where is_holdable)::text"""
+
+# What a driver prepares for itself is not from SQL: its connection object counts on it.
+_DEALLOCATE = """
+do $$ declare n text; begin
+  for n in select name from pg_catalog.pg_prepared_statements where from_sql loop
+    execute pg_catalog.format('deallocate %I', n);
+  end loop;
+end $$"""
 
 RESET_ALL = (
     "reset session authorization",
@@ -40,6 +51,7 @@ RESET_ALL = (
     "reset all",
     "unlisten *",
     "close all",
+    _DEALLOCATE,
     "discard temp",
     "discard sequences",
     "select pg_catalog.pg_advisory_unlock_all()",
@@ -55,6 +67,8 @@ class State:
     locks: frozenset[tuple[int, int, int, str]] = frozenset()
     temporary: frozenset[str] = frozenset()
     role: str = "none"
+    prepared: frozenset[str] = frozenset()  # by an SQL statement
+    cursors: frozenset[str] = frozenset()  # WITH HOLD
 
 
 PLAIN = State()
@@ -132,6 +146,8 @@ def differences(now: State, before: State) -> Iterator[str]:
     yield from (f"unlisten {_name(channel)}" for channel in sorted(now.channels - before.channels))
     yield from (f"listen {_name(channel)}" for channel in sorted(before.channels - now.channels))
     yield from (_unlock(*lock) for lock in sorted(now.locks - before.locks))
+    yield from (f"deallocate {_name(statement)}" for statement in sorted(now.prepared - before.prepared))
+    yield from (f"close {_name(cursor)}" for cursor in sorted(now.cursors - before.cursors))
     if now.temporary - before.temporary:
         yield from _drop(now.temporary - before.temporary, everything=not before.temporary)
 
@@ -165,15 +181,17 @@ def _read_any(entry: Entry) -> State | MysqlState | None:
 
 def _read(entry: Entry) -> State | None:
     row = _query(entry, _READ)
-    if row is None or len(row) != 5:
+    if row is None or len(row) != 7:
         return None
-    settings, channels, locks, temporary, role = row
+    settings, channels, locks, temporary, role, prepared, cursors = row
     return State(
         frozenset(json.loads(settings or "{}").items()),
         frozenset(json.loads(channels or "[]")),
         frozenset(tuple(lock) for lock in json.loads(locks or "[]")),
         frozenset(json.loads(temporary or "[]")),
         role or "none",
+        frozenset(json.loads(prepared or "[]")),
+        frozenset(json.loads(cursors or "[]")),
     )
 
 
