@@ -20,8 +20,6 @@ from mintdb.connections.pools import pools
 from mintdb.connections.state import RESET_ALL
 
 IDLE = 0  # PQTRANS_IDLE: in no transaction
-# psycopg's own prepared statements belong to its connection object; those of a PREPARE are the test's.
-AS_NEW = "; ".join((*RESET_ALL, "select count(*) from pg_catalog.pg_prepared_statements where from_sql"))
 HARMLESS = ("django.", "mintdb.")  # receivers of connection_created that do nothing to the session itself
 EXECUTOR_PATIENCE = 1.0  # seconds that a thread of asgiref's may take to close its connections
 
@@ -146,8 +144,7 @@ def _make_new(connection: Any) -> bool:  # Any: see _open
     if entry is None or _pool_of(connection) or _is_dressed() or _is_in_use(connection):
         return False
     with suppress(Exception):  # whatever it is, a new connection has none of it
-        answer = entry.driver.query(raw, AS_NEW)
-        if answer and answer[0] == "0":
+        if entry.driver.query(raw, "; ".join(RESET_ALL)) is not None:
             connection.init_connection_state()  # time zone and role, as the settings have them
             return True
     return False

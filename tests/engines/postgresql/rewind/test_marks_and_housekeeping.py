@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mintdb.engines.postgresql.rewind import Trail
 
 SEED = [
@@ -46,6 +48,42 @@ def test_a_mark_with_rows_that_a_trigger_would_change_again_survives_a_swap(clon
     clone.run(DDL)
     assert clone.put_back() is None
     assert clone.rows("select id from armed") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [
+            "create function stamp(int) returns text language sql immutable as 'select clock_timestamp()::text'",
+            "create table fickle (id int, made text generated always as (stamp(id)) stored)",
+        ],
+        ["create table fickle (id int, until timestamptz default now() + interval '20 ms' check (until > now()))"],
+        [
+            "create domain soon timestamptz check (value > current_timestamp)",
+            "create table fickle (id int, until soon default clock_timestamp() + interval '20 ms')",
+        ],
+        ["create table fickle ()"],
+    ],
+    ids=["generated", "check", "domain", "no column"],
+)
+def test_a_mark_with_rows_that_could_not_be_inserted_again_survives_a_swap(clone_of, statements):
+    clone = clone_of(*statements)
+    clone.run(f"insert into fickle {'default values' if statements[0].endswith('()') else '(id) values (1)'}")
+    rows = clone.rows("select fickle::text from fickle")
+    clone.push_mark()
+    clone.run(DDL, "select pg_sleep(0.03)")
+    assert clone.put_back() is None
+    assert clone.rows("select fickle::text from fickle") == rows
+
+
+def test_a_mark_with_rows_of_a_usual_table_needs_no_template_of_its_own(clone_of):
+    clone = clone_of(
+        "create domain age int check (value >= 0)",
+        "create table usual (id int primary key, v varchar(9) check (v in ('a', 'b') and length(v) < 3), n age,"
+        " at timestamptz default now() check (at > '2000-01-01'), w text generated always as (lower(v)) stored)",
+    )
+    clone.run("insert into usual values (1, 'a', 3)")
+    assert not clone.push_mark().ddl
 
 
 def test_a_dropped_mark_takes_its_rows_with_it(clone_of):

@@ -11,10 +11,11 @@ from psycopg import Error, errors
 from mintdb.engines.postgresql.rewind import sweep, wal
 from mintdb.engines.postgresql.rewind.bearings import Bearings
 from mintdb.engines.postgresql.rewind.blocks import Blocks, joined
-from mintdb.engines.postgresql.rewind.changes import Changes, accept, found, obstacle_of
+from mintdb.engines.postgresql.rewind.changes import Changes, accept, found
 from mintdb.engines.postgresql.rewind.copies import own_xid
 from mintdb.engines.postgresql.rewind.facts import CannotRewind, MarkTaken, PutBack, Trail
 from mintdb.engines.postgresql.rewind.floor import Floor
+from mintdb.engines.postgresql.rewind.foresight import can_be_inserted_again
 from mintdb.engines.postgresql.rewind.housekeeping import Housekeeper
 from mintdb.engines.postgresql.rewind.marks import Mark, Marks
 from mintdb.engines.postgresql.rewind.putting import Putter
@@ -76,7 +77,7 @@ class Rewinder:
                 if self._session.closed:
                     raise
                 return self._push_floor()
-            alone = changes.obstacle or self._swap_needed or self._cannot_replay(changes)
+            alone = changes.obstacle or self._swap_needed or not self._can_replay(changes)
             return self._push_floor() if alone else self._push_rows(look, changes)
 
     def pop_mark(self) -> None:
@@ -186,10 +187,10 @@ class Rewinder:
             changes.add(relations[oid], blocks)
         return changes
 
-    def _cannot_replay(self, changes: Changes) -> bool:
-        """Whether a mark's rows could not be put into a fresh clone again, so that it needs a template of its own."""
+    def _can_replay(self, changes: Changes) -> bool:
+        """Whether a mark's rows could be put into a fresh clone; otherwise it needs a template of its own."""
         relations = self._marks.floor.relations
-        return any(obstacle_of(relations[oid]) for oid in changes.tables)
+        return can_be_inserted_again(self._session, [relations[oid] for oid in changes.tables])
 
     def _unlogged(self) -> list[Relation]:
         return [relation for relation in self._marks.floor.relations.values() if relation.unlogged]
