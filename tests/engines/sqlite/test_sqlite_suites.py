@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,15 @@ engine = "sqlite"
 schema = "sql:schema.sql"
 export = { DATABASE = "path", DATABASE_URL = "sqlalchemy", ASYNC_URL = "sqlite+aiosqlite" }
 """
+Foreign = Callable[[str, str], Suite]
+CASES = Path(__file__).parents[4] / "shared" / "cases"
+CLIENT = """\
+@pytest.fixture
+async def client(mintdb):
+    async with AsyncClient(transport=ASGITransport(app=app, raise_app_exceptions=False), base_url="http://test") as c:
+        yield c
+"""
+INIT_LINES = ("@event.listens_for", "def init(", "executescript(")
 
 
 @pytest.fixture
@@ -349,3 +360,42 @@ def test_workers_and_commands_have_files_of_their_own(suite: Suite, server_home:
     assert run.returncode == 0, run.stderr
     assert "4 put back: 4 rewound" in run.stderr, run.stderr
     assert list(find_places().live.glob("sqlite/runs/*")) == []
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Foreign:
+    """A copy of a suite that was written without a thought of mintdb, and what its user adds to it."""
+
+    def copy(case: str, settings: str) -> Suite:
+        if not (CASES / case).is_dir():
+            pytest.skip("the foreign suites' folder is not here")
+        shutil.copytree(CASES / case, tmp_path, dirs_exist_ok=True)
+        return Suite(tmp_path).write(**{"mintdb.toml": f'[databases.default]\nengine = "sqlite"\n{settings}'})
+
+    return copy
+
+
+def test_a_foreign_suites_lines_that_fill_each_connection_give_way_to_a_schema(foreign: Foreign) -> None:
+    suite = foreign("C_sqlite_memory", 'schema = "sql:schema.sql"\nseed = "sql:schemadata.sql"\n')
+    for module in ("repo_sqlite3.py", "test_init_each_connection.py"):
+        lines = (suite.folder / module).read_text().splitlines()
+        (suite.folder / module).write_text("\n".join(x for x in lines if not any(word in x for word in INIT_LINES)))
+    ran = suite.run("-q")
+    assert ran.outcomes == {"passed": 10}, ran.output
+
+
+def test_a_foreign_suite_with_an_engine_for_each_model_shares_one_memory(foreign: Foreign) -> None:
+    suite = foreign("F_engine_per_model", "")
+    suite.environment["APP_ENV"] = "dev"
+    ran = suite.run("-q", "test_shop.py")
+    assert ran.outcomes == {"passed": 3}, ran.output
+
+
+def test_a_foreign_application_that_retries_keeps_its_own_sessions_and_real_commits(foreign: Foreign) -> None:
+    async_url = 'export = { ASYNC_DATABASE_URL = "sqlite+aiosqlite" }\n'
+    suite = foreign("H_fastapi_retry", f'schema = "metadata:database:Base.metadata"\n{async_url}')
+    path = suite.folder / "test_scenarios.py"
+    before, _, rest = path.read_text().partition("@pytest.fixture(params=")
+    path.write_text(f"{before}{CLIENT}\n\nasync def T(aw){rest.partition('async def T(aw)')[2]}")
+    ran = suite.run("-q", "-p", "asyncio", "test_scenarios.py")
+    assert ran.outcomes == {"passed": 8}, ran.output
