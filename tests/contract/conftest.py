@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -86,6 +87,70 @@ def fetch(connection: Any, query: str) -> list[tuple[Any, ...]]:  # Any: see abo
     connection.rollback()
     return found
 
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project that says the same table in each kind of schema source."""
+    folder = tmp_path_factory.mktemp("sources")
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(textwrap.dedent(text))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield folder
+
+
+SOURCES = ("sql:db", "metadata:keepers:metadata", "python:keeping:create", "evolutions:conf", "alembic:alembic.ini")
+TABLE = "create table keeper (id integer primary key, name varchar(40) not null);"
+FILES = {
+    "db/1.sql": f"{TABLE} insert into keeper values (1, 'Ann');",
+    "conf/1.sql": f"# --- !Ups\n{TABLE}\ninsert into keeper values (1, 'a;;b');\n# --- !Downs\ndrop table keeper;\n",
+    "conf/2.sql": "# --- !Ups\nupdate keeper set name = 'Ann';\n# --- !Downs\nupdate keeper set name = 'a;;b';\n",
+    "keepers.py": """
+        import sqlalchemy as sa
+
+        metadata = sa.MetaData()
+        keeper = sa.Table(
+            "keeper",
+            metadata,
+            sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+            sa.Column("name", sa.String(40), nullable=False),
+        )
+        sa.event.listen(keeper, "after_create", sa.DDL("insert into keeper values (1, 'Ann')"))
+        """,
+    "keeping.py": """
+        import sqlalchemy as sa
+        from keepers import metadata
+
+        def create(url):
+            for plain, driver in ("mysql:", "mysql+pymysql:"), ("postgresql:", "postgresql+psycopg:"):
+                url = url.replace(plain, driver)
+            engine = sa.create_engine(url)
+            metadata.create_all(engine)
+            engine.dispose()
+        """,
+    "alembic.ini": "[alembic]\nscript_location = migrations\n",
+    "migrations/env.py": """
+        from alembic import context
+        from sqlalchemy import create_engine, pool
+
+        engine = create_engine(context.config.get_main_option("sqlalchemy.url"), poolclass=pool.NullPool)
+        with engine.connect() as connection:
+            context.configure(connection=connection)
+            with context.begin_transaction():
+                context.run_migrations()
+        """,
+    "migrations/versions/one.py": """
+        from alembic import op
+        from keepers import keeper
+
+        revision, down_revision = "1", None
+
+        def upgrade():
+            op.create_table("keeper", *(column.copy() for column in keeper.columns))
+            op.execute("insert into keeper values (1, 'Ann')")
+        """,
+}
 
 ACCOUNTS = "select id, owner, balance from account order by id"
 AT_THE_MARK = [(1, "Ann", 100), (2, "Bob", 0)]

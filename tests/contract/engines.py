@@ -118,6 +118,7 @@ SNOWFLAKE = Kind(
         "test_a_mark_beneath_another_can_go_first": "a mark is a set of files: it goes after those upon it",
         "test_a_lease_that_is_kept_can_be_looked_at": "what is kept is a folder of DuckDB files",
         "test_sqlalchemy_is_led_there_by_its_own_form_of_url": NO_DIALECT,
+        "test_tables_come_from_scripts_models_functions_evolutions_and_alembic": "its tables come from SQL files",
     },
     missing=_no_emulation,
 )

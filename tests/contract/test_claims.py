@@ -17,7 +17,7 @@ import mintdb
 from mintdb.contract import Way
 from mintdb.core.lease import Lease, LeaseEnded
 from mintdb.mint import Mint
-from tests.contract.conftest import ACCOUNTS, AT_THE_MARK, fetch, rows, run, write
+from tests.contract.conftest import ACCOUNTS, AT_THE_MARK, SOURCES, fetch, rows, run, write
 from tests.contract.engines import Kind
 
 NEW = "insert into account (owner) values ('Cleo')"
@@ -257,3 +257,14 @@ def test_a_seed_is_a_layer_upon_the_schema(project: Path, kind: Kind) -> None:
     (project / "seed.sql").write_text("update account set balance = 5;")
     with mintdb.open(project, seed="sql:seed.sql", **kind.settings) as mint, mint.lease() as lease:
         assert rows(lease, ACCOUNTS) == [(1, "Ann", 5), (2, "Bob", 5)]
+
+
+def test_tables_come_from_scripts_models_functions_evolutions_and_alembic(sources: Path, kind: Kind) -> None:
+    for schema in SOURCES:
+        with mintdb.open(sources, engine=kind.name, schema=schema, settle=0.3) as mint:
+            for _ in range(2):
+                with mint.lease() as lease:
+                    assert rows(lease, "select id, name from keeper") == [(1, "Ann")], schema
+                    write(lease, "insert into keeper values (2, 'Bob')")
+                assert lease.restored
+                assert lease.restored.way is Way.REWIND, schema
