@@ -195,7 +195,8 @@ def test_every_page_is_reached_from_the_readme() -> None:
 
 def test_the_settings_page_has_every_setting_with_its_default() -> None:
     rows = _rows(ROOT / "docs" / "reference" / "settings.md")
-    documented = {cells[0].strip("`"): cells[2].strip("`") for cells in rows if len(cells) == 3}
+    # The run's own row stands first, where a database may have a setting, too.
+    documented = {cells[0].strip("`"): cells[2].strip("`") for cells in reversed(list(rows)) if len(cells) == 3}
     known = {*settings.RUN_KEYS, *settings.DATABASE_KEYS}
     assert set(documented) == known
     for kind in (settings.Settings, settings.DatabaseSettings):

@@ -30,6 +30,7 @@ from mintdb.settings import (
     UnsetVariable,
     load,
 )
+from mintdb.settings.facts import OF_BOTH
 
 SCHEMES = "it does not begin with postgresql:, postgres:, mysql:, mariadb:, sqlite:, snowflake:"
 
@@ -72,7 +73,7 @@ def test_an_unknown_setting_of_a_database(project: Path) -> None:
         message_of(UnknownSetting, project, '[databases.shop]\nshema = "sql:db/"')
         == f"""\
 unknown setting 'shema' in [databases.shop] of {project}/mintdb.toml; did you mean 'schema'?
-  1. the settings known here: {", ".join(DATABASE_KEYS)}"""
+  1. the settings known here: {", ".join((*DATABASE_KEYS, *OF_BOTH))}"""
     )
 
 
