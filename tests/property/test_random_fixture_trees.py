@@ -1,4 +1,7 @@
-"""Random trees of fixtures that write at every level, dynamic and parametrised ones too, against a model."""
+"""Random trees of fixtures that write at every level, dynamic and parametrised ones too, against a model.
+
+Half of them stand on a template of three layers, a schema and two seeds.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import random
 from pathlib import Path
 
 import pytest
-from tests.frameworks.suites import new_suite
+from tests.frameworks.suites import SETTINGS, Suite, new_suite
 
 SEEDS = 60 if os.environ.get("MINTDB_SOAK") else 6
 PARAMETRISED = "_with_parameters"
@@ -20,7 +23,7 @@ import os
 import psycopg
 import pytest
 
-alive = []
+alive = [*{seeded}]
 numbers = itertools.count()
 
 def run(sql, values=None):
@@ -49,6 +52,11 @@ DAMAGE = (
     'run("create table junk (id int)")',
     "pass",
 )
+SEEDS_OF_SCHEMA = {
+    "one.sql": "insert into account (owner) values ('Ann'), ('gone');",
+    "two.sql": "delete from account where owner = 'gone'; insert into account (owner) values ('Bob');",
+}
+SEEDED = ["Ann", "Bob"]
 # Before a wide fixture that is set up in the midst of a test: keys would be given twice, or its mark would stand on a
 # schema that the test has changed, which is told (see test_marks_follow_fixtures).
 TOO_MUCH = ("restart identity", "table")
@@ -106,16 +114,26 @@ def module(random: random.Random, known: list[tuple[str, str]]) -> str:
     return source
 
 
+def layered(suite: Suite) -> Suite:
+    """With two seeds on the schema, each a template of its own."""
+    schema = 'schema = "sql:schema.sql"'
+    settings = SETTINGS.replace(schema, f"{schema}\nseed = {[f'sql:{name}' for name in SEEDS_OF_SCHEMA]}")
+    return suite.write(**{"pyproject.toml": settings}, **SEEDS_OF_SCHEMA)
+
+
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_rows_live_as_long_as_the_fixture_that_wrote_them(seed: int, tmp_path: Path, server_home: Path) -> None:
     rng = random.Random(seed)  # not for secrets
     known: list[tuple[str, str]] = []
-    conftest = CONFTEST
+    seeded = SEEDED if seed % 2 else []
+    conftest = CONFTEST.replace("{seeded}", repr(seeded))
     for number in range(rng.randint(4, 9)):
         source, name, scope = fixture(rng, number, known)
         conftest += source
         known.append((name, scope))
     modules = {f"test_{letter}": module(rng, known) for letter in "abc"}
     suite = new_suite(tmp_path / "project").write(conftest=conftest, **modules)
+    if seeded:
+        layered(suite)
     ran = suite.run("-q", "-x", "--tb=short")
     assert set(ran.outcomes) == {"passed"}, f"seed {seed} in {suite.folder}\n{ran.output}"
