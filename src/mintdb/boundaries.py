@@ -15,7 +15,7 @@ from mintdb.connections.live import LIVE, live_file
 from mintdb.connections.watching import Watch
 from mintdb.contract import Restored, Way
 from mintdb.core.lease import Lease
-from mintdb.mint import Mint
+from mintdb.mint import Mint, visit
 from mintdb.report import Summary
 from mintdb.report.facts import Tested, Worker
 
@@ -73,7 +73,7 @@ class Boundaries:
         Boundaries.present = self
         settings = self.mint.settings
         if settings.isolation == "none":
-            self._watch = Watch(self.mint.has_made, ends_leaks=settings.terminate != "never")
+            self._watch = Watch(self.mint.has_made, visit, settings.terminate)
         for alias in self._aliases():
             self.mint.open(alias).pool.marks.keep_what_is_there()
 
@@ -128,6 +128,8 @@ class Boundaries:
             yield
         finally:
             ledger.enter(before)
+            if self._watch is not None and opening.scope != "function":
+                self._watch.wider()
 
     # What is wider than a test
 

@@ -18,6 +18,7 @@ from mintdb.connections.green import refuse_eventlet
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.settling import CloneAccounts
+from mintdb.connections.watching import Visit
 from mintdb.contract import Reservation, Server, Session
 from mintdb.core import ours
 from mintdb.core.clones import ClonePool
@@ -252,6 +253,14 @@ class OpenDatabase:
     server: Server
     template: Template
     pool: ClonePool
+
+
+def visit(login: Mapping[str, str]) -> Visit | None:
+    """A short stay in a database that mintdb did not make, by its application's own login; None if that cannot be."""
+    from mintdb.engines.postgresql.visiting import visit  # the only engine whose drivers tell a login
+
+    ours.on_claim(ledger.disown)
+    return visit(login)
 
 
 def open(start: str | os.PathLike[str] | None = None, *, fresh: bool = False, **settings: Any) -> Mint:

@@ -108,8 +108,9 @@ def hold(suite: ModuleType) -> None:
 def watch_program() -> None:
     """Watch a program's connections from here to its end; if it turns out to run tests, those are watched instead."""
     from mintdb.connections.watching import Watch
+    from mintdb.mint import visit
 
-    watch = Watch(lambda database: False)
+    watch = Watch(lambda database: False, visit)
     began = clock.wall()
     watch.begin(" ".join(sys.orig_argv[1:]))
 

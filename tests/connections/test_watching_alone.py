@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,57 @@ def test_with_a_database_of_its_own(own, number):
 """
 
 
+PROCESSES = """
+import subprocess
+import sys
+import threading
+import time
+import psycopg
+import pytest
+import app
+
+def start():
+    child = subprocess.Popen([sys.executable, "child.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "open\\n"
+    return child
+
+@pytest.fixture(scope="session", autouse=True)
+def children():
+    started = [start()]
+    yield started
+    for child in started:
+        child.communicate()
+
+def states():
+    with psycopg.connect(app.URL) as connection:
+        states = connection.execute(
+            "select state from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        return sorted(state for (state,) in states)
+
+def test_a_wider_fixtures_process():
+    assert states() == ["idle in transaction"]
+
+def test_leaves(children):
+    children.append(start())
+
+    def sleep():
+        with pytest.raises(psycopg.OperationalError):
+            app.kept[-1].execute("select pg_sleep(50)")
+
+    thread = threading.Thread(target=lambda: (app.leave_open(), sleep()), name="worker")
+    thread.start()
+    while "active" not in states():
+        time.sleep(0.01)
+
+def test_what_is_left():
+    deadline = time.monotonic() + 20
+    while states() != ["idle in transaction"] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert states() == ["idle in transaction"]
+"""
+
+
 @pytest.fixture
 def suite(tmp_path: Path, dsn: str, server_home: Path) -> Suite:
     with psycopg.connect(dsn, autocommit=True) as admin:
@@ -129,7 +181,8 @@ def test_pytest_with_nothing_configured(suite: Suite, dsn: str) -> None:
             "test_shop.py:34 in test_with_a_database_of_its_own",
         ),
     }
-    assert "idle in transaction on shop" in output
+    told = r"idle in transaction for \d+\.\d s on shop\n  opened   app.py:11 in leave_open\n  last ran select 1\n"
+    assert re.search(told, output)
     with psycopg.connect(suite.environment["SHOP_URL"]) as connection:
         assert connection.execute("select name from fruit").fetchall() == [("pear",)]  # nothing was put back
     with psycopg.connect(dsn) as connection:
@@ -157,6 +210,19 @@ def test_isolation_none_in_the_settings_and_leaks_error_fail_the_guilty_test(sui
     assert ran.outcomes == {"passed": 2, "error": 1}, ran.output
     assert "ERROR at teardown of test_leaks" in ran.output
     assert "LEAK  test_shop.py::test_leaks left 1 connection open" in ran.output
+
+
+def test_terminate_database_ends_busy_backends_and_what_the_tests_own_processes_left(suite: Suite) -> None:
+    suite.write(
+        **{"mintdb.toml": 'isolation = "none"\nterminate = "database"\n', "test_shop": PROCESSES},
+        child="import app, sys; app.leave_open(); print('open', flush=True); sys.stdin.read()",
+    )
+    ran = suite.run("-q")
+    assert ran.outcomes == {"passed": 3}, ran.output
+    assert "FOREIGN  1 connection of other processes on the database of test_shop.py::test_leaves" in ran.output
+    assert re.search(r"process  \d+, \S+python\S* child.py", ran.output), ran.output
+    assert "last ran select pg_sleep(50)" in ran.output
+    assert 'app.py:11 in leave_open, thread "worker"' in ran.output
 
 
 def test_unittest_and_what_it_leaves_alone(suite: Suite) -> None:

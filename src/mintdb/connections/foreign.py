@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
 from mintdb.address import redact
+from mintdb.connections import clock
 from mintdb.contract import Session
 
 PROC = Path("/proc")
@@ -35,6 +37,28 @@ def find_process(port: int) -> int | None:
     """The process of this machine that connects from local TCP port `port`; None for another user's or machine's."""
     inode = _find_inode(port)
     return None if inode is None else _find_holder(f"socket:[{inode}]")
+
+
+def is_child_since(process: int, moment: float) -> bool:
+    """Whether a process was started by this one, or by one of its own, after `moment` (monotonic seconds)."""
+    own, first = os.getpid(), True
+    while process not in (0, 1, own):
+        found = _find_parent(process)
+        if found is None or (first and found[1] < moment):
+            return False
+        process, first = found[0], False
+    return process == own and not first
+
+
+def _find_parent(process: int) -> tuple[int, float] | None:
+    """The process that started another, and by when that was, in monotonic seconds."""
+    try:
+        # "4711 (a name) S 4710 …": of what is behind the name the 2nd is the parent, the 20th the start in ticks.
+        fields = (PROC / str(process) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    asleep = time.clock_gettime(time.CLOCK_BOOTTIME) - clock.monotonic()
+    return int(fields[1]), (int(fields[19]) + 1) / os.sysconf("SC_CLK_TCK") - asleep  # ticks of 10 ms are rounded down
 
 
 def find_command_line(process: int) -> str | None:

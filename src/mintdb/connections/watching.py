@@ -1,14 +1,17 @@
 """Account for connections to databases that mintdb did not make: nothing is created, put back or dropped there.
 
-What is known comes from this process alone: a connection that the application opened and never closed is one, whether
-or not its database has been dropped meanwhile. No session of ours is added to a server that may have none to spare.
+The verdicts come from this process alone: a connection that the application opened and never closed is one, whether or
+not its database has been dropped meanwhile. A server is asked only when there is something to tell of it, as whom the
+application itself connects; one that has no place to spare tells nothing.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from mintdb.connections import closing
@@ -17,6 +20,7 @@ from mintdb.connections.clock import monotonic
 from mintdb.connections.doubts import judge_fairly
 from mintdb.connections.explain import explain, find
 from mintdb.connections.facts import Entry
+from mintdb.connections.foreign import is_child_since, traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.verdict import Kind, Scope, Verdict, judge, pools_that_may_outlive
@@ -30,21 +34,61 @@ class TellsTransaction(Protocol):
     def is_in_transaction(self, connection: object) -> bool: ...
 
 
+@runtime_checkable
+class TellsLogin(Protocol):
+    """A driver of a server's that knows how its connection was opened."""
+
+    def find_login(self, connection: object) -> Mapping[str, str]:
+        """libpq's parameters, with the password."""
+
+
+class Visit(Protocol):
+    """A short stay in a database of others, as whom the application itself connects."""
+
+    def sessions(self) -> Sequence[Session]:
+        """Who else is connected to the database."""
+
+    def end(self, backends: Collection[int]) -> None:
+        """Have the server end sessions of that role."""
+
+    def close(self) -> None: ...
+
+
+Place = tuple[str, int, str]
+"""Host, port and name of a database."""
+
+Visiting = Callable[[Mapping[str, str]], Visit | None]
+"""Connect by a login; None where that cannot be done now."""
+
+
 @dataclass
 class Watch:
     """The accounts of one test after the other, over every database that is not mintdb's."""
 
     is_ours: Callable[[str], bool]
-    ends_leaks: bool = False  # True: what a test opened and left open is closed from outside
+    visiting: Visiting = lambda login: None
+    terminate: str = "never"  # see settings.TERMINATIONS
     _test: str | None = None
     _began: float = field(default_factory=monotonic)
+    _alone_since: float = 0.0
     _threads: frozenset[int] = frozenset()
     _sampled: dict[int, Session] = field(default_factory=dict)  # by id() of the entry
+    _logins: dict[Place, Mapping[str, str]] = field(default_factory=dict)  # of the databases that the test has used
+
+    def __post_init__(self) -> None:
+        if self.terminate == "database":
+            ledger.on_opened(self._note_login)
 
     def begin(self, test: str | None) -> None:
         """A test, or a program that is none, begins."""
         self._test, self._began, self._threads = test, monotonic(), running_threads()
+        self._alone_since = self._began
         self._sampled.clear()
+        self._logins.clear()
+
+    def wider(self) -> None:
+        """A wider fixture was set up within the test: processes that run by now are that fixture's."""
+        self._alone_since = monotonic()
 
     def sample(self) -> None:
         """The test's own clean-up is about to begin, which may drop the databases: note what each session does."""
@@ -54,9 +98,20 @@ class Watch:
         """It has ended: what it left open, and never closed, is told."""
         verdicts = judge_fairly(lambda kept: self._verdicts(self._entries(), kept), began=self._began)
         entries = self._entries()
-        found = [find(verdict, database=None) for verdict in untold(verdicts)]
-        if self.ends_leaks:
-            _end(verdicts)
+        told = untold(verdicts)
+        stays = [Stay(place, visit) for place in self._places(told) if (visit := self._visit(place, entries))]
+        try:
+            for stay in stays:
+                stay.look(self._alone_since if self.terminate == "database" else None)
+            found = [find(_joined(verdict, stays)) for verdict in told]
+            found += [find(verdict, database=stay.place[2]) for stay in stays for verdict in stay.children]
+            if self.terminate != "never":
+                backends = _end(verdicts)
+                for stay in stays if self.terminate == "database" else ():
+                    stay.end(backends)
+        finally:
+            for stay in stays:
+                stay.visit.close()
         opened = sum(entry.opened >= self._began for entry in entries)
         report = explain(found, test=self._test or "this program")
         return Connections(opened, peak_of(entries, since=self._began), [f.to_plain() for f in found], report)
@@ -75,6 +130,63 @@ class Watch:
     def _session(self, entry: Entry) -> Session | None:
         return (self._sampled.get(id(entry)) or _session_of(entry)) if entry.is_open else None
 
+    # The servers
+
+    def _note_login(self, entry: Entry) -> None:
+        if not self.is_ours(entry.database) and _place(entry) not in self._logins and (login := _login(entry)):
+            self._logins[_place(entry)] = login
+
+    def _places(self, told: Iterable[Verdict]) -> Sequence[Place]:
+        """The databases on which something is to be told, or ended."""
+        of_leaks = [_place(verdict.entry) for verdict in told if verdict.kind is Kind.LEAK and verdict.entry]
+        return list(dict.fromkeys([*of_leaks, *self._logins]))
+
+    def _visit(self, place: Place, entries: Iterable[Entry]) -> Visit | None:
+        logins = (_login(entry) for entry in entries if entry.is_open and _place(entry) == place)
+        login = self._logins.get(place) or next(filter(None, logins), None)
+        return None if login is None else self.visiting(login)
+
+
+@dataclass
+class Stay:
+    """A visit to one database, and who was found there."""
+
+    place: Place
+    visit: Visit
+    rows: dict[int, Session] = field(default_factory=dict)
+    children: list[Verdict] = field(default_factory=list)  # sessions of processes that the test started
+
+    def look(self, since: float | None) -> None:
+        """Ask the server; `since` when (monotonic seconds) a process counts as the test's, if any does."""
+        with suppress(Exception):  # a server may be going down, and each driver says so in its own way
+            self.rows = {session.backend_pid: session for session in self.visit.sessions()}
+        for session in map(traced, self.rows.values()):
+            if since is not None and session.process is not None and is_child_since(session.process, since):
+                self.children.append(Verdict(Kind.FOREIGN, "of a process that the test started", None, session))
+
+    def end(self, backends: Mapping[Place, Collection[int]]) -> None:
+        """Have the server end what the test left here, and its processes."""
+        theirs = [verdict.session.backend_pid for verdict in self.children if verdict.session]
+        with suppress(Exception):  # as above
+            self.visit.end([*backends.get(self.place, ()), *theirs])
+
+
+def _place(entry: Entry) -> Place:
+    return entry.host, entry.port, entry.database
+
+
+def _login(entry: Entry) -> Mapping[str, str] | None:
+    connection, driver = entry.connection(), entry.driver
+    return driver.find_login(connection) if connection is not None and isinstance(driver, TellsLogin) else None
+
+
+def _joined(verdict: Verdict, stays: Iterable[Stay]) -> Verdict:
+    """The verdict with what the server knows; where it knows nothing, with what the application's side does."""
+    entry = verdict.entry
+    rows = next((stay.rows for stay in stays if entry is not None and stay.place == _place(entry)), {})
+    known = rows.get(entry.backend_pid or 0) if entry is not None and entry.is_open else None
+    return verdict if known is None else replace(verdict, session=known)
+
 
 def _session_of(entry: Entry) -> Session:
     connection = entry.connection()
@@ -85,10 +197,14 @@ def _session_of(entry: Entry) -> Session:
     return Session(entry.backend_pid or 0, state, None, None, None, None, None)
 
 
-def _end(verdicts: Iterable[Verdict]) -> None:
-    """By their sockets alone: the server ends what it belongs to when it next looks at it."""
+def _end(verdicts: Iterable[Verdict]) -> Mapping[Place, Collection[int]]:
+    """By their sockets alone: the server ends what it belongs to when it next looks. Returns the backends' pids."""
     leaks = [verdict.entry for verdict in verdicts if verdict.kind is Kind.LEAK and verdict.entry is not None]
+    backends: dict[Place, list[int]] = defaultdict(list)
+    for entry in leaks:
+        backends[_place(entry)].append(entry.backend_pid or 0)
     doomed = {id(entry) for entry in leaks}
     if leaks:
         pools.visit_idle(lambda entry: id(entry) not in doomed)
         closing.end([entry for entry in leaks if entry.is_open], lambda backend: None)
+    return backends

@@ -12,7 +12,8 @@ from mintdb.address import find_server, redact
 from mintdb.settings.errors import ProtectedEnvironment, ProtectedServer, UnknownDatabase, nearest
 
 ISOLATIONS = ("rewind", "clone", "transaction", "none")
-TERMINATIONS = ("never", "own")  # nothing; what a test opened and left open
+# Nothing; what a test opened and left open; that by the server, too, and sessions of processes that the test started.
+TERMINATIONS = ("never", "own", "database")
 POLICIES = ("warn", "error", "ignore")
 ENGINES = ("postgresql", "sqlite", "mysql", "snowflake")
 DEFAULT = "default"

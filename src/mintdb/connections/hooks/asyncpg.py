@@ -41,6 +41,11 @@ class Asyncpg:
     def is_in_transaction(self, connection: object) -> bool:
         return bool(cast(Any, connection).is_in_transaction())
 
+    def find_login(self, connection: object) -> dict[str, str]:
+        (host, port), given = _place(connection), cast(Any, connection)._params
+        login = {"host": host, "port": str(port), "dbname": given.database, "user": given.user}
+        return {**login, **({"password": given.password} if isinstance(given.password, str) else {})}
+
     def silence(self, connection: object) -> None:
         """`finish` does: it is always called where it may be."""
 
@@ -141,13 +146,12 @@ def adopt(asyncpg: ModuleType, thing: Any) -> None:  # Any: see above
 
 @never_raises("asyncpg")
 def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see above
-    address = connection._addr
-    host, port = address[:2] if isinstance(address, tuple) else _unix(address)
+    host, port = _place(connection)
     ledger.opened(
         connection,
         DRIVER,
         host=host,
-        port=int(port),
+        port=port,
         database=connection._params.database or "",
         backend_pid=connection.get_server_pid(),
         skip=3,
@@ -155,8 +159,11 @@ def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see a
     )
 
 
-def _unix(address: str) -> tuple[str, int]:
-    """`/tmp/.s.PGSQL.5432`"""
+def _place(connection: Any) -> tuple[str, int]:  # Any: see above
+    """A host and a port, or the folder of a socket, `/tmp/.s.PGSQL.5432`, and the port in its name."""
+    address = connection._addr
+    if isinstance(address, tuple):
+        return str(address[0]), int(address[1])
     folder, _, name = address.rpartition("/")
     return folder, int(name.rpartition(".")[2])
 

@@ -51,6 +51,11 @@ class Psycopg2:
     def is_in_transaction(self, connection: object) -> bool:
         return cast(Any, connection).info.transaction_status in (1, 2, 3)  # active, in transaction, in error
 
+    def find_login(self, connection: object) -> dict[str, str]:
+        info = cast(Any, connection).info
+        login = {"host": info.host, "port": str(info.port), "dbname": info.dbname, "user": info.user}
+        return {**login, **({"password": info.password} if info.password else {})}
+
     def silence(self, connection: object) -> None:
         """It never warns."""
 

@@ -48,6 +48,10 @@ class Psycopg3:
     def is_in_transaction(self, connection: object) -> bool:
         return cast(Any, connection).pgconn.transaction_status in (1, 2, 3)  # active, in transaction, in error
 
+    def find_login(self, connection: object) -> dict[str, str]:
+        given = [option for option in cast(Any, connection).pgconn.info if option.val and option.dispchar != b"D"]
+        return {option.keyword.decode(): option.val.decode() for option in given}  # without what is for debugging only
+
     def silence(self, connection: object) -> None:
         # Its finalizer does not warn of a connection that a pool has had.
         if not hasattr(connection, "_pool"):

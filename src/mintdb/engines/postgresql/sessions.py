@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import LiteralString
+from typing import Any, LiteralString, Protocol
 
 from mintdb.contract import BY_MINTDB, Session
 from mintdb.engines.postgresql.maintenance import Maintenance
@@ -36,6 +36,13 @@ STUCK_AFTER = 0.1  # seconds; a program that is between two statements of a tran
 END_TIMEOUT = 5.0  # seconds; a backend in an uninterruptible wait of the file system is all that takes longer
 
 
+class Asked(Protocol):
+    """Whatever session is asked."""
+
+    def rows(self, statement: LiteralString, *values: object) -> list[Any]:  # Any: rows are as the statement selects
+        """All rows of a query."""
+
+
 @dataclass(frozen=True)
 class Glance:
     """What one quick look at a database tells."""
@@ -52,9 +59,9 @@ def glance(maintenance: Maintenance, database: str, *, but: Collection[int] = ()
     return Glance(dict(zip(pids or (), changes or (), strict=True)), bool(busy), bool(prepared), arrivals or 0)
 
 
-def list_sessions(maintenance: Maintenance, database: str, *, but: Collection[int] = ()) -> list[Session]:
+def list_sessions(asked: Asked, database: str, *, but: Collection[int] = ()) -> list[Session]:
     """Client sessions on `database`, oldest first, without the backends in `but`."""
-    found = maintenance.rows(
+    found = asked.rows(
         "select pid, state, query, application_name, extract(epoch from clock_timestamp() - state_change)::float,"
         " extract(epoch from clock_timestamp() - xact_start)::float, client_port,"
         " backend_xid is not null from pg_stat_activity"
@@ -77,11 +84,11 @@ def list_sessions(maintenance: Maintenance, database: str, *, but: Collection[in
     ]
 
 
-def with_locks(maintenance: Maintenance, found: Sequence[Session]) -> list[Session]:
+def with_locks(asked: Asked, found: Sequence[Session]) -> list[Session]:
     """The same sessions, with what each waits for and for whom, and the advisory locks that it holds."""
     if not found:
         return []
-    rows = maintenance.rows(LOCKS, [session.backend_pid for session in found])
+    rows = asked.rows(LOCKS, [session.backend_pid for session in found])
     locks = {pid: (waits_for, tuple(blocked_by), tuple(held or ())) for pid, waits_for, blocked_by, held in rows}
     known = [(session, locks.get(session.backend_pid)) for session in found]
     return [
