@@ -16,9 +16,10 @@ import pytest
 from tests.engines.mysql.mariadb import new_name, new_template, root_of, run, stay
 
 import mintdb
-from mintdb.engines.keeper import State
+from mintdb.engines.keeper import KEEPER_LOCK, State
 from mintdb.engines.mysql import embedded, errors
 from mintdb.engines.mysql.keeper import find_state
+from mintdb.engines.mysql.maintenance import lock_key
 from mintdb.engines.mysql.server import MysqlServer
 from mintdb.engines.processes import is_alive
 
@@ -94,6 +95,21 @@ def test_a_killed_keeper_is_replaced_by_whoever_comes_or_leaves(live: Path) -> N
             second = state_of(live).keeper
             assert second != first
     wait_for(lambda: not is_alive(second))
+
+
+def test_a_keeper_whose_session_was_ended_comes_back_and_no_server_stops_under_its_users(live: Path) -> None:
+    with stay() as server:
+        before = state_of(live)
+        held = f"select is_used_lock('{lock_key(KEEPER_LOCK)}')"
+
+        def holder() -> object:
+            return run(root_of(server), held)[0][0]
+
+        wait_for(holder)
+        ended = holder()
+        run(root_of(server), f"kill hard connection {ended}")
+        wait_for(lambda: holder() not in (None, ended))
+        assert state_of(live) == before
 
 
 def test_a_server_whose_folder_was_removed_stops_too(live: Path) -> None:
