@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -65,9 +66,11 @@ class DjangoMigrations:
         """
         with self._set_up():
             yield from self._settings()
-            for file in sorted(self._files()):
-                yield self._relative(file).encode()
-                yield file.read_bytes()
+            homes = [os.path.join(home, "") for home in (str(self.root), *sys.path) if home]
+            for file in sorted(map(str, self._files())):
+                # Without what only says where a checkout, or its virtual environment, lies.
+                yield file.removeprefix(next(filter(file.startswith, homes), "")).encode()
+                yield Path(file).read_bytes()
 
     def build(self, database: Address) -> None:
         """Run `migrate` and `createcachetable`, as Django's test runner does. Raises DjangoMigrationFailedError."""
@@ -113,11 +116,6 @@ class DjangoMigrations:
         for alias, database in sorted(connections.settings.items()):
             options = database["OPTIONS"] if alias == self.alias else {}
             yield f"{alias} {database['ENGINE']} {options.get('assume_role')}".encode()
-
-    def _relative(self, file: Path) -> str:
-        """A file's name without what only says where a checkout, or its virtual environment, lies."""
-        homes = (self.root, *map(Path, sys.path))
-        return str(next((file.relative_to(home) for home in homes if file.is_relative_to(home)), file))
 
     def _files(self) -> set[Path]:
         found = {file for each in router.routers if (file := _file_of(sys.modules.get(type(each).__module__)))}
