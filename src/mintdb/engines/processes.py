@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 POLL = 0.01  # seconds between two looks at a process that is ending
+FORK_FIRST = "import os; os.fork() and os._exit(0); os.dup2(os.open(os.devnull, os.O_WRONLY), 1); "
 PASSED_ON = ("MINTDB_ACCOUNT",)  # all that a keeper needs to know besides its errand
 
 
@@ -22,12 +23,14 @@ def clean_environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "LANG": "C", "TZ": "UTC"}
 
 
-def send(module: str, errand: str, *, environment: Mapping[str, str]) -> bytes:
+def send(module: str, errand: str, *, environment: Mapping[str, str], wait: bool = True) -> bytes:
     """Run `main` of a module of ours in a process that inherits nothing but this environment; returns what it prints.
 
-    `errand` is its standard input. It has returned once its first process is gone: what that one forked goes on.
+    `errand` is its standard input. It has returned once its first process is gone: what that one forked goes on. With
+    `wait=False` it does not even wait for the module to be imported, and returns nothing.
     """
-    code = f"import sys; sys.path[:0] = {[p for p in sys.path if p]!r}; from {module} import main; main()"
+    first = "" if wait else FORK_FIRST
+    code = f"{first}import sys; sys.path[:0] = {[p for p in sys.path if p]!r}; from {module} import main; main()"
     run = subprocess.run(
         [sys.executable, "-I", "-c", code],
         input=errand.encode(),

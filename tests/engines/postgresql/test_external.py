@@ -140,7 +140,7 @@ def test_a_run_leaves_templates_only_and_its_keeper_ends(schema: Path, theirs: E
     with open_mint(schema, theirs.address(role).url) as mint:
         for _ in range(3):
             use(mint, "alter table account add column extra int")
-        assert len(keepers(theirs)) == 1
+        wait_until(lambda: len(keepers(theirs)) == 1, "the one keeper")
         wait_until(lambda: any(name.endswith("_warm") for name in made(theirs)), "a warm clone")
         wait_until(lambda: not any(name.endswith("_trash") for name in made(theirs)), "an end of what was swapped away")
     wait_until(lambda: not keepers(theirs), "the keeper's end")
@@ -164,6 +164,7 @@ def test_what_a_killed_run_leaves_is_cleared_up(schema: Path, theirs: ExternalSe
 def test_a_keeper_that_was_killed_is_replaced(schema: Path, theirs: ExternalServer) -> None:
     with open_mint(schema, theirs.address().url) as mint:
         use(mint, "select 1")
+        wait_until(lambda: len(keepers(theirs)) == 1, "the keeper")
         theirs.ask(
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ '^mintdb run keeper'"
         )

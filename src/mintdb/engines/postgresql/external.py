@@ -36,18 +36,19 @@ class ExternalReservation:
         except BaseException:
             maintenance.close()
             raise
-        self._see_to_keeper(maintenance, linger)
+        # Nothing of a run's start needs it: a run waits for it only where it leaves something to clear up.
+        self._see_to_keeper(maintenance, linger, wait=False)
         return PostgresServer(
             maintenance,
             address=self.address,
             login=self.url.with_database,
             let_go=let_go,
-            before_leaving=lambda: self._see_to_keeper(maintenance, linger),
+            before_leaving=lambda: self._see_to_keeper(maintenance, linger, wait=True),
         )
 
-    def _see_to_keeper(self, maintenance: Maintenance, linger: float) -> None:
+    def _see_to_keeper(self, maintenance: Maintenance, linger: float, *, wait: bool) -> None:
         if self.needs_keeper and not maintenance.connection.closed:
-            housekeeper.ensure(maintenance, self.own, linger=linger)
+            housekeeper.ensure(maintenance, self.own, linger=linger, wait=wait)
 
 
 def reserve_external(

@@ -30,14 +30,14 @@ USERS = (
 )
 
 
-def ensure(maintenance: Maintenance, address: Address, *, linger: float) -> None:
-    """See to it that a keeper for this server and role is there."""
+def ensure(maintenance: Maintenance, address: Address, *, linger: float, wait: bool = True) -> None:
+    """See to it that a keeper for this server and role is there, or with `wait=False` on its way."""
     lock = _lock_of(maintenance)
     if maintenance.holder_of(lock) is not None:
         return
     with maintenance.lock(f"sending the {lock}", timeout=SEND_TIMEOUT):
         if maintenance.holder_of(lock) is None:
-            _send(address, linger)
+            _send(address, linger, wait=wait)
 
 
 def main() -> None:
@@ -71,9 +71,9 @@ class Household(Housekeeping):
         return bool(count)
 
 
-def _send(address: Address, linger: float) -> None:
+def _send(address: Address, linger: float, *, wait: bool) -> None:
     errand = json.dumps({"url": _absolute(address).url, "linger": linger})
-    send(__name__, errand, environment=_libpq_variables(os.environ))
+    send(__name__, errand, environment=_libpq_variables(os.environ), wait=wait)
 
 
 def _absolute(address: Address) -> Address:
