@@ -279,6 +279,45 @@ def test_the_usual_drivers_are_known_and_their_own_classes_are_the_measure(drive
     assert script.rollbacks == 1
 
 
+def test_rows_are_what_the_application_has_told_its_driver_to_make_of_them() -> None:
+    def rows(driver: str, *cursor: Any, **connect: Any) -> Any:
+        script = mintdb.scripted(driver)
+        script.on("select 1 as a").rows([(1,), (None,)], columns=["a"])
+        opened = script.connection(**connect).cursor(*cursor)
+        opened.execute("select 1 as a")
+        return opened.fetchall()
+
+    from psycopg.rows import class_row, dict_row, namedtuple_row, scalar_row
+    from psycopg2.extras import NamedTupleCursor, RealDictCursor
+    from pymysql.cursors import DictCursor as MyDictCursor
+
+    assert [rows("psycopg", row_factory=made) for made in (dict_row, scalar_row)] == [
+        [{"a": 1}, {"a": None}],
+        [1, None],
+    ]
+    assert rows("psycopg", row_factory=namedtuple_row)[0].a == 1
+    assert rows("psycopg2", cursor_factory=RealDictCursor) == rows("pymysql", MyDictCursor) == [{"a": 1}, {"a": None}]
+    assert rows("psycopg2", cursor_factory=NamedTupleCursor)[0].a == 1
+    with pytest.raises(NotScripted, match="the double of a row factory cannot do"):
+        rows("psycopg", row_factory=class_row(dict))
+
+
+def test_sqlites_row_factories_are_followed_and_columns_have_their_names() -> None:
+    script = mintdb.scripted("sqlite3")
+    script.on("select 1 as a").rows([(1,)], columns=["a"])
+    connection = script.connection()
+    connection.row_factory = sqlite3.Row
+    row = connection.execute("select 1 as a").fetchone()
+    assert (type(row), row["a"]) == (sqlite3.Row, 1)
+    connection.row_factory = lambda cursor, row: {
+        column[0].upper(): cell for column, cell in zip(cursor.description, row, strict=True)
+    }
+    assert connection.execute("select 1 as a").fetchall() == [{"A": 1}]
+    script = mintdb.scripted("psycopg")
+    script.on("select 1 as a").rows([(1,)], columns=["a"])
+    assert [column.name for column in script.connection().execute("select 1 as a").description] == ["a"]
+
+
 def test_a_module_that_is_no_driver_is_refused() -> None:
     with pytest.raises(NotADriver) as raised:
         mintdb.scripted("json")

@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from mintdb.script.answers import Answer, Asked, Row
 from mintdb.script.drivers import CLOSES_WITH_BLOCK, RETURNS_COUNT, RETURNS_NOTHING, Driver
 from mintdb.script.errors import NotOfTheDriver, NotScripted
+from mintdb.script.shapes import Shape, find_shape, named
 
 NOTHING_OPEN = "'NoneType' object is not an iterator"  # Snowflake's cursor before its first execute
 
@@ -57,12 +59,12 @@ class Double:
 class ScriptedCursor(Double):
     """The double of a cursor."""
 
-    def __init__(self, connection: ScriptedConnection, driver: Driver, desk: Desk, *, as_dicts: bool = False) -> None:
+    def __init__(self, connection: ScriptedConnection, driver: Driver, desk: Desk, shape: Shape) -> None:
         self._kind = driver.cursor
         self._connection = connection
         self._driver = driver
         self._desk = desk
-        self._as_dicts = as_dicts
+        self._shape = shape
         self._answer: Answer | None = None
         self._rows: Iterator[Row] | None = None
         self._closed = False
@@ -174,29 +176,26 @@ class ScriptedCursor(Double):
 
     # Results
 
-    def fetchone(self) -> Any:  # Any: a tuple, a dict, or None
+    def fetchone(self) -> Any:  # Any: a row as it was asked for, or None
         row = next(self._open_rows(), None)
-        if row is None:
-            return None
+        return None if row is None else self._shaped(row)
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:  # Any: see fetchone
+        return [self._shaped(row) for row in islice(self._open_rows(), self._size if size is None else size)]
+
+    def fetchall(self) -> list[Any]:  # Any: see fetchone
+        return list(self)
+
+    def __iter__(self) -> Iterator[Any]:  # Any: see fetchone
+        return map(self._shaped, self._open_rows())
+
+    def __next__(self) -> Any:  # Any: see fetchone
+        return self._shaped(next(self._open_rows()))
+
+    def _shaped(self, row: Row) -> Any:  # Any: see fetchone
         self._number += 1
         assert self._answer is not None
-        return dict(zip(self._answer.columns or (), row, strict=True)) if self._as_dicts else row
-
-    def fetchmany(self, size: int | None = None) -> list[Any]:  # Any: tuples or dicts
-        found = (self.fetchone() for _ in range(self._size if size is None else size))
-        return [row for row in found if row is not None]
-
-    def fetchall(self) -> list[Any]:  # Any: tuples or dicts
-        return list(iter(self.fetchone, None))
-
-    def __iter__(self) -> Iterator[Any]:  # Any: tuples or dicts
-        return iter(self.fetchone, None)
-
-    def __next__(self) -> Any:  # Any: a tuple or a dict
-        row = self.fetchone()
-        if row is None:
-            raise StopIteration
-        return row
+        return self._shape(self, self._answer.columns or (), row)
 
     def fetch_pandas_all(self, **options: Any) -> Any:  # Any: a DataFrame
         """The whole answer as a DataFrame: the one that was scripted, or one of the rows."""
@@ -239,12 +238,13 @@ class ScriptedConnection(Double):
         return arguments[name] if name in arguments else super().__getattr__(name)
 
     def cursor(self, *positional: Any, **options: Any) -> ScriptedCursor:  # Any: the driver's
-        """A double of the driver's cursor; Snowflake's DictCursor is known."""
+        """A double of the driver's cursor; dicts, named tuples and other rows come as the real one would give them."""
         if self._closed:
             raise self._closed_error()
-        kinds = [kind for kind in (*positional, *options.values()) if isinstance(kind, type)]
-        as_dicts = any("Dict" in kind.__name__ for kind in kinds)
-        return ScriptedCursor(self, self._driver, self._desk, as_dicts=as_dicts)
+        kinds = [kind for kind in (*positional, options.get("cursor_class")) if isinstance(kind, type)]
+        asked = [*named(self._arguments), vars(self).get("row_factory"), *kinds, *named(options)]
+        shape = find_shape(asked, is_sqlite=self._driver.name == "sqlite3")
+        return ScriptedCursor(self, self._driver, self._desk, shape)
 
     def execute(self, *args: Any, **options: Any) -> Any:  # Any: the driver's
         """psycopg's and sqlite3's way to a cursor."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from mintdb.script.errors import NotADriver
 
@@ -20,7 +20,20 @@ CLASSES = {
 USUAL = (("Connection", "Cursor"), ("connection", "cursor"))
 RETURNS_NOTHING = ("psycopg2",)  # from execute
 RETURNS_COUNT = ("pymysql", "MySQLdb")
+NAMES_COLUMNS = ("psycopg", "psycopg2")  # in a description, by an attribute
 CLOSES_WITH_BLOCK = (SNOWFLAKE, "psycopg")
+
+
+class Column(NamedTuple):
+    """What a description says of one column, as PEP 249 has it."""
+
+    name: str
+    type_code: int | None = None
+    display_size: int | None = None
+    internal_size: int | None = None
+    precision: int | None = None
+    scale: int | None = None
+    null_ok: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,8 @@ class Driver:
 
     def describe(self, columns: Sequence[str]) -> list[Any]:  # Any: the driver's own description
         """A cursor's description of columns of which only the names are known."""
+        if self.name in NAMES_COLUMNS:
+            return [Column(name) for name in columns]
         if not self.is_snowflake:
             return [(name, None, None, None, None, None, None) for name in columns]
         metadata = import_module(f"{SNOWFLAKE}.cursor").ResultMetadata
