@@ -51,7 +51,7 @@ STATEMENTS = [
     "use schema public",
     "set v = 1",
 ]
-EXAMPLES = 400 if os.environ.get("MINTDB_SOAK") else 12
+EXAMPLES = 100 if os.environ.get("MINTDB_SOAK") else 12
 steps = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(STATEMENTS)), max_size=12)
 
 

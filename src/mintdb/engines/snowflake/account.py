@@ -12,7 +12,6 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -26,12 +25,10 @@ from mintdb.contract import Restored, Session, Way
 from mintdb.core.marks import MarkHeld
 from mintdb.engines.snowflake.duck import Duck, Schemas
 from mintdb.engines.snowflake.errors import ForkedAccount
+from mintdb.engines.snowflake.files import AccountFiles, Mark, Numbers
 from mintdb.engines.snowflake.sessions import EmulatedConnection
 
 GLOBAL = "_fs_global"  # fakesnow's own database: VARCHAR lengths, comments, users, stages
-SUFFIX, LOG = ".db", ".db.wal"
-BUCKET = "bucket"  # the folder of stages' files
-MARKS = "marks"  # the folder of copies to return to
 # sqlglot still writes lambdas as DuckDB 1 had them; fakesnow sets the same.
 # DuckDB downloads what it has no code for, an S3 client for instance, in the middle of a statement: here it does not.
 NO_NETWORK = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
@@ -43,23 +40,6 @@ LENGTHS = """
     select ext_column_name, ext_character_maximum_length from _fs_global._fs_information_schema._fs_columns_ext
      where (ext_table_catalog, ext_table_schema, ext_table_name) = (?, ?, ?)"""
 
-Facts = Mapping[str, tuple[int, int, int]]
-"""What shows that a file was written to: name -> size, time of change, inode."""
-
-
-Numbers = frozenset[tuple[str, str, str, int | None]]
-"""The last number that each sequence gave: database, schema, name, number."""
-
-
-@dataclass
-class Mark:
-    """A state to return to: files in a folder, and which of them were newly written for this mark."""
-
-    folder: Path
-    databases: Sequence[str]
-    facts: Facts = field(default_factory=dict)  # of the account's own files, when they were at this mark
-    numbers: Numbers = field(default_factory=frozenset)
-
 
 class EmulatedAccount:
     """A folder of DuckDB files, and who is connected to it. Any thread may work; one statement runs at a time."""
@@ -68,6 +48,7 @@ class EmulatedAccount:
         """Open what is in `folder`; an empty one becomes an empty account."""
         self.name = name
         self.folder = folder
+        self._files = AccountFiles(folder)
         self.creates_on_connect = creates_on_connect
         self.results: dict[str, tuple[Any, ...]] = {}  # Any: fakesnow's results by query id
         self.called: str | None = None  # the account that a test has named
@@ -109,7 +90,7 @@ class EmulatedAccount:
         """One statement of one connection, alone."""
         self._check_process()
         with self.lock:
-            stage.LOCAL_BUCKET_PATH = str(self.folder / BUCKET)
+            stage.LOCAL_BUCKET_PATH = str(self._files.bucket)
             connection.last_used = time.monotonic()
             yield
 
@@ -142,7 +123,7 @@ class EmulatedAccount:
             return
         self._duck.execute(f'detach "{name}"')
         self._schemas.changes += 1
-        self._remove_files(name)
+        self._files.remove(name)
         for connection in self.connections():
             if connection.database == name:
                 connection.database, connection._schema = None, None
@@ -176,7 +157,7 @@ class EmulatedAccount:
         """Whether anything was committed since the newest mark."""
         mark = self._marks[-1]
         # A sequence keeps a number that was rolled back, and no file shows that.
-        return self._stale or self._facts() != mark.facts or (self.has_failed and self._numbers() != mark.numbers)
+        return self._stale or self._files.facts() != mark.facts or (self.has_failed and self._numbers() != mark.numbers)
 
     def push_mark(self) -> None:
         """Make the present state the newest mark."""
@@ -209,7 +190,7 @@ class EmulatedAccount:
     def copy_to(self, folder: Path) -> None:
         """Copy the present state to a new folder."""
         with self.lock:
-            self._copy_files(folder, self._attached())
+            self._copy(self._attached(), folder)
 
     def close(self) -> list[Session]:
         """Close every connection and DuckDB; the files stay. Returns who was connected."""
@@ -220,18 +201,17 @@ class EmulatedAccount:
             self._duck.close()
         return ended
 
-    # Files
+    # What lies below
 
     def _open(self) -> None:
-        (self.folder / BUCKET).mkdir(parents=True, exist_ok=True)
         self._duck = duckdb.connect(database=":memory:", config=CONFIG)
         self._duck.execute("set global TimeZone = 'UTC'")
         self._duck.execute("set global python_enable_replacements = false")
         # What is committed goes to the log alone, and to go back is to remove the log.
         self._duck.execute("pragma disable_checkpoint_on_shutdown")
-        is_new = not (self.folder / f"{GLOBAL}{SUFFIX}").exists()
-        self._attach({GLOBAL, *(file.stem for file in self.folder.glob(f"*{SUFFIX}"))})
-        if is_new:
+        found = self._files.databases(self._files.facts())
+        self._attach({GLOBAL, *found})
+        if GLOBAL not in found:
             self._duck.execute(info_schema.fs_global_creation_sql())
             self._duck.execute(show.fs_global_creation_sql())
 
@@ -246,18 +226,7 @@ class EmulatedAccount:
 
     def _attach(self, names: Iterable[str]) -> None:
         for name in sorted(names, reverse=True):  # "_fs_global" first: views of the others look into it
-            self._duck.execute(f"""attach '{self._file(name)}' as "{name}" """)
-
-    def _file(self, name: str) -> Path:
-        return self.folder / f"{name}{SUFFIX}"
-
-    def _remove_files(self, name: str) -> None:
-        for suffix in (SUFFIX, LOG):
-            (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
-
-    def _facts(self) -> Facts:
-        files = [*self._entries(self.folder), *self._entries(self.folder / BUCKET)]
-        return {entry.path: facts_of(entry.stat()) for entry in files}
+            self._duck.execute(f"""attach '{self._files.of(name)}' as "{name}" """)
 
     def _numbers(self) -> Numbers:
         found = self._duck.execute(
@@ -265,95 +234,46 @@ class EmulatedAccount:
         ).fetchall()
         return frozenset((str(d), str(s), str(n), None if last is None else int(last)) for d, s, n, last in found)
 
-    def _entries(self, folder: Path) -> Iterator[os.DirEntry[str]]:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_file():
-                    yield entry
-                elif entry.name not in (BUCKET, MARKS):
-                    yield from self._entries(Path(entry.path))
-
     def _take_mark(self, name: str) -> Mark:
-        mark = Mark(self.folder / MARKS / name, self._attached())
-        self._copy_files(mark.folder, mark.databases)
+        mark = Mark(self._files.mark_folder(name), self._attached())
+        self._copy(mark.databases, mark.folder)
         mark.numbers = self._numbers()
-        self._is_at(mark)
+        self._files.are_at(mark)
         self.has_failed = False
         return mark
 
-    def _copy_files(self, folder: Path, names: Iterable[str]) -> None:
+    def _copy(self, names: Sequence[str], folder: Path) -> None:
         folder.mkdir(parents=True)
         for name in names:
             with suppress(duckdb.TransactionException):  # somebody's transaction is open: the log goes along
                 self._duck.execute(f'checkpoint "{name}"')
-            for suffix in (SUFFIX, LOG):
-                file = self.folder / f"{name}{suffix}"
-                if file.exists():
-                    shutil.copyfile(file, folder / file.name)
-        shutil.copytree(self.folder / BUCKET, folder / BUCKET)
+        self._files.copy(names, folder)
 
     def _return_to(self, mark: Mark) -> list[str]:
         """Replace what differs from the mark; returns the names of the databases."""
-        now = self._facts()
+        now = self._files.facts()
         moved = {database for database, *_ in self._numbers() ^ mark.numbers} if self.has_failed else set()
-        present = self._present(mark, now)
-        changed = {n for n in present if self._stale or n in moved or self._differs(n, mark, now)}
+        # Unless a file came or went, it is the mark's databases that are attached.
+        present = mark.databases if self._files.databases(now) == set(mark.databases) else self._attached()
+        changed = {n for n in present if self._stale or n in moved or self._files.differs(n, mark, now)}
         wanted = {name for name in mark.databases if name in changed or name not in present}
-        for session in (*(connection.duck for connection in self.connections()), *self._resting):
-            session.let_go()
-        for name in changed:
-            self._duck.execute(f'detach "{name}"')
+        self._detach(changed)
         for name in changed - wanted:
-            self._remove_files(name)
+            self._files.remove(name)
         for name in wanted:
-            self._return_files(name, mark)
+            self._files.put_back(name, mark, whole=self._stale)
         self._attach(wanted)
-        self._return_bucket(mark, now)
+        self._files.put_bucket_back(mark, now, whole=self._stale)
         self._stale = self.has_failed = False
-        self._is_at(mark)
+        self._files.are_at(mark)
         return sorted((changed | wanted) - {GLOBAL})
 
-    def _present(self, mark: Mark, now: Facts) -> Collection[str]:
-        """The databases that are attached: those of the mark, unless a file came or went."""
-        files = {name for path in now if (name := self._database_of(path))}
-        return mark.databases if files == set(mark.databases) else self._attached()
-
-    def _database_of(self, path: str) -> str | None:
-        folder, _, file = path.rpartition("/")
-        return file.removesuffix(SUFFIX) if file.endswith(SUFFIX) and folder == str(self.folder) else None
-
-    def _return_files(self, name: str, mark: Mark) -> None:
-        """A detached database's own file is the mark's as long as only the log was written to."""
-        own, log = self._file(name), self.folder / f"{name}{LOG}"
-        held, held_log = (mark.folder / file.name for file in (own, log))
-        log.unlink(missing_ok=True)
-        if self._stale or held_log.exists() or not own.exists() or facts_of(own.stat()) != mark.facts.get(str(own)):
-            shutil.copyfile(held, own)
-        if held_log.exists():
-            shutil.copyfile(held_log, log)
-
-    def _is_at(self, mark: Mark) -> None:
-        """Remember what the files are like at the mark."""
-        for name in mark.databases:  # two writes within one tick of the clock have the same time; none has this one
-            os.utime(self._file(name), ns=(0, 0))
-        mark.facts = self._facts()
-
-    def _differs(self, name: str, mark: Mark, now: Facts) -> bool:
-        files = [str(self.folder / f"{name}{suffix}") for suffix in (SUFFIX, LOG)]
-        return name not in mark.databases or any(now.get(file) != mark.facts.get(file) for file in files)
-
-    def _return_bucket(self, mark: Mark, now: Facts) -> None:
-        bucket = str(self.folder / BUCKET)
-        mine, marks = ({k: v for k, v in facts.items() if k.startswith(bucket)} for facts in (now, mark.facts))
-        if self._stale or mine != marks:
-            shutil.rmtree(bucket)
-            shutil.copytree(mark.folder / BUCKET, bucket)
+    def _detach(self, names: Iterable[str]) -> None:
+        for session in (*(connection.duck for connection in self.connections()), *self._resting):
+            session.let_go()
+        for name in names:
+            self._duck.execute(f'detach "{name}"')
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:
             raise ForkedAccount()
-
-
-def facts_of(found: os.stat_result) -> tuple[int, int, int]:
-    """What changes when a file is written to."""
-    return found.st_size, found.st_mtime_ns, found.st_ino
