@@ -1,4 +1,4 @@
-"""What holds with the connector's 5.x line holds with 4.8 too, and there with Snowpark, which needs that line."""
+"""What holds with the connector's 5.x line holds with 4.8 too, and there with Snowpark and SQLAlchemy's dialect."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[2]
-CLAIMS = (
-    HERE / "test_statements.py",
-    HERE / "test_snowpark.py",
-    HERE / "test_network.py",
-    REPOSITORY / "tests" / "script",
-)
+SCRIPTED = REPOSITORY / "tests" / "script" / "test_scripted.py"
+CLAIMS = (*(HERE / f"test_{name}.py" for name in ("statements", "network", "snowpark", "dialect")), SCRIPTED)
 # The other line, and what it or Snowpark imports and the line that these tests run with does not.
 OTHER_LINE = (
     "snowflake-connector-python>=4.8,<5",
     "snowflake-snowpark-python>=1.40",
+    "snowflake-sqlalchemy>=1.7.4",
+    "sqlalchemy>=2.0.30,<2.1",
     *("asn1crypto", "cloudpickle", "protobuf", "pyjwt", "pyopenssl"),
     *("python-dateutil", "pytz", "pyyaml", "sortedcontainers", "tzlocal"),
 )
+NAME = f"connector-4.8-{crc32(' '.join(OTHER_LINE).encode()):08x}"  # of a folder: made anew when the list changes
 
 
 @pytest.fixture(scope="session")
 def other_line() -> Path:
     """A folder with connector 4.8, to be put before the installed ones; it is made once for each environment."""
-    folder, making = Path(sys.prefix) / "connector-4.8", Path(sys.prefix) / f"connector-4.8-{os.getpid()}"
+    folder, making = Path(sys.prefix) / NAME, Path(sys.prefix) / f"{NAME}-{os.getpid()}"
     packages = "site-packages"  # what is in a folder of that name is no application
     if not folder.exists():
         pip = [sys.executable, "-m", "pip"] if find_spec("pip") else [shutil.which("uv") or "false", "pip"]
@@ -40,7 +41,8 @@ def other_line() -> Path:
         if made.returncode:
             shutil.rmtree(making, ignore_errors=True)
             pytest.skip(f"needs connector 4.8 from a package index: {made.stderr.strip()[-200:]}")
-        making.rename(folder)
+        with suppress(OSError):  # another worker was faster
+            making.rename(folder)
     return folder / packages
 
 

@@ -38,6 +38,13 @@ def test_a_sum_of_decimals_is_a_decimal(cursor: Any) -> None:
     assert one(cursor, "select sum(total) from orders") == (Decimal("0.30"),)
 
 
+def test_a_column_is_numbered_by_a_sequence(cursor: Any) -> None:
+    cursor.execute("create sequence numbers start 10 increment 5")
+    cursor.execute("create table numbered (id int default numbers.nextval, v varchar)")
+    cursor.execute("insert into numbered (v) values ('a'), ('b')")
+    assert cursor.execute("select id, v from numbered order by id").fetchall() == [(10, "a"), (15, "b")]
+
+
 def test_a_text_that_is_too_long_is_refused_and_nothing_is_written(cursor: Any) -> None:
     with pytest.raises(ProgrammingError, match="String 'Archibaldine' is too long and would be truncated") as raised:
         cursor.execute("insert into customer (name) values ('Cid'), ('Archibaldine')")

@@ -243,7 +243,7 @@ class EmulatedCursor(FakeSnowflakeCursor):
         self._remember_use(statement)
         with self._transaction(statement):
             for part in self._transform_explode(statement):
-                transformed = self._transform(part, params)
+                transformed = statements.with_plain_defaults(self._transform(part, params))
                 if statements.is_dml(statement):  # a MERGE makes a table in between, whose facts nobody needs
                     for fact in ("text_lengths", "table_comment"):
                         transformed.args.pop(fact, None)

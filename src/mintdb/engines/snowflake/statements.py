@@ -233,6 +233,14 @@ REWRITES: Mapping[Any, Callable[[Any, Any], Any]] = {  # Any: see find_refusal_i
 }
 
 
+def with_plain_defaults(transformed: Any) -> Any:  # Any: see find_refusal_in
+    """What fakesnow has made of a statement; it gives `default s.nextval` the name of a column of a query."""
+    for default in transformed.find_all(exp.DefaultColumnConstraint):
+        if isinstance(default.this, exp.Alias):
+            default.set("this", default.this.this)
+    return transformed
+
+
 def is_ddl(statement: Any) -> bool:  # Any: see find_refusal_in
     """Whether Snowflake commits an open transaction before it."""
     return isinstance(statement, exp.Create | exp.Alter | exp.Drop | exp.Comment | exp.TruncateTable)
