@@ -59,22 +59,23 @@ class Suite:
             path.write_text(textwrap.dedent(text))
         return self
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start pytest here."""
+    def start(self, *arguments: str, types: bool = False) -> subprocess.Popen[str]:
+        """Start pytest here; a person `types` if its standard input is to be a pipe."""
         return subprocess.Popen(
             [sys.executable, "-m", "pytest", *QUIET, *arguments],
             cwd=self.folder,
             env=os.environ | self.environment,
+            stdin=subprocess.PIPE if types else None,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def run(self, *arguments: str, timeout: float = TIMEOUT) -> Ran:
-        """Run pytest here to its end."""
-        with self.start(*arguments) as process:
+    def run(self, *arguments: str, timeout: float = TIMEOUT, typed: str | None = None) -> Ran:
+        """Run pytest here to its end; `typed` is what a person types meanwhile."""
+        with self.start(*arguments, types=typed is not None) as process:
             try:
-                output, _ = process.communicate(timeout=timeout)
+                output, _ = process.communicate(typed, timeout=timeout)
             finally:
                 process.kill()
         return Ran(process.returncode, output)

@@ -131,3 +131,44 @@ ERROR: eventlet.monkey_patch() has replaced threads and locks: those that were m
 """
         in ran.output
     )
+
+
+def test_whoever_sits_at_a_debuggers_prompt_longer_than_a_server_lingers_goes_on_where_it_stopped(suite: Suite) -> None:
+    suite.environment["MINTDB_LINGER"] = "0.2"
+    suite.write(
+        app=APP,
+        test_debugged="""
+            import sys
+            import time
+            import app
+
+            def test_stops():
+                app.add("Ann")
+                app.leave_open()
+                app.kept[-1].execute("insert into account (owner) values ('Bob')")
+                breakpoint()
+                app.kept[-1].commit()
+                assert app.count() == 2
+
+            def test_fails():
+                assert app.count() == 0
+                app.add("Cid")
+                assert not "found out why"
+
+            def test_traced():
+                assert app.count() == 0
+                called = []
+                sys.settrace(lambda frame, event, argument: called.append(frame.f_code.co_name))
+                app.leave_open()
+                sys.settrace(None)
+                assert "leave_open" in called
+        """,
+    )
+    stopped = "p 'committed', app.count()\ntime.sleep(1)\np 'still', app.count()\nc\n"
+    failed = "p 'failed with', app.count()\ntime.sleep(1)\np 'after all', app.count()\nc\n"
+    ran = suite.run("--pdb", typed=stopped + failed)
+    assert ran.outcomes == {"passed": 2, "failed": 1}, ran.output
+    for said in ("('committed', 1)", "('still', 1)", "('failed with', 1)", "('after all', 1)"):
+        assert said in ran.output, ran.output
+    assert "LEAK  test_debugged.py::test_stops left 1 connection open" in ran.output
+    assert "likewise 1 more test: test_debugged.py::test_traced" in ran.output
