@@ -17,7 +17,7 @@ from mintdb.report.groups import by_line
 
 COLUMNS = 480  # of a timeline: what a screen can show; each has the highest value of the tests within it
 HEIGHT = 56  # of a timeline, in the same units
-GROUPS_SHOWN = 150
+GROUPS_SHOWN, GROUPS_UNFOLDED = 150, 20  # beyond the second they are one click away: what follows is found
 TESTS_SHOWN = 25
 SLOWEST_SHOWN = 25
 
@@ -44,6 +44,7 @@ def render(report: RunReport) -> str:
         columns=COLUMNS,
         height=HEIGHT,
         groups=(groups := by_line(report.findings))[:GROUPS_SHOWN],
+        groups_unfolded=GROUPS_UNFOLDED,
         more_groups=len(groups) - GROUPS_SHOWN,
         tests_shown=TESTS_SHOWN,
         slowest=sorted(tests, key=lambda tested: tested.put_back, reverse=True)[:SLOWEST_SHOWN],
