@@ -310,3 +310,19 @@ class Observing(Protocol):
 
         Raises a ServerError.
         """
+
+
+class Visit(Protocol):
+    """A short stay in a database of others, as whom the application itself connects."""
+
+    def sessions(self) -> Sequence[Session]:
+        """Who else is connected to the database."""
+
+    def end(self, backends: Collection[int]) -> None:
+        """Have the server end sessions of that role."""
+
+    def close(self) -> None: ...
+
+
+Visiting = Callable[[Mapping[str, str]], Visit | None]
+"""Connect by an application's login, libpq's parameters; None where that cannot be done now."""

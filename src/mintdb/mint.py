@@ -18,14 +18,13 @@ from mintdb.connections.green import refuse_eventlet
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.settling import CloneAccounts
-from mintdb.connections.watching import Visit
-from mintdb.contract import Reservation, Server, Session
+from mintdb.contract import Reservation, Server, Session, Visit
 from mintdb.core import ours
 from mintdb.core.clones import ClonePool
 from mintdb.core.lease import Lease
 from mintdb.core.names import DatabaseName, Role, distinct, find_role, new_token, slug
 from mintdb.core.templates import Template, get_template
-from mintdb.engines import get_engine
+from mintdb.engines import find_visiting, get_engine
 from mintdb.handover import Handover
 from mintdb.schemas import get_layers
 from mintdb.settings import ALL_LIBPQ, ALL_MYSQL, DEFAULT, EMPTY, DatabaseSettings, Settings, load
@@ -257,10 +256,8 @@ class OpenDatabase:
 
 def visit(login: Mapping[str, str]) -> Visit | None:
     """A short stay in a database that mintdb did not make, by its application's own login; None if that cannot be."""
-    from mintdb.engines.postgresql.visiting import visit  # the only engine whose drivers tell a login
-
     ours.on_claim(ledger.disown)
-    return visit(login)
+    return find_visiting("postgresql")(login)  # the only one whose drivers tell a login
 
 
 def open(start: str | os.PathLike[str] | None = None, *, fresh: bool = False, **settings: Any) -> Mint:

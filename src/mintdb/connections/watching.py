@@ -24,7 +24,7 @@ from mintdb.connections.foreign import is_child_since, traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.verdict import Kind, Scope, Verdict, judge, pools_that_may_outlive
-from mintdb.contract import Connections, Session
+from mintdb.contract import Connections, Session, Visit, Visiting
 
 
 @runtime_checkable
@@ -42,23 +42,8 @@ class TellsLogin(Protocol):
         """libpq's parameters, with the password."""
 
 
-class Visit(Protocol):
-    """A short stay in a database of others, as whom the application itself connects."""
-
-    def sessions(self) -> Sequence[Session]:
-        """Who else is connected to the database."""
-
-    def end(self, backends: Collection[int]) -> None:
-        """Have the server end sessions of that role."""
-
-    def close(self) -> None: ...
-
-
 Place = tuple[str, int, str]
 """Host, port and name of a database."""
-
-Visiting = Callable[[Mapping[str, str]], Visit | None]
-"""Connect by a login; None where that cannot be done now."""
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import cast
 
-from mintdb.contract import DatabaseEngine, Observing
+from mintdb.contract import DatabaseEngine, Observing, Visiting
 
 WITH_SERVERS = ("postgresql", "mysql")
 
@@ -21,3 +21,8 @@ def find_observing(name: str) -> Observing | None:
         return cast(Observing, import_module(f"mintdb.engines.{name}.observing"))
     except ModuleNotFoundError:
         return None
+
+
+def find_visiting(name: str) -> Visiting:
+    """How to visit a database that mintdb did not make, on an engine's server."""
+    return cast(Visiting, import_module(f"mintdb.engines.{name}.visiting").visit)

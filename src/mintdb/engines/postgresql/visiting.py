@@ -30,7 +30,7 @@ def visit(login: Mapping[str, str]) -> Visit | None:
 
 
 class Visit:
-    """One session in a database of others. It fulfils connections.watching.Visit."""
+    """One session in a database of others. It fulfils contract.Visit."""
 
     def __init__(
         self, connection: psycopg.Connection[Any], database: str
@@ -43,12 +43,12 @@ class Visit:
         return self._connection.execute(statement, values or None).fetchall()
 
     def sessions(self) -> Sequence[Session]:
-        """See connections.watching.Visit."""
+        """See contract.Visit."""
         found = sessions.list_sessions(self, self._database, but=[self._connection.info.backend_pid])
         return sessions.with_locks(self, found)
 
     def end(self, backends: Collection[int]) -> None:
-        """See connections.watching.Visit. What the application's role may not end stays."""
+        """See contract.Visit. What the application's role may not end stays."""
         self.rows(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where pid = any(%s) and datname = current_database() and usename = current_user",
@@ -56,5 +56,5 @@ class Visit:
         )
 
     def close(self) -> None:
-        """See connections.watching.Visit."""
+        """See contract.Visit."""
         self._connection.close()
