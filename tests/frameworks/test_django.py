@@ -290,6 +290,12 @@ def test_generated_examples_start_over_and_raw_requests_keep_the_tests_transacti
             assert Product.objects.filter(pk=token.pk).exists()
             assert Order.objects.create(name=name).pk == 1
 
+        @pytest.mark.mintdb(rewind_examples=True)
+        @few
+        @given(name=names)
+        def test_a_marker_says_the_same(token, name):
+            assert Order.objects.create(name=name).pk == 1
+
         class Live(LiveServerTestCase):
             @few
             @given(name=names)
@@ -331,7 +337,7 @@ def test_generated_examples_start_over_and_raw_requests_keep_the_tests_transacti
         """
     )
     ran = project.pytest("test_generated.py", "-p", "hypothesispytest", "-W", "ignore::DeprecationWarning")
-    assert ran.outcomes == {"passed": 6}, ran.output
+    assert ran.outcomes == {"passed": 7}, ran.output
 
 
 def test_servers_in_threads_and_in_processes_of_their_own_start_over(project: DjangoProject) -> None:
