@@ -11,7 +11,7 @@ from mintdb.address import Address
 from mintdb.contract import Present, Restored, Session, Way
 from mintdb.core.marks import MarkHeld
 from mintdb.core.names import DatabaseName, Role, new_token
-from mintdb.engines.postgresql import databases, sessions, warm
+from mintdb.engines.postgresql import databases, replication, sessions, warm
 from mintdb.engines.postgresql.floors import Floors
 from mintdb.engines.postgresql.keeper import KEPT
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
@@ -46,6 +46,7 @@ class PostgresClone:
         self._name = name
         self._floors = Floors(stay.maintenance, template, name)
         self._older: set[int] = set()  # backends that were there before the test
+        self._replicating = replication.NONE  # slots and subscriptions that were
         self._settled: tuple[float, Present] | None = None  # when it was last settled, and who was there then
         self._work: psycopg.Connection[Any] | None = None  # our own session on the clone
         self._rewinder: Rewinder | None = None
@@ -80,6 +81,8 @@ class PostgresClone:
         if seen.busy:
             in_the_way = sessions.wait_until_quiet(maintenance, self._name, settle=seconds, older=self._older, but=own)
         prepared = databases.roll_back_prepared(maintenance, self._name) if seen.prepared else ()
+        if seen.replicates:
+            replication.remove(maintenance, self._name, but=self._replicating)
         present = Present(seen.backends, in_the_way, prepared, seen.arrivals)
         self._settled = (time.monotonic(), present)
         return present
@@ -104,7 +107,11 @@ class PostgresClone:
 
     def welcome(self) -> None:
         """See contract.Clone."""
-        self._older = set(sessions.glance(self._stay.maintenance, self._name, but=self._own_backends()).backends)
+        maintenance = self._stay.maintenance
+        seen = sessions.glance(maintenance, self._name, but=self._own_backends())
+        self._older = set(seen.backends)
+        if not self._is_of_others:
+            self._replicating = replication.find(maintenance, self._name) if seen.replicates else replication.NONE
 
     def push_mark(self) -> None:
         """See contract.Clone."""
@@ -198,6 +205,8 @@ class PostgresClone:
         return self._swap_away(str(DatabaseName(Role.TRASH, worker=new_token())))
 
     def _swap_away(self, name: str, *, owner: str = "") -> list[Session]:
+        if self._replicating != replication.NONE and not self._is_of_others:  # a worker of theirs would be in the way
+            replication.remove(self._stay.maintenance, self._name)
         ended = self._vacate()
         databases.rename(self._stay.maintenance, self._name, name, owner=owner)
         self._copy()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, LiteralString
 
 from mintdb.core.names import DatabaseName, Role, find_role
+from mintdb.engines.postgresql import replication
 from mintdb.engines.postgresql.errors import DatabaseNotOurs
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
 
@@ -102,6 +103,7 @@ def drop(maintenance: Maintenance, name: str) -> None:
             if attempt == DROP_TRIES:
                 raise
             roll_back_prepared(maintenance, name)
+            replication.remove(maintenance, name)
     forget(maintenance, name)
 
 

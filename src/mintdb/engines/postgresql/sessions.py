@@ -15,6 +15,8 @@ with own as materialized (select oid from pg_database where datname = %s)
 select array_agg(pid), array_agg(extract(epoch from greatest(state_change, backend_start))::float),
        bool_or(state is distinct from 'idle'),
        exists (select from pg_prepared_xact() p, own where p.dbid = own.oid),
+       exists (select from pg_get_replication_slots() s, own where s.datoid = own.oid)
+         or exists (select from pg_subscription s, own where s.subdbid = own.oid),
        (select pg_stat_get_db_sessions(oid) from own)
 from pg_stat_get_activity(null), own
 where datid = own.oid and backend_type = 'client backend' and pid <> all (%s)
@@ -50,13 +52,15 @@ class Glance:
     backends: dict[int, float]  # pid -> when its state last changed, in seconds by the server's clock
     busy: bool  # somebody runs something or holds a transaction
     prepared: bool  # a prepared transaction waits for its second phase
+    replicates: bool  # it has a logical slot or a subscription
     arrivals: int  # sessions so far; one that has come and gone is counted before it is seen to be gone
 
 
 def glance(maintenance: Maintenance, database: str, *, but: Collection[int] = ()) -> Glance:
     """Who is connected, without the details: half the cost of `list_sessions`, and enough nearly always."""
-    pids, changes, busy, prepared, arrivals = maintenance.row(GLANCE, database, list(but))
-    return Glance(dict(zip(pids or (), changes or (), strict=True)), bool(busy), bool(prepared), arrivals or 0)
+    pids, changes, busy, prepared, replicates, arrivals = maintenance.row(GLANCE, database, list(but))
+    since = dict(zip(pids or (), changes or (), strict=True))
+    return Glance(since, bool(busy), bool(prepared), bool(replicates), arrivals or 0)
 
 
 def list_sessions(asked: Asked, database: str, *, but: Collection[int] = ()) -> list[Session]:
