@@ -233,6 +233,6 @@ def find_server(url: str) -> tuple[str, int] | None:
 
 
 def redact(url: str) -> str:
-    """The URL with every password replaced by `***`."""
+    """The URL, or libpq's `key=value` words, with every password replaced by `***`."""
     hidden = re.sub(r"(://[^:/@?\s]*):[^@\s]*@", r"\1:***@", url)
-    return re.sub(r"((?:^|[?&])(?:ssl)?password=)[^&\s]*", r"\1***", hidden)
+    return re.sub(r"((?:^|[?&\s])(?:ssl)?password\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s]*)", r"\1***", hidden)

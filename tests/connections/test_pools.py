@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from contextlib import ExitStack
 
 import asyncpg
 import psycopg
@@ -150,7 +151,9 @@ def test_pools_that_lead_to_one_place_are_reported_with_each_creation_site(dsn: 
     url = dsn.replace("postgres@", "postgres:secret@")
     first = sa.create_engine(url.replace("postgresql", "postgresql+psycopg"))
     beside = create_async_engine(url.replace("postgresql", "postgresql+asyncpg"))
-    assert [found for found in pools.sprawl() if "***" in found.url] == []  # blocking code cannot share an async one
+    migrations = sa.create_engine(url.replace("postgresql", "postgresql+psycopg"), poolclass=sa.NullPool)
+    # Blocking code cannot share an async one, and a pool that keeps nothing is none.
+    assert [found for found in pools.sprawl() if "***" in found.url] == []
     second = sa.create_engine(url.replace("postgresql", "postgresql+psycopg2"))
 
     [sprawl] = [found for found in pools.sprawl() if "***" in found.url]
@@ -160,9 +163,22 @@ def test_pools_that_lead_to_one_place_are_reported_with_each_creation_site(dsn: 
     ] * 2
     assert sprawl.sites[0] != sprawl.sites[1]
 
-    del first, second, beside
+    del first, second, beside, migrations
     gc.collect()
     assert [found for found in pools.sprawl() if "***" in found.url] == []
+
+
+def test_no_report_of_pools_shows_a_password_however_the_pool_was_given_it(dsn: str, watched: Ledger) -> None:
+    port = dsn.rpartition(":")[2].partition("/")[0]
+    words = f"host=127.0.0.1 user=postgres dbname=postgres password='se cret' port={port}"
+    url = dsn.replace("postgres@", "postgres:secret@")
+    with ExitStack() as opened:
+        for conninfo in (words, words, url, url):
+            opened.enter_context(psycopg_pool.ConnectionPool(conninfo, min_size=0, open=True))
+        shown = [found.url for found in pools.sprawl() if "***" in found.url]
+
+    assert len(shown) == 2
+    assert not any("cret" in place for place in shown), shown
 
 
 @pytest.fixture

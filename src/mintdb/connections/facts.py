@@ -98,7 +98,7 @@ class Pool(Protocol):
         """Whether it serves event loops: code that blocks cannot share it."""
 
     def find_url(self) -> str | None:
-        """Where its connections lead, without the password."""
+        """Where its connections lead, as the driver was told; None: not known, or it keeps none."""
 
     def visit_idle(self, keep: Callable[[object], bool]) -> None:
         """Show each idle driver connection to `keep` while nobody else can take it; close it if that returns False.

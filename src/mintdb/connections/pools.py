@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from mintdb.address import redact
 from mintdb.connections.facts import Entry, Owner
 from mintdb.connections.ledger import ledger
 from mintdb.connections.stack import Site
@@ -90,8 +91,8 @@ class Pools:
         """
         by_place: dict[tuple[str, bool], list[Owner]] = defaultdict(list)
         for owner in (owner for owner in self.living() if owner not in self._ours):
-            leads_to = owner.pool.find_url() if owner.pool else None
-            if owner.pool is not None and leads_to is not None and url in (None, leads_to):
+            leads_to = redact((owner.pool and owner.pool.find_url()) or "")
+            if owner.pool is not None and leads_to and url in (None, leads_to):
                 by_place[leads_to, owner.pool.is_async()].append(owner)
         crowded = [Sprawl(leads_to, owners) for (leads_to, _), owners in by_place.items() if len(owners) > 1]
         return sorted(crowded, key=lambda sprawl: len(sprawl.owners), reverse=True)

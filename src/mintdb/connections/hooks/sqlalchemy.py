@@ -48,6 +48,8 @@ class SqlalchemyPool:
         engine = self._engine() if self._engine else None
         if engine is None or _backend(engine.url) == "sqlite":  # a file's connections are in nobody's way
             return None
+        if type(engine.pool).__name__ == "NullPool":  # a migration's, say: it keeps nothing
+            return None
         return str(engine.url.set(drivername=_backend(engine.url)).render_as_string())
 
     def visit_idle(self, keep: Callable[[object], bool]) -> None:
