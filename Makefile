@@ -10,9 +10,9 @@ unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of interpreters, an
 demo: $(READY)  ## run a real application's suite on an embedded PostgreSQL
 	$(BIN)/mintdb demo
 
-test: check mariadb  ## lint, types and every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 25
+test: check mariadb  ## lint, types and every test; what is slowest is told last
 	$(BIN)/mintdb demo -q
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 # A test machine gets the server where that is allowed; elsewhere the tests that need it are skipped, and say so.
 mariadb:
