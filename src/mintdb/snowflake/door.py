@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from typing import Any, NoReturn, Protocol
 
 from mintdb.connections import gate
@@ -104,6 +105,7 @@ def _replace() -> Patches:
 
         for name in ("handle_message", "handle_message_async"):
             patches.replace(ProtoTransport, name, _refuse_native)
+        patches.replace(import_module("snowflake.connector.aio").SnowflakeConnection, "connect", _refuse_async)
     else:
         patches.replace(SnowflakeConnection, "connect", _refuse_method)
     return patches
@@ -192,6 +194,13 @@ def _refuse_native(original: Function) -> Function:
     return refuse
 
 
+def _refuse_async(original: Function) -> Function:
+    async def connect(self: Any) -> NoReturn:  # Any: a class of the connector
+        _refuse(str(self.config.account or ""), ASYNC)  # the attribute `account` asks the native core
+
+    return connect
+
+
 def _refuse_method(original: Function) -> Function:
     def connect(self: object, **arguments: Any) -> NoReturn:  # Any: see Function
         _refuse(str(arguments.get("account") or getattr(self, "account", "")))
@@ -199,6 +208,5 @@ def _refuse_method(original: Function) -> Function:
     return connect
 
 
-def _refuse(account: str = "") -> NoReturn:
-    site: Callable[[], object] = lambda: find_app_site(take(skip=3))  # noqa: E731
-    raise NetworkRefused(account=account, why=PAST, site=site() or "a line outside the application")
+def _refuse(account: str = "", why: str = PAST) -> NoReturn:
+    raise NetworkRefused(account=account, why=why, site=find_app_site(take(skip=2)) or "a line outside the application")

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import mintdb
 from mintdb.engines.snowflake.errors import NotEmulated
+from mintdb.snowflake import NetworkRefused
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "snowflake.md"
 ROOM = "<!-- generated: python -m tests.engines.snowflake.coverage -->"
@@ -138,6 +141,22 @@ STATEMENTS = {
         "select * from table(result_scan(last_query_id()))",
     ],
 }
+LOGIN = {"account": "acme", "user": "ann", "password": "secret", "database": "mintdb", "schema": "public"}
+WAYS_IN = {
+    "snowflake.connector.connect(…)": lambda: connector().connect(**LOGIN).close(),
+    "snowflake.connector.SnowflakeConnection(…)": lambda: connector().SnowflakeConnection(**LOGIN).close(),
+    "await snowflake.connector.aio.connect(…)": lambda: asyncio.run(connect_async()),
+}
+
+
+def connector(module: str = "") -> Any:
+    """The connector, which is imported when the account that answers it is there."""
+    return import_module(f"snowflake.connector{module}")
+
+
+async def connect_async() -> None:
+    """What an asynchronous application does."""
+    await connector(".aio").connect(**LOGIN)
 
 
 def page() -> str:
@@ -151,6 +170,8 @@ def page() -> str:
                     f"## {topic}",
                     "| statement | what happens |\n|---|---|\n" + "\n".join(rows(mint, statements)),
                 ]
+            with mint.lease():
+                lines += ["## Ways in", "| call | what happens |\n|---|---|\n" + "\n".join(map(way_in, WAYS_IN))]
     return "\n\n".join(lines) + "\n"
 
 
@@ -163,6 +184,15 @@ def rows(mint: mintdb.Mint, statements: list[str]) -> list[str]:
             cursor.execute("select 1")
             found.append(f"| `{statement.replace('|', chr(92) + '|')}` | {outcome(cursor, statement)} |")
     return found
+
+
+def way_in(call: str) -> str:
+    """The row of one way to connect."""
+    try:
+        WAYS_IN[call]()
+    except NetworkRefused as refused:
+        return f"| `{call}` | refused: {refused.why} |"
+    return f"| `{call}` | works |"
 
 
 def outcome(cursor: Any, statement: str) -> str:

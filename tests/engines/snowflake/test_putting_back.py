@@ -4,11 +4,14 @@ that outlive the connections they were made for.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from snowflake.connector.errors import ProgrammingError
 
+import mintdb
 from mintdb import Lease, Mint
 from mintdb.contract import Way
 
@@ -57,6 +60,18 @@ def test_rows_that_do_not_fit_the_log_are_put_back_too(mint: Mint) -> None:
         assert connection.cursor().execute("select count(*) from orders").fetchone() == (0,)
         with pytest.raises(ProgrammingError):
             connection.cursor().execute("select * from copied")
+
+
+def test_a_dropped_account_keeps_no_file_open(server_home: Path, tmp_path: Path) -> None:
+    with mintdb.open(tmp_path, engine="snowflake") as mint, mint.lease() as lease:
+        lease.connect().close()
+        folder = str(mint.open().pool.home._account.folder)
+        assert any(file.startswith(folder) for file in open_files())
+    assert not any(file.startswith(folder) for file in open_files())
+
+
+def open_files() -> list[str]:
+    return [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
 
 
 def test_a_mark_that_was_taken_beside_an_open_transaction_holds_what_was_committed(mint: Mint) -> None:

@@ -198,7 +198,9 @@ class EmulatedAccount:
             return []
         ended = self.end([connection.number for connection in self.connections()])
         with self.lock, suppress(duckdb.Error):
-            self._duck.close()
+            for session in (*self._resting, self._duck):
+                session.close()
+            self._resting.clear()
         return ended
 
     # What lies below
