@@ -102,9 +102,10 @@ class _Search:
         return further
 
     def _may_hold(self, holder: object) -> bool:
-        if isinstance(holder, threading.local):
+        kind = type(holder)  # never isinstance(): that asks for `__class__`, which wakes other libraries' lazy objects
+        if issubclass(kind, threading.local):
             return self._locals_last
-        return not isinstance(holder, RUNNING) and _of(type(holder)) not in MACHINERY and not _is_test_case(holder)
+        return not issubclass(kind, RUNNING) and _of(kind) not in MACHINERY and not _is_test_case(kind)
 
     def firmest(self, key: int) -> Hold:
         """The firmest hold of all that lead to what has this id()."""
@@ -120,16 +121,18 @@ class _Search:
 
 def _is_root(holder: object) -> bool:
     """Whether it is a module's names, or a class, which are modules' too."""
-    return isinstance(holder, type) or (isinstance(holder, dict) and "__spec__" in holder and "__loader__" in holder)
+    if type(holder) is dict:
+        return "__spec__" in holder and "__loader__" in holder
+    return issubclass(type(holder), type)
 
 
 def _hold(root: Any, one: object) -> Hold:  # Any: a module's names, or a class
-    if isinstance(root, type):
+    if issubclass(type(root), type):
         lasts = "<locals>" not in root.__qualname__ and _of(root) not in MACHINERY
         return Hold.LASTING if lasts else Hold.UNKNOWN
     name, file = str(root.get("__name__")), root.get("__file__")
     is_for_the_run = name == "__main__" if file is None else not is_library(file)
-    if isinstance(one, GATHERINGS) or not is_for_the_run or name.partition(".")[0] in MACHINERY:
+    if issubclass(type(one), GATHERINGS) or not is_for_the_run or name.partition(".")[0] in MACHINERY:
         return Hold.LIVING
     return Hold.LASTING
 
@@ -138,6 +141,6 @@ def _of(kind: type) -> str:
     return str(kind.__module__).partition(".")[0]
 
 
-def _is_test_case(thing: object) -> bool:
+def _is_test_case(kind: type) -> bool:
     case = getattr(sys.modules.get("unittest.case"), "TestCase", None)
-    return case is not None and issubclass(type(thing), case)
+    return case is not None and issubclass(kind, case)
