@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+from mintdb.connections.bereaved import excuse
 from mintdb.connections.facts import Entry, Serverless
 from mintdb.connections.ledger import ledger
 from mintdb.connections.sockets import shut
@@ -26,6 +27,7 @@ def end(entries: Iterable[Entry], terminate: Terminate) -> list[Entry]:
         connection = entry.connection()
         if not entry.is_open or (connection is not None and entry.driver.is_closed(connection)):
             continue
+        excuse((entry.taking or entry).thread_ref())
         if connection is not None:
             shut(entry.driver, connection)
         if entry.backend_pid is not None:
