@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import mintdb
 from mintdb.contract import Restored, Way
-from mintdb.core.lease import Lease, UncommittedWrites
+from mintdb.core.lease import Lease, NoMarkInTransaction, UncommittedWrites
 from mintdb.hypothesis import NoExamples, NothingToRewind, rewind_examples
 from tests.frameworks.suites import Suite
 
@@ -304,6 +304,20 @@ def test_what_is_not_committed_cannot_be_there_for_each_example(lease: Lease) ->
 {lease.address.database} cannot be marked: what was written is not committed
   backend {connection.info.backend_pid} last ran insert into t (n) values (1)
   1. commit before the examples begin: a mark holds only what is committed"""
+    )
+
+
+def test_where_all_is_one_transaction_it_says_so(lease: Lease) -> None:
+    lease.is_one_transaction = True
+    with pytest.raises(NoMarkInTransaction) as caught:
+        lease.mark()
+    assert (
+        str(caught.value)
+        == f"""\
+{lease.address.database} cannot be put back before the test ends: under isolation = "transaction" all of it is one \
+transaction
+  1. let this test really commit:  isolation = "rewind"  in its marker
+  2. or take rewind_examples away, and roll back in each example:  session.rollback()"""
     )
 
 

@@ -181,6 +181,7 @@ IN_ONE_TRANSACTION = """
     import psycopg
     import pytest
     import zoo
+    from mintdb.core.lease import NoMarkInTransaction
     from mintdb.sqlalchemy.errors import NeedsRealCommit, SecondConnection, TwoKindsOfSession
     from sqlalchemy import select, text
     from sqlalchemy.exc import IntegrityError, InterfaceError
@@ -234,6 +235,11 @@ IN_ONE_TRANSACTION = """
                 mintdb_session.execute(text(statement))
 
 
+    def test_there_is_no_mark_in_it(mintdb_session, mintdb):
+        with pytest.raises(NoMarkInTransaction):
+            mintdb.mark()
+
+
     def test_a_second_connection_is_refused_whatever_opens_it(mintdb_session, mintdb):
         mintdb_session.execute(text("select 1"))
         for connect in (zoo.engine.connect, lambda: psycopg.connect(mintdb.url), mintdb.connect):
@@ -270,7 +276,7 @@ IN_ONE_TRANSACTION = """
 
 def test_sessions_share_one_transaction(suite: Suite) -> None:
     printed = zoo(suite, test_zoo=IN_ONE_TRANSACTION).run("-p", "asyncio", "--mintdb-isolation=transaction").output
-    assert "1 failed, 12 passed" in printed
+    assert "1 failed, 13 passed" in printed
     said = printed.partition("- refused by mintdb -")[2]
     assert 'a session begins while another one is connecting: under isolation = "transaction" both share one' in said
     assert "zoo.py:" in said.partition("began first")[2].splitlines()[0]

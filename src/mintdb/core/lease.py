@@ -31,6 +31,15 @@ class UncommittedWrites(LeaseError):
   1. commit before the examples begin: a mark holds only what is committed"""
 
 
+class NoMarkInTransaction(LeaseError):
+    """A mark was wanted where a test's sessions share one transaction. Facts: database."""
+
+    text = """\
+{database} cannot be put back before the test ends: under isolation = "transaction" all of it is one transaction
+  1. let this test really commit:  isolation = "rewind"  in its marker
+  2. or take rewind_examples away, and roll back in each example:  session.rollback()"""
+
+
 @dataclass(frozen=True)
 class Care:
     """What the pool that a leased clone is from does for it."""
@@ -63,6 +72,7 @@ class Lease:
         self._care = care
         self._connections: list[Any] = []  # Any: see connect
         self.restored: Restored | None = None
+        self.is_one_transaction = False  # whether sessions share one, which only the end of the test rolls back
         _held.append(self)
 
     @property
@@ -120,9 +130,12 @@ class Lease:
     def mark(self) -> None:
         """Make the present state the one that `rewind` returns to, until the lease ends. Connections may stay open.
 
-        Raises UncommittedWrites where somebody is in the middle of a transaction that has written.
+        Raises UncommittedWrites where somebody is in the middle of a transaction that has written, and
+        NoMarkInTransaction.
         """
         self._check()
+        if self.is_one_transaction:
+            raise NoMarkInTransaction(database=self._address.database)
         self._care.mark()
 
     def rewind(self) -> Restored:

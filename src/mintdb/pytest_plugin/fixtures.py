@@ -164,7 +164,12 @@ def _mintdb_transactions(request: pytest.FixtureRequest, mintdb: Lease) -> Itera
     library = _sqlalchemy()
     request.node.stash[REFUSED] = library.Refused.raised
     library.Refused.raised.clear()
-    transactions: Transactions = library.Transactions(run.addresses(mintdb), variables=run.exports_of(request.node))
+    leases = run.leases_with(mintdb)
+    for lease in leases:
+        lease.is_one_transaction = True
+    transactions: Transactions = library.Transactions(
+        [lease.address for lease in leases], variables=run.exports_of(request.node)
+    )
     with transactions:
         yield transactions
 

@@ -23,7 +23,6 @@ from mintdb.settings import DEFAULT, DatabaseSettings, Settings, load
 from mintdb.variables import find_misleading, leased_variable, variables_for
 
 if TYPE_CHECKING:
-    from mintdb.address import Address
     from mintdb.core.lease import Lease
     from mintdb.doorman import Doorman
     from mintdb.mint import Mint
@@ -158,10 +157,9 @@ class Run:
         """The variables that a test's database is exported in, and the form of the URL in each."""
         return self.settings.get_database(self.alias_of(item)).export
 
-    def addresses(self, lease: Lease) -> list[Address]:
-        """Of the databases that a test has: that of `lease` first."""
-        leased = [other.address for other in self.boundaries.leases.values() if other is not lease]
-        return [lease.address, *leased]
+    def leases_with(self, lease: Lease) -> list[Lease]:
+        """Those that a test has: `lease` first."""
+        return [lease, *(other for other in self.boundaries.leases.values() if other is not lease)]
 
     def is_home(self, lease: Lease) -> bool:
         """Whether the lease is of a clone that stays for the whole run."""
