@@ -144,10 +144,17 @@ def _make_new(connection: Any) -> bool:  # Any: see _open
     if entry is None or _pool_of(connection) or _is_dressed() or _is_in_use(connection):
         return False
     with suppress(Exception):  # whatever it is, a new connection has none of it
-        if entry.driver.query(raw, "; ".join(RESET_ALL)) is not None:
-            connection.init_connection_state()  # time zone and role, as the settings have them
+        if entry.driver.query(raw, "; ".join((*RESET_ALL, *_time_zone(connection)))) is not None:
+            connection.init_connection_state()  # the role, as the settings have it
             return True
     return False
+
+
+def _time_zone(connection: Any) -> Iterator[str]:  # Any: see _open
+    """What Django would ask for in a round trip of its own."""
+    if zone := connection.timezone_name:
+        quoted = zone.replace("'", "''")
+        yield f"set time zone '{quoted}'"
 
 
 def _is_in_use(connection: Any) -> bool:  # Any: see _open

@@ -33,6 +33,7 @@ select pid,
            else classid || ', ' || objid end) filter (where granted and locktype = 'advisory')
 from locks group by pid
 """
+COUNTS_AT_ONCE = 150000  # the first version whose statistics are in shared memory, and no half second behind
 POLL = 0.002  # seconds; a terminated backend is gone in 0.6 ms
 STUCK_AFTER = 0.1  # seconds; a program that is between two statements of a transaction goes on within some milliseconds
 END_TIMEOUT = 5.0  # seconds; a backend in an uninterruptible wait of the file system is all that takes longer
@@ -53,14 +54,15 @@ class Glance:
     busy: bool  # somebody runs something or holds a transaction
     prepared: bool  # a prepared transaction waits for its second phase
     replicates: bool  # it has a logical slot or a subscription
-    arrivals: int  # sessions so far; one that has come and gone is counted before it is seen to be gone
+    arrivals: int | None  # sessions so far; one that has come and gone is counted before it is seen to be gone
 
 
 def glance(maintenance: Maintenance, database: str, *, but: Collection[int] = ()) -> Glance:
     """Who is connected, without the details: half the cost of `list_sessions`, and enough nearly always."""
     pids, changes, busy, prepared, replicates, arrivals = maintenance.row(GLANCE, database, list(but))
     since = dict(zip(pids or (), changes or (), strict=True))
-    return Glance(since, bool(busy), bool(prepared), bool(replicates), arrivals or 0)
+    known = arrivals if maintenance.version_number >= COUNTS_AT_ONCE else None
+    return Glance(since, bool(busy), bool(prepared), bool(replicates), known)
 
 
 def list_sessions(asked: Asked, database: str, *, but: Collection[int] = ()) -> list[Session]:
