@@ -43,7 +43,7 @@ def install(creation: type) -> None:
 
 
 def _serialize_db_to_string(original: Callable[[], str], creation: Any) -> Any:  # Any: see Contents.__get__
-    """`setup_databases` does it since Django 5.2.8; whoever else asks gets what there is."""
+    """`setup_databases` asks for it in some versions of Django; whoever else asks gets what there is."""
     caller = sys._getframe(CALLER)
     at_start = (caller.f_globals.get("__name__"), caller.f_code.co_name) == SETUP
     database = managed.find_same(creation.connection, creation.connection.settings_dict["NAME"])
