@@ -67,8 +67,12 @@ def examples(item: pytest.Item, settings: Settings, *, by_default: bool) -> Iter
         yield
         return
     test = item.obj
-    try:
-        with boundaries.examples(test, rewound=by_default if rewound is None else rewound) as item.obj:
+    with boundaries.examples(test, rewound=by_default if rewound is None else rewound) as instead:
+        if instead is test:
             yield
-    finally:
-        item.obj = test
+            return
+        item.obj = instead
+        try:
+            yield
+        finally:
+            item.obj = test
