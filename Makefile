@@ -32,9 +32,10 @@ bench: $(READY)  ## the measurements that the README cites
 	$(BIN)/python benchmarks/teardown.py
 	$(BIN)/python benchmarks/sqlalchemy.py
 	$(BIN)/python benchmarks/engines.py
+	$(BIN)/python benchmarks/snowflake.py
 
 soak: $(READY)  ## the long property tests
-	MINTDB_SOAK=1 $(BIN)/python -m pytest tests/property tests/frameworks tests/connections tests/engines/mysql
+	MINTDB_SOAK=1 $(BIN)/python -m pytest tests/property tests/frameworks tests/connections tests/engines/mysql tests/engines/snowflake
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -37,6 +37,7 @@ def test_credentials_of_a_real_account_are_never_used(db: Lease) -> None:
     assert os.environ["SNOWFLAKE_ACCOUNT"] == "acme-production"
     with connect() as connection:
         facts = connection.cursor().execute("select current_account(), current_user()").fetchone()
+        assert (connection.database, connection.schema) == (None, None)
     assert facts == (db.params["account"].upper(), None)  # type: ignore[union-attr]  # a text
     assert "of-production" not in repr(vars(connection))
 

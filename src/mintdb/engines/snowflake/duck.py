@@ -54,8 +54,7 @@ NOWHERE = "memory.main"  # a database of DuckDB's own, with nothing in it
 # What makes or drops a schema, or takes such a statement back, or makes another schema the session's.
 CHANGES_SCHEMAS = re.compile(r"\b(schema|rollback)\b", re.IGNORECASE)
 TEMPORARY = re.compile(r"\btemp(orary)?\b", re.IGNORECASE)
-# A name that needs no quotes in `set schema`.
-PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+PLAIN_NAME = re.compile(r"[^'\".]+")  # as it may stand in the text of `set schema`
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,8 @@ class EmulatedConnection(FakeSnowflakeConnection):
         super().__init__(
             duck,
             account.results,
-            None if is_there else database,
-            None if is_there else schema,
+            None if is_there else database or None,
+            None if is_there else schema or None,
             create_database=account.creates_on_connect,
             create_schema=account.creates_on_connect,
             db_path=account.folder,
