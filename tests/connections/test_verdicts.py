@@ -140,3 +140,29 @@ def test_only_the_oldest_living_pool_of_a_creation_site_may_outlive_its_test() -
     first, second, unknown = owner(1.0), owner(2.0), Owner("SQLAlchemy pool", "", 3.0, CALL, ())
 
     assert pools_that_may_outlive([first, second, unknown]) == {first, unknown}
+
+
+class Leading:
+    """A pool, as far as a verdict asks."""
+
+    def __init__(self, url: str, *, is_async: bool = False) -> None:
+        self.url, self.serves_loops = url, is_async
+
+    def find_url(self) -> str:
+        return self.url
+
+    def is_async(self) -> bool:
+        return self.serves_loops
+
+
+def test_a_line_that_makes_pools_for_several_places_has_one_of_each_unless_it_is_the_tests_own() -> None:
+    leading = [Leading("postgresql://h/a"), Leading("postgresql://h/b"), Leading("postgresql://h/b", is_async=True)]
+
+    def made(function: str, *pools: Leading) -> list[Owner]:
+        opening = Opening(f"tests/test_orders.py::{function}", "call")
+        return [Owner("", "", float(number), opening, HERE, pool) for number, pool in enumerate(pools)]
+
+    of_a_factory = made("test_refund", *leading, leading[0])
+    assert pools_that_may_outlive(of_a_factory) == set(of_a_factory[:3])
+    of_the_test = made("<module>", *leading)  # which is the function of HERE
+    assert pools_that_may_outlive(of_the_test) == set(of_the_test[:1])

@@ -81,8 +81,7 @@ def _is_by_the_test_itself(entry: Entry) -> bool:
     """Whether the body of the test, or of its fixture, called the driver: it has to close what it opens."""
     if entry.site is None or entry.opening is None or lies_in_package(entry.stack, but=DRIVERS):
         return False
-    test = (entry.opening.test or "").partition("[")[0].replace("::", ".")
-    return entry.site.function in (test.rpartition(".")[2], entry.opening.fixture)
+    return entry.opening.has_in_its_body(entry.site)
 
 
 def _unused(entry: Entry, all_of_them: Iterable[Verdict], seconds: float) -> int:

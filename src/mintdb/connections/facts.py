@@ -30,6 +30,11 @@ class Opening:
     fixture: str | None = None
     scope: str = "function"
 
+    def has_in_its_body(self, site: Site) -> bool:
+        """Whether a line is the test's own, or its fixture's, and not of what they call."""
+        test = (self.test or "").partition("[")[0].replace("::", ".")
+        return site.function in (test.rpartition(".")[2], self.fixture)
+
 
 class Ending(StrEnum):
     """How a connection ended."""

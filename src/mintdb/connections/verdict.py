@@ -17,9 +17,9 @@ Who is in doubt is not accused: a missed leak costs a connection, a false accusa
 | was opened in the test, and is open                                        | leak      |
 
 A pool may outlive the test if it is older, if a wider fixture made it, or if it is the one living pool of its creation
-site: an engine that is created when it is first needed, for the whole run. Kept for the whole run is what a module
-leads to by more than a list (another library's pool, an application's own, a global, the main thread's locals) and what
-the test's own body did not open.
+site to one place: an engine that is created when it is first needed, for the whole run. Kept for the whole run is what
+a module leads to by more than a list (another library's pool, an application's own, a global, the main thread's locals)
+and what the test's own body did not open.
 """
 
 from __future__ import annotations
@@ -169,14 +169,26 @@ def _of_whom(opening: Opening | None) -> str:
 
 
 def pools_that_may_outlive(living: Iterable[Owner]) -> frozenset[Owner]:
-    """The oldest living pool of each creation site, and those of an unknown site; `living` in order of creation."""
-    seen: set[tuple[str, int]] = set()
+    """The oldest living pool of each creation site, and those of an unknown site; `living` in order of creation.
+
+    A line that makes pools for several places, or for blocking code and for event loops, has one living pool of each.
+    """
+    seen: set[object] = set()
     tolerated = set()
     for owner in living:
-        site = owner.site
-        key = None if site is None else (site.file, site.line)
-        if key not in seen:
+        purpose = _purpose(owner)
+        if purpose not in seen:
             tolerated.add(owner)
-        if key is not None:
-            seen.add(key)
+        if purpose is not None:
+            seen.add(purpose)
     return frozenset(tolerated)
+
+
+def _purpose(owner: Owner) -> object:
+    site, pool = owner.site, owner.pool
+    if site is None:
+        return None
+    # What a test makes itself is made for each test, although each may have a database of its own.
+    is_the_tests = owner.opening is not None and owner.opening.has_in_its_body(site)
+    place = None if pool is None or is_the_tests else (pool.find_url(), pool.is_async())
+    return site.file, site.line, place
