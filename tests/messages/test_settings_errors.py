@@ -380,10 +380,16 @@ def test_a_marker_with_an_unknown_database(project: Path, server_home: Path) -> 
     ]
 
 
-def test_a_marker_with_a_wrong_isolation(project: Path, server_home: Path) -> None:
-    assert refused(project, '@pytest.mark.mintdb(isolation="truncate")') == [
-        "ERROR: setting 'isolation' in the marker of test_it.py::test_it is 'truncate', which cannot be used",
-        "  1. give it one of rewind, clone, transaction, none",
+@pytest.mark.parametrize(
+    ("argument", "value", "expected"),
+    [("isolation", "truncate", "one of rewind, clone, transaction, none"), ("rewind_examples", "no", "True or False")],
+)
+def test_a_marker_with_a_wrong_value(
+    project: Path, server_home: Path, argument: str, value: str, expected: str
+) -> None:
+    assert refused(project, f"@pytest.mark.mintdb({argument}={value!r})") == [
+        f"ERROR: setting {argument!r} in the marker of test_it.py::test_it is {value!r}, which cannot be used",
+        f"  1. give it {expected}",
     ]
 
 
