@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from mintdb.engines import errors as common
 from mintdb.engines.errors import FolderUnusable, LockTimeout, PortInUse
 from mintdb.engines.keeper import LOCK, LOG, Errand, State
 from mintdb.engines.places import Places, data_parent, find_places, read_password
@@ -100,7 +101,7 @@ class Home:
             ) from None
         if "state" in report:
             return State(**report["state"])
-        kind = getattr(errors, report["error"], None)
+        kind = getattr(errors, report["error"], None) or getattr(common, report["error"], None)
         if not (isinstance(kind, type) and issubclass(kind, ServerError)):
             kind = errors.ServerDidNotStart
         raise kind(**report["facts"])
