@@ -67,3 +67,22 @@ def test_who_comes_back_to_a_database_that_was_swapped_swaps_it_again(mint: Mint
     with psycopg.connect(home.address.url) as connection:
         assert trees(connection) == [(1, "pear"), (2, "plum")]
     taken.drop()
+
+
+def test_a_swap_asks_the_server_little(mint: Mint, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, maintenance = mint.open().pool.home, mint.open().server._maintenance.connection
+    asked: list[str] = []
+    execute = psycopg.Connection.execute
+
+    def noted(connection: psycopg.Connection, statement: object, *args: object, **options: object) -> psycopg.Cursor:
+        asked.extend([str(statement)] if connection is maintenance else [])
+        return execute(connection, statement, *args, **options)
+
+    monkeypatch.setattr(psycopg.Connection, "execute", noted)
+    for _ in range(2):
+        with psycopg.connect(home.address.url) as connection:
+            connection.execute("alter table tree add height int")
+        asked.clear()
+        assert home.restore().way is Way.SWAP
+        waits = [statement for statement in asked if "pg_stat_activity" in statement]  # until nobody is connected
+        assert len(asked) - len(waits) <= 25, asked

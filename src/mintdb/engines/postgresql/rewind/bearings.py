@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from psycopg import Error
 
 from mintdb.engines.postgresql.rewind import wal
+from mintdb.engines.postgresql.rewind.copies import own_xid
 from mintdb.engines.postgresql.rewind.floor import Floor, lay
 from mintdb.engines.postgresql.rewind.marks import Marks
 from mintdb.engines.postgresql.rewind.relations import Survey
 from mintdb.engines.postgresql.rewind.session import Powers, Session, is_transient
-from mintdb.engines.postgresql.rewind.sweep import Sweeper
+from mintdb.engines.postgresql.rewind.sweep import Sweeper, install
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Bearings:
     own: list[str] = field(default_factory=list)
     near: int = 0  # bytes of WAL beyond which a sweep is faster
     floors_laid: int = 0
+    can_sweep: bool = False  # its function is declared
 
     def __post_init__(self) -> None:
         self.sweep_next = not self.powers.wal
@@ -66,6 +68,11 @@ class Bearings:
 
     def sweep(self, marks: Marks) -> wal.Look:
         """Find it by visiting every relation."""
+        if not self.can_sweep:  # most sessions never have to
+            with self.session.transaction():
+                install(self.session)
+                self.temporary.add(own_xid(self.session))
+            self.can_sweep = True
         own = {*self.own, *self.temporary}
         return self.sweeper.look(marks.floor.relations, self.horizon, own, marks.surplus)
 

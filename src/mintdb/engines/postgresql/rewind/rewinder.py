@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from psycopg import Error, errors
 
-from mintdb.engines.postgresql.rewind import sweep, wal
+from mintdb.engines.postgresql.rewind import wal
 from mintdb.engines.postgresql.rewind.bearings import Bearings
 from mintdb.engines.postgresql.rewind.blocks import Blocks, joined
 from mintdb.engines.postgresql.rewind.changes import Changes, accept, found
@@ -344,9 +344,6 @@ def _ready(connection: Session, temporary: set[str]) -> Powers:
     powers = prepare(connection)
     if not powers.superuser:
         raise CannotRewind("the role is no superuser: a role with only CREATEDB gets clone and swap")
-    with connection.transaction():
-        sweep.install(connection)
-        temporary.add(own_xid(connection))
     with suppress(errors.UndefinedFile), connection.transaction():
         wal.install(connection, powers)
         temporary.add(own_xid(connection))
