@@ -262,6 +262,15 @@ def test_a_small_table_keeps_its_physical_order(clone_of):
         assert clone.rows(SEEDED) == WHOLE
 
 
+def test_a_new_row_in_the_place_of_an_old_one_is_not_taken_for_it(clone_of):
+    clone = clone_of(*SEED)
+    place = clone.rows("select ctid from seed where id = 7")
+    clone.run("delete from seed where id = 7", "vacuum seed", "insert into seed values (99, 'new')")
+    assert clone.rows("select ctid from seed where id = 99") == place
+    clone.put_back()
+    assert clone.rows(SEEDED) == WHOLE
+
+
 def test_rows_that_a_test_left_alone_stay_where_they_are(clone_of):
     clone = clone_of(
         "create table rank (id int primary key, name text, n int)",
