@@ -87,7 +87,11 @@ def test_a_connection_that_was_open_before_the_hooks_is_known_though_not_who_ope
 import sys
 import psycopg
 import psycopg2, sqlalchemy, psycopg_pool
-connection, connection_2 = psycopg.connect(sys.argv[1]), psycopg2.connect(sys.argv[1])
+class Unhashable(type):
+    __hash__ = None
+class Own(psycopg2.extensions.connection, metaclass=Unhashable):
+    pass
+connection, connection_2 = psycopg.connect(sys.argv[1]), psycopg2.connect(sys.argv[1], connection_factory=Own)
 engine = sqlalchemy.create_engine(sys.argv[1].replace("postgresql", "postgresql+psycopg"))
 with engine.connect():
     pass
