@@ -315,7 +315,7 @@ def test_a_server_in_another_namespace_is_not_taken_for_ours(
         assert done.returncode == 0, done.stderr
         first, port = done.stdout.splitlines()
         assert first == "no embedded server runs"
-        assert int(port) not in (0, here.port)
+        assert int(port) not in (0, here.home.port)
         assert lease.connect().execute("select 1").fetchone() == (1,)
 
 
