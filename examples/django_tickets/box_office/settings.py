@@ -22,7 +22,6 @@ DATABASES = {
     }
 }
 CELERY_BROKER_URL = os.environ.get("BROKER_URL", "filesystem://")
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "data_folder_in": os.environ.get("BROKER_FOLDER", "/tmp"),
-    "data_folder_out": os.environ.get("BROKER_FOLDER", "/tmp"),
-}
+CELERY_BROKER_TRANSPORT_OPTIONS = dict.fromkeys(
+    ("data_folder_in", "data_folder_out", "control_folder"), os.environ.get("BROKER_FOLDER", "/tmp")
+)

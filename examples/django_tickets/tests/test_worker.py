@@ -19,7 +19,7 @@ PATIENCE = 60  # seconds
 @pytest.fixture(scope="session")
 def worker(django_db_setup, tmp_path_factory):
     folder = tmp_path_factory.mktemp("broker")
-    options = {"data_folder_in": str(folder), "data_folder_out": str(folder)}
+    options = dict.fromkeys(app.conf.broker_transport_options, str(folder))
     app.conf.update(broker_url="filesystem://", broker_transport_options=options)
     values = connection.settings_dict
     own = {"BROKER_FOLDER": str(folder), "DJANGO_SETTINGS_MODULE": "box_office.settings"}
