@@ -32,6 +32,7 @@ from types import MappingProxyType
 from mintdb.connections.facts import Ending, Entry, Opening, Owner
 from mintdb.contract import Session
 
+MOMENT = 0.1  # seconds; one that began since everybody was waited for has just come by, as a poller does
 NOBODY: Mapping[int, Session] = MappingProxyType({})
 
 
@@ -121,6 +122,9 @@ def _judge_excused(session: Session, scope: Scope, excuse: str) -> tuple[Kind, s
         return Kind.RESIDENT, excuse
     if session.only_reads and session.backend_pid not in scope.locking:
         return Kind.RESIDENT, f"{excuse}; its transaction is in nobody's way"
+    seconds = session.seconds_in_transaction
+    if session.state == "active" and seconds is not None and seconds < MOMENT:
+        return Kind.RESIDENT, f"{excuse}; it runs a statement at this moment"
     return Kind.LEAK, f"its transaction is in the rewind's way ({excuse})"
 
 
