@@ -62,7 +62,12 @@ UNKNOWN = session("idle in transaction")  # whether it has written is not known
 
 COLLECTED = {"ended": BEGAN + 2, "ending": Ending.COLLECTED}
 
+PASSING = dataclasses.replace(ACTIVE, seconds_in_transaction=0.01)
+BUSY = dataclasses.replace(ACTIVE, seconds_in_transaction=0.5)
+
 TABLE = [
+    ("of an older thread, whose statement has just begun", entry(opened=1.0), PASSING, Kind.RESIDENT),
+    ("of an older thread, whose statement goes on", entry(opened=1.0), BUSY, Kind.LEAK),
     ("closed", entry(ended=BEGAN + 2, ending=Ending.CLOSED), None, Kind.CLOSED),
     ("ended by the server", entry(), None, Kind.CLOSED),
     ("collected", entry(ended=BEGAN + 2, ending=Ending.COLLECTED), None, Kind.ABANDONED),
