@@ -59,6 +59,35 @@ sys._kept = [sys.modules["mintdb.connections.hooks.pymysql"], Connection.__new__
     assert out == ""
 
 
+def test_a_driver_warns_of_nothing_that_another_test_has_opened(dsn: str) -> None:
+    """The warning would fail the test that runs when the garbage collector comes by."""
+    out = python(
+        """
+import gc, sys, warnings
+from mintdb.connections import hooks
+from mintdb.connections.facts import Opening
+from mintdb.connections.ledger import ledger
+hooks.watch()
+import psycopg
+
+def forget(opened, collected):
+    ledger.enter(Opening(opened))
+    connection = psycopg.connect(sys.argv[1])
+    connection.itself = connection
+    del connection
+    ledger.enter(Opening(collected))
+    gc.collect()
+
+sys.unraisablehook = lambda failed: print(type(failed.exc_value).__name__)
+forget("test_a", "test_b")
+print("of another")
+forget("test_a", "test_a")
+""",
+        dsn,
+    )
+    assert out == "of another\nResourceWarning\n"
+
+
 def test_a_driver_imported_after_the_hooks_is_seen_whatever_name_it_is_bound_to(dsn: str) -> None:
     out = python(
         """

@@ -126,7 +126,8 @@ def shop(suite: Suite) -> Suite:
 def test_mirrors_roles_and_layers_in_one_process_and_in_several(shop: Suite) -> None:
     ran = shop.write(test_leaking=LEAKING).run()
     assert ran.outcomes == {"passed": 6, "error": 1}, ran.output
-    failure, _, end = ran.output.partition("ERROR at teardown of test_on_both")[2].partition("mintdb: ")
+    told = ran.output.partition("ERROR at teardown of test_on_both")[2].partition("short test summary")[0]
+    failure, _, end = told.partition("mintdb: ")
     assert ("test_leaking.py:11" in failure, "test_leaking.py:10" in failure) == (True, False), ran.output
     assert ("test_leaking.py:11" in end, "test_leaking.py:10" in end) == (False, True), ran.output
     (shop.folder / "test_leaking.py").unlink()

@@ -118,10 +118,12 @@ class Ledger:
         if entry := self._open.pop(id(connection), None):
             self._end(entry, Ending.CLOSED)
 
-    def collected(self, connection: object) -> None:
-        """A connection that was still open is being garbage-collected."""
+    def collected(self, connection: object) -> bool:
+        """A connection that was still open is being garbage-collected; whether while another test runs."""
         if entry := self._open.pop(id(connection), None):
             self._end(entry, Ending.COLLECTED)
+            return _test(entry.opening) != _test(self._opening)
+        return False
 
     def belongs(self, connection: object, owner: Owner) -> None:
         """A pool has taken a connection as its own."""
@@ -195,6 +197,10 @@ class Ledger:
 
 def _leads_to(entry: Entry, database: str | None, port: int | None) -> bool:
     return (database is None or entry.database == database) and (port is None or entry.port == port)
+
+
+def _test(opening: Opening | None) -> str | None:
+    return None if opening is None else opening.test
 
 
 class _Opener(NamedTuple):

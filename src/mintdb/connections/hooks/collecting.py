@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -11,28 +12,37 @@ from mintdb.connections.hooks.patch import Function
 from mintdb.connections.ledger import ledger
 
 
-def teller(is_closed: Callable[[Any], bool] = lambda connection: False) -> Callable[[Any], None]:  # Any: of any driver
+def teller(is_closed: Callable[[Any], bool] = lambda connection: False) -> Callable[[Any], bool]:  # Any: of any driver
     """What a connection's `__del__` has to call first. `is_closed` is asked then: it is the last time that it can be.
 
-    Everything is bound here: at the interpreter's end the names of our modules are gone before the last connection is.
+    It returns whether a warning of the driver's would blame a test that has not opened the connection. Everything is
+    bound here: at the interpreter's end the names of our modules are gone before the last connection is.
     """
     finalizing, closed, collected = sys.is_finalizing, ledger.closed, ledger.collected
 
-    def tell(connection: object) -> None:
-        if not finalizing():
-            (closed if is_closed(connection) else collected)(connection)
+    def tell(connection: object) -> bool:
+        if finalizing():
+            return False
+        if is_closed(connection):
+            closed(connection)
+            return False
+        return collected(connection)
 
     return tell
 
 
-def telling(tell: Callable[[Any], None]) -> Callable[[Function], Function]:  # Any: see above
-    """Replace a driver's `__del__` by one that tells first."""
+def telling(tell: Callable[[Any], bool]) -> Callable[[Function], Function]:  # Any: see above
+    """Replace a driver's `__del__` by one that tells first, and warns only where the warning meets who opened it."""
 
     def make(original: Function) -> Function:
         @wraps(original)
         def __del__(self: Any) -> None:  # Any: see above
-            tell(self)
-            original(self)
+            if not tell(self):
+                original(self)
+                return
+            with warnings.catch_warnings():  # the account of the test that opened it names it, with its line
+                warnings.simplefilter("ignore", ResourceWarning)
+                original(self)
 
         return __del__
 
