@@ -33,6 +33,7 @@ bench: $(READY)  ## the measurements that the README cites
 	$(BIN)/python benchmarks/sqlalchemy.py
 	$(BIN)/python benchmarks/engines.py
 	$(BIN)/python benchmarks/snowflake.py
+	$(BIN)/python benchmarks/django.py
 
 soak: $(READY)  ## the long property tests
 	MINTDB_SOAK=1 $(BIN)/python -m pytest tests/property tests/frameworks tests/connections tests/engines/mysql tests/engines/snowflake
