@@ -155,7 +155,7 @@ TESTS = '''
             with zoo.Sessions() as session:
                 session.execute(text("select pg_notify('zoo', 'hello')"))
                 session.commit()
-            assert list(listener.notifies(timeout=30, stop_after=1)), "nothing arrives"
+            assert list(listener.notifies(timeout=3, stop_after=1)), "nothing arrives"
 
 
     def deferred_constraint():
