@@ -111,6 +111,8 @@ assert refused(url) == (405, "POST to this address")
 assert refused(url.rsplit("/", 2)[0] + "/wrong/put-back", data=b"") == (404, "nothing is here")
 add("Ann")
 assert refused(url[:-3], data=b"") == (404, "nothing is here")
+nonsense = urllib.request.Request(url, data=b"", headers={"Content-Length": "many"})
+assert refused(nonsense) == (500, "invalid literal for int() with base 10: 'many'")
 assert names() == ["Ann"]
 """,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from select import select
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from mintdb.errors import MintdbError
+from mintdb.cli.signals import signals_blocked
 
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 LONGEST = 1000  # bytes of a body that are read: the name of a test, for a person to read
 
-Answer = Callable[[str], str]  # the body, and what is answered; raises MintdbError
+Answer = Callable[[str], str]  # the body, and what is answered; what it raises is answered with 500
 
 
 @contextmanager
@@ -31,22 +30,9 @@ def answering(answers: Mapping[str, Answer]) -> Iterator[dict[str, str]]:
     token = token_urlsafe(16)
     with socket.create_server((HOST, 0)) as listener:
         routes = {f"/{token}/{name}": answer for name, answer in answers.items()}
-        with _no_signals():
+        with signals_blocked():
             Thread(target=_serve, args=[listener, routes], name="mintdb answering", daemon=True).start()
         yield {name: f"http://{HOST}:{listener.getsockname()[1]}/{token}/{name}" for name in answers}
-
-
-@contextmanager
-def _no_signals() -> Iterator[None]:
-    """A thread that is started in the block gets no signal: those are for whoever waits for the command."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(listener: socket.socket, routes: Mapping[str, Answer]) -> None:
@@ -64,15 +50,17 @@ def _handler(routes: Mapping[str, Answer]) -> type[BaseHTTPRequestHandler]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:  # as http.server calls it
-            body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LONGEST))
             answer = routes.get(self.path)
             if answer is None:
                 self._say(404, "nothing is here")
                 return
             try:
-                self._say(200, answer(body.decode(errors="replace").strip()))
-            except MintdbError as error:
-                self._say(500, str(error))
+                body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LONGEST))
+                said = answer(body.decode(errors="replace").strip())
+            except Exception as error:  # noqa: BLE001  # whatever it is, the test that asked has to be told
+                self._say(500, str(error) or type(error).__name__)
+            else:
+                self._say(200, said)
 
         def do_GET(self) -> None:  # see above
             self._say(405 if self.path in routes else 404, "POST to this address")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from mintdb.cli import say
+from mintdb.cli.signals import signals_blocked
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -54,19 +52,6 @@ def _make_bar() -> Bar | None:
         return None
     columns = TextColumn("mintdb: {task.description}"), BarColumn(), TimeElapsedColumn()
     bar = Bar(*columns, console=Console(stderr=True), transient=True)
-    with _signals_blocked():
+    with signals_blocked():
         bar.start()
     return bar
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """The thread that draws inherits this: signals are for the main thread, which passes them on or cleans up."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
