@@ -36,6 +36,22 @@ def examples(test: Test, *, rewound: bool) -> AbstractContextManager[Test]:
     return rewinding(test)
 
 
+@contextmanager
+def examples_of(case: Any, *, rewound: bool) -> Iterator[None]:  # Any: a unittest.TestCase, whose names are private
+    """In the block a test case's method is what puts each of its examples back, with `rewound` and if it has any."""
+    name = case._testMethodName
+    test = getattr(case, name)
+    with examples(test, rewound=rewound) as instead:
+        if instead is test:
+            yield
+            return
+        setattr(case, name, instead)  # not _callTestMethod, which other kinds of test cases have of their own
+        try:
+            yield
+        finally:
+            delattr(case, name)
+
+
 class Boundaries:
     """The leases of the test that runs now, and the marks of the fixtures around it."""
 

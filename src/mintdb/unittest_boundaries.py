@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mintdb.address import redact
-from mintdb.boundaries import ELSEWHERE, Boundaries, examples
+from mintdb.boundaries import ELSEWHERE, Boundaries, examples_of
 from mintdb.connections import clock
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
@@ -61,7 +61,8 @@ class Tests:
         self.boundaries.clear()
         self.boundaries.begin(name)
         try:
-            with self.boundaries.phase(Opening(name, "call")):
+            rewound = self.boundaries.rewinds_examples
+            with self.boundaries.phase(Opening(name, "call")), examples_of(test, rewound=rewound):
                 return run()
         finally:
             reports = self.boundaries.end(name)
@@ -97,7 +98,6 @@ def hold(suite: ModuleType) -> None:
     """Wrap unittest's boundaries; nothing is connected to before the first test runs."""
     case = sys.modules["unittest.case"]
     _wrap(case.TestCase, "run", _run)
-    _wrap(case.TestCase, "_callTestMethod", _call)
     _wrap(case.TestCase, "_callTearDown", _tear_down)
     _wrap(suite.TestSuite, "_handleClassSetUp", _class_set_up)
     _wrap(suite.TestSuite, "_tearDownPreviousClass", _class_tear_down)
@@ -170,11 +170,6 @@ def _wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:  # Any: a 
 
 def _run(tests: Tests, original: Any, test: Any, result: Any = None) -> Any:  # Any: see Tests.run
     return tests.run(test, lambda: original(test, result), result)
-
-
-def _call(tests: Tests, original: Any, test: Any, method: Any) -> Any:  # Any: see Tests.run
-    with examples(method, rewound=tests.boundaries.rewinds_examples) as instead:
-        return original(test, instead)
 
 
 def _tear_down(tests: Tests, original: Any, test: Any) -> Any:  # Any: see Tests.run

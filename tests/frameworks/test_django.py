@@ -290,11 +290,26 @@ def test_generated_examples_start_over_and_raw_requests_keep_the_tests_transacti
             assert Product.objects.filter(pk=token.pk).exists()
             assert Order.objects.create(name=name).pk == 1
 
-        @pytest.mark.mintdb(rewind_examples=True)
         @few
         @given(name=names)
-        def test_a_marker_says_the_same(token, name):
+        def test_the_setting_says_the_same(token, name):
             assert Order.objects.create(name=name).pk == 1
+
+        @pytest.mark.mintdb(rewind_examples=False)
+        @few
+        @given(name=strategies.just("x"))
+        def test_a_marker_takes_it_out_again(token, name):
+            assert Order.objects.count() == Order.objects.create(name=name).pk - 1
+
+        @few
+        @given(name=names)
+        def test_without_a_database(name):
+            assert name
+
+        @few
+        @given(name=names)
+        def test_a_transaction_of_djangos_is_left_to_it(db, name):
+            Order.objects.create(name=name)
 
         class Live(LiveServerTestCase):
             @few
@@ -336,8 +351,9 @@ def test_generated_examples_start_over_and_raw_requests_keep_the_tests_transacti
             call()
         """
     )
-    ran = project.pytest("test_generated.py", "-p", "hypothesispytest", "-W", "ignore::DeprecationWarning")
-    assert ran.outcomes == {"passed": 7}, ran.output
+    plugins = ("-p", "hypothesispytest", "-W", "ignore::DeprecationWarning")
+    ran = project.pytest("test_generated.py", *plugins, MINTDB_REWIND_EXAMPLES="true")
+    assert ran.outcomes == {"passed": 10}, ran.output
 
 
 def test_servers_in_threads_and_in_processes_of_their_own_start_over(project: DjangoProject) -> None:
@@ -361,7 +377,12 @@ def test_servers_in_threads_and_in_processes_of_their_own_start_over(project: Dj
         from channels.testing import ChannelsLiveServerTestCase
         from django.contrib.staticfiles.testing import StaticLiveServerTestCase
         from django.db import connection
+        from django.test import TransactionTestCase
+        from hypothesis import settings
+        from hypothesis.stateful import RuleBasedStateMachine, rule
         from shop.models import Order, Product
+
+        few = settings(max_examples=4, stateful_step_count=2, deadline=None, database=None)
 
         class StartsOver:
             def test_1(self):
@@ -383,9 +404,21 @@ def test_servers_in_threads_and_in_processes_of_their_own_start_over(project: Dj
 
         class InAProcess(StartsOver, ChannelsLiveServerTestCase):
             pass
+
+        class Machine(RuleBasedStateMachine):
+            made = 0
+
+            @rule()
+            def make(self):
+                self.made += 1
+                assert Order.objects.create(name="x").pk == self.made
+
+        class InAMachine(TransactionTestCase, Machine.TestCase):
+            settings = few
         """,
     )
-    ran = project.manage("test", "--settings", "settings_live", "test_live", PYTHONWARNINGS="ignore")
+    variables = {"PYTHONWARNINGS": "ignore", "MINTDB_REWIND_EXAMPLES": "true"}
+    ran = project.manage("test", "--settings", "settings_live", "test_live", **variables)
     assert ran.code == 0, ran.output
-    assert "Ran 8 tests" in ran.output
+    assert "Ran 9 tests" in ran.output
     assert "LEAK" not in ran.output, ran.output

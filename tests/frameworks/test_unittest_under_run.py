@@ -107,6 +107,7 @@ def test_every_configured_database_is_put_back_and_every_example_where_that_is_s
     suite.write(
         **{"pyproject.toml": SEVERAL, "notes.sql": "create table note (id integer primary key, text text);"},
         test_several="""
+            import asyncio
             import os
             import sqlite3
             import unittest
@@ -140,11 +141,32 @@ def test_every_configured_database_is_put_back_and_every_example_where_that_is_s
                 @given(st.integers())
                 def test_each_example(self, n):
                     self.assertEqual((bill(), note()), (1, 2))
+
+            class Asynchronous(unittest.IsolatedAsyncioTestCase):
+                async def asyncSetUp(self):
+                    self.assertEqual(note(), 1)
+
+                async def test_one(self):
+                    self.assertEqual((bill(), note()), (1, 2))
+
+                @settings(max_examples=4, database=None, deadline=None)
+                @given(st.integers())
+                def test_each_example(self, n):
+                    self.assertEqual((bill(), note()), (1, 2))
+
+                def execute_example(self, example):  # Hypothesis leaves the loop to the test case
+                    result = example()
+                    return asyncio.run(result) if asyncio.iscoroutine(result) else result
+
+                @settings(max_examples=4, database=None, deadline=None)
+                @given(st.integers())
+                async def test_each_coroutine(self, n):
+                    self.assertEqual((bill(), note()), (1, 2))
         """,
     )
     code, output = run_unittest(suite, "test_several")
     assert code == 0, output
-    assert "Ran 3 tests" in output
+    assert "Ran 6 tests" in output
 
 
 def test_a_leak_is_named_and_the_exit_code_stays(suite: Suite) -> None:

@@ -9,9 +9,10 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test.testcases import SimpleTestCase, TestCase, TransactionTestCase
 
+from mintdb.boundaries import examples_of
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
-from mintdb.django import managed, mirrors, sessions, telling
+from mintdb.django import managed, mirrors, places, sessions, telling
 from mintdb.django.errors import ConnectionsLeftOpen
 from mintdb.django.patching import wrap
 
@@ -65,8 +66,11 @@ def _setup_and_call(original: Original, test: Any, result: Any, debug: bool = Fa
     before = ledger.enter(Opening(name := telling.test_name(test.id()), "call"))
     for database in managed.databases.values():
         database.rename(name)
+    commits = isinstance(test, TransactionTestCase) and not isinstance(test, TestCase)
+    rewound = bool(managed.databases) and commits and places.run_settings().rewind_examples
     try:
-        original(result, debug)
+        with examples_of(test, rewound=rewound):
+            original(result, debug)
     finally:
         ledger.enter(before)
 

@@ -40,8 +40,9 @@ class DjangoRun:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[Any]:
-        """A test's marker may want each of Hypothesis's examples put back, whether a run has settings or not."""
-        with marker.examples(item, self.settings, by_default=False):
+        """A marker or the setting may want each of Hypothesis's examples put back; a transaction rolls them back."""
+        commits = any(database.lease for database in managed.databases.values()) and not _in_transaction()
+        with marker.examples(item, self.settings, by_default=commits and self.settings.rewind_examples):
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
