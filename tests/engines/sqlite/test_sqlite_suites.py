@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.frameworks.examples import example
 from tests.frameworks.suites import Suite
 
 from mintdb.engines.places import find_places
@@ -26,15 +25,6 @@ engine = "sqlite"
 schema = "sql:schema.sql"
 export = { DATABASE = "path", DATABASE_URL = "sqlalchemy", ASYNC_URL = "sqlite+aiosqlite" }
 """
-Foreign = Callable[[str, str], Suite]
-CASES = Path(__file__).parents[4] / "shared" / "cases"
-CLIENT = """\
-@pytest.fixture
-async def client(mintdb):
-    async with AsyncClient(transport=ASGITransport(app=app, raise_app_exceptions=False), base_url="http://test") as c:
-        yield c
-"""
-INIT_LINES = ("@event.listens_for", "def init(", "executescript(")
 
 
 @pytest.fixture
@@ -274,9 +264,12 @@ def test_an_applications_memory_is_one_database_that_outlives_its_connections(su
         import sqlite3
         from sqlalchemy import create_engine, text
         from sqlalchemy.ext.asyncio import create_async_engine
+        from sqlalchemy.pool import NullPool
 
+        POOLS = {"product": None, "customer": None, "coupon": NullPool}
         engine = create_engine("sqlite:///:memory:")
         async_engine = create_async_engine("sqlite+aiosqlite://")
+        models = {name: create_engine("sqlite:///:memory:", poolclass=pool) for name, pool in POOLS.items()}
 
         def add(owner):
             connection = sqlite3.connect(":memory:")
@@ -296,7 +289,8 @@ def test_an_applications_memory_is_one_database_that_outlives_its_connections(su
         import asyncio, sqlite3
         from concurrent.futures import ThreadPoolExecutor
         import pytest
-        from shop import add, async_engine, count, count_async, engine
+        from sqlalchemy import text
+        from shop import add, async_engine, count, count_async, engine, models
 
         @pytest.mark.parametrize("attempt", [1, 2])
         def test_all_see_it(attempt):
@@ -315,6 +309,31 @@ def test_an_applications_memory_is_one_database_that_outlives_its_connections(su
                     await async_engine.dispose()
             assert asyncio.run(all_at_once()) == [4] * 4
 
+        @pytest.fixture
+        def tables():
+            for name, model in models.items():
+                with model.begin() as connection:
+                    connection.execute(text(f"create table {name} (n int)"))
+            yield
+            for name, model in models.items():
+                with model.begin() as connection:
+                    connection.execute(text(f"drop table {name}"))
+
+        @pytest.mark.parametrize("attempt", [1, 2])
+        def test_an_engine_for_each_model(tables, attempt):
+            def dashboard(_=None):
+                found = []
+                for name, model in models.items():
+                    with model.connect() as connection:
+                        found.append(connection.scalar(text(f"select count(*) from {name}")))
+                return found
+
+            for name, model in models.items():
+                with model.begin() as connection:
+                    connection.execute(text(f"insert into {name} values (1)"))
+            with ThreadPoolExecutor(4) as threads:
+                assert list(threads.map(dashboard, range(20))) == [[1, 1, 1]] * 20
+
         def test_a_librarys_own_is_its_own(tmp_path):
             import sys
             folder = tmp_path / "site-packages" / "cachelib"
@@ -332,7 +351,7 @@ def test_an_applications_memory_is_one_database_that_outlives_its_connections(su
         """,
     )
     ran = suite.run("-q")
-    assert ran.outcomes == {"passed": 3}, ran.output
+    assert ran.outcomes == {"passed": 5}, ran.output
     assert "LEAK" not in ran.output
     assert "SPRAWL" not in ran.output
 
@@ -362,40 +381,9 @@ def test_workers_and_commands_have_files_of_their_own(suite: Suite, server_home:
     assert list(find_places().live.glob("sqlite/runs/*")) == []
 
 
-@pytest.fixture
-def foreign(tmp_path: Path) -> Foreign:
-    """A copy of a suite that was written without a thought of mintdb, and what its user adds to it."""
-
-    def copy(case: str, settings: str) -> Suite:
-        if not (CASES / case).is_dir():
-            pytest.skip("the foreign suites' folder is not here")
-        shutil.copytree(CASES / case, tmp_path, dirs_exist_ok=True)
-        return Suite(tmp_path).write(**{"mintdb.toml": f'[databases.default]\nengine = "sqlite"\n{settings}'})
-
-    return copy
-
-
-def test_a_foreign_suites_lines_that_fill_each_connection_give_way_to_a_schema(foreign: Foreign) -> None:
-    suite = foreign("C_sqlite_memory", 'schema = "sql:schema.sql"\nseed = "sql:schemadata.sql"\n')
-    for module in ("repo_sqlite3.py", "test_init_each_connection.py"):
-        lines = (suite.folder / module).read_text().splitlines()
-        (suite.folder / module).write_text("\n".join(x for x in lines if not any(word in x for word in INIT_LINES)))
-    ran = suite.run("-q")
+def test_an_application_that_retries_keeps_its_own_sessions_and_real_commits(tmp_path: Path) -> None:
+    zoo = example("fastapi_zoo", tmp_path)
+    settings = (zoo.folder / "pyproject.toml").read_text()
+    here = settings.replace('{ ZOO_URL = "postgresql+asyncpg" }', '{ ZOO_URL = "sqlite+aiosqlite" }\nengine = "sqlite"')
+    ran = zoo.write(**{"pyproject.toml": here}).run("-q", "-p", "asyncio")
     assert ran.outcomes == {"passed": 10}, ran.output
-
-
-def test_a_foreign_suite_with_an_engine_for_each_model_shares_one_memory(foreign: Foreign) -> None:
-    suite = foreign("F_engine_per_model", "")
-    suite.environment["APP_ENV"] = "dev"
-    ran = suite.run("-q", "test_shop.py")
-    assert ran.outcomes == {"passed": 3}, ran.output
-
-
-def test_a_foreign_application_that_retries_keeps_its_own_sessions_and_real_commits(foreign: Foreign) -> None:
-    async_url = 'export = { ASYNC_DATABASE_URL = "sqlite+aiosqlite" }\n'
-    suite = foreign("H_fastapi_retry", f'schema = "metadata:database:Base.metadata"\n{async_url}')
-    path = suite.folder / "test_scenarios.py"
-    before, _, rest = path.read_text().partition("@pytest.fixture(params=")
-    path.write_text(f"{before}{CLIENT}\n\nasync def T(aw){rest.partition('async def T(aw)')[2]}")
-    ran = suite.run("-q", "-p", "asyncio", "test_scenarios.py")
-    assert ran.outcomes == {"passed": 8}, ran.output
