@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, ClassVar
+from contextlib import contextmanager
+from typing import ClassVar
 
 from mintdb.connections import clock
 from mintdb.connections.facts import Opening
@@ -19,37 +18,11 @@ from mintdb.mint import Mint, visit
 from mintdb.report import Summary
 from mintdb.report.facts import Tested, Worker
 
-Test = Callable[..., Any]  # Any: a test takes and returns what it likes
 ELSEWHERE = "elsewhere"  # in a report: databases that mintdb did not make
 HELD = (
     "{test} changed the schema before a wider fixture was set up in its midst: what it wrote stays as long as that"
     " fixture. Ask for the fixture by argument, so that it is set up first"
 )
-
-
-def examples(test: Test, *, rewound: bool) -> AbstractContextManager[Test]:
-    """Gives what to call instead of a test: with `rewound`, what puts each of its examples back, if it has any."""
-    if not rewound or "hypothesis" not in sys.modules:
-        return nullcontext(test)
-    from mintdb.hypothesis import rewinding
-
-    return rewinding(test)
-
-
-@contextmanager
-def examples_of(case: Any, *, rewound: bool) -> Iterator[None]:  # Any: a unittest.TestCase, whose names are private
-    """In the block a test case's method is what puts each of its examples back, with `rewound` and if it has any."""
-    name = case._testMethodName
-    test = getattr(case, name)
-    with examples(test, rewound=rewound) as instead:
-        if instead is test:
-            yield
-            return
-        setattr(case, name, instead)  # not _callTestMethod, which other kinds of test cases have of their own
-        try:
-            yield
-        finally:
-            delattr(case, name)
 
 
 class Boundaries:

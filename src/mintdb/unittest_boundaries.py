@@ -11,11 +11,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mintdb.address import redact
-from mintdb.boundaries import ELSEWHERE, Boundaries, examples_of
+from mintdb.boundaries import ELSEWHERE, Boundaries
 from mintdb.connections import clock
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
 from mintdb.contract import Connections, Restored, Way
+from mintdb.examples import examples_of
 from mintdb.handover import find_handover, wants_watch, watch_alone, with_handed_over
 from mintdb.report import Summary, finish
 from mintdb.report.facts import Tested, Worker

@@ -9,12 +9,12 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test.testcases import SimpleTestCase, TestCase, TransactionTestCase
 
-from mintdb.boundaries import examples_of
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
 from mintdb.django import managed, mirrors, places, sessions, telling
 from mintdb.django.errors import ConnectionsLeftOpen
 from mintdb.django.patching import wrap
+from mintdb.examples import examples_of
 
 Original = Callable[..., Any]  # Any: Django's methods are untyped
 CLASS_ATOMICS = "cls_atomics"  # set by TestCase.setUpClass: transactions that stay open from test to test

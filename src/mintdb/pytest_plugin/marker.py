@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from mintdb import boundaries
 from mintdb.errors import SettingsError
+from mintdb.examples import examples as put_back
 from mintdb.settings import DEFAULT, ISOLATIONS, POLICIES, BadSetting, Settings
 
 ARGUMENTS = ("database", "isolation", "leaks", "rewind_examples")
@@ -67,7 +67,7 @@ def examples(item: pytest.Item, settings: Settings, *, by_default: bool) -> Iter
         yield
         return
     test = item.obj
-    with boundaries.examples(test, rewound=by_default if rewound is None else rewound) as instead:
+    with put_back(test, rewound=by_default if rewound is None else rewound) as instead:
         if instead is test:
             yield
             return
