@@ -13,6 +13,8 @@ import pytest
 import mintdb
 from mintdb.contract import Way
 from mintdb.core.lease import LeaseEnded
+from mintdb.engines.postgresql.errors import TemplateGone
+from mintdb.engines.postgresql.warm import WARM
 
 
 @pytest.fixture
@@ -120,3 +122,36 @@ def test_a_failing_test_is_put_back_too(mint: mintdb.Mint) -> None:
         fail()
     with mint.lease() as lease:
         assert rows(lease.url) == 0
+
+
+def test_what_could_not_be_put_back_is_put_back_before_anybody_leases_it(mint: mintdb.Mint) -> None:
+    """A failed put-back fails its own test; the next has the same URL in mint condition, or fails as that did."""
+    with mint.lease() as lease:
+        first = lease.url
+
+    def change_the_schema() -> None:
+        with mint.lease() as lease, psycopg.connect(lease.url) as connection:
+            connection.execute("alter table t add column m int")
+
+    def until_no_clone_is_left() -> None:
+        for _ in range(WARM + 1):
+            change_the_schema()
+
+    with psycopg.connect(mint.reserve().with_database("postgres").url, autocommit=True) as admin:
+        found = admin.execute("select datname from pg_database where datistemplate and datname ~ '^mint_leases'")
+        (template,) = found.fetchone()
+        admin.execute(f'alter database "{template}" rename to hidden')
+        for use in (until_no_clone_is_left, mint.lease):
+            with pytest.raises(TemplateGone) as caught:
+                use()
+            assert (
+                str(caught.value)
+                == f"""\
+template {template} has gone from {caught.value.facts["url"]} while this run needs it
+  somebody dropped or renamed it: another program, or  mintdb template drop
+  1. run the tests again: it is built anew"""
+            )
+        admin.execute(f'alter database hidden rename to "{template}"')
+    with mint.lease() as lease, psycopg.connect(lease.url) as connection:
+        assert lease.url == first
+        assert [c.name for c in connection.execute("select * from t").description] == ["id", "n"]

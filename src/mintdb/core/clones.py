@@ -55,6 +55,7 @@ class Place:
     inner: Accounts | None = None  # from the test's own mark to each rewind within it
     within: list[Restored] = field(default_factory=list)  # each rewind within the lease that goes on
     put_off: int = 0  # leases in a row after which it was not put back
+    owed: bool = False  # whether a put-back failed: nobody may have it before one succeeds
 
     def __post_init__(self) -> None:
         self.marks = MarkStack(self.clone)
@@ -112,10 +113,12 @@ class ClonePool:
         """Lease the home clone, or, while it is leased, a further one. `clone` isolation has one of its own.
 
         `login` is an address of any clone, as the lease's holder reaches them where that is not as everybody does.
+        A clone whose last put-back failed is put back first: what that raises, this raises, and leases nothing.
         """
         with self._lock:
-            own = isolation == "clone"
-            place = self._free.pop(0) if self._free and not own else self._make()
+            place = self._make() if isolation == "clone" or not self._free else self._free[0]
+            self._make_good(place)
+            self._free = [each for each in self._free if each is not place]
             place.test, place.inner, place.within = test, None, []
             place.accounts.begin(test)
             address = login.with_database(place.clone.address.database) if login else None
@@ -176,10 +179,22 @@ class ClonePool:
 
     def _put_back(self, place: Place, rolled_back: Collection[int] = (), *, keep: bool = False) -> Restored:
         with self._lock:
-            restored = self._restore(place, place.accounts, ends=True, rolled_back=rolled_back, keep=keep)
-            # The home clone goes first again: who leases one at a time has one URL for ever.
-            self._free.insert(0 if place is self._home else len(self._free), place)
+            place.owed = not keep
+            try:
+                restored = self._restore(place, place.accounts, ends=True, rolled_back=rolled_back, keep=keep)
+                place.owed = False
+            finally:
+                # The home clone goes first again: who leases one at a time has one URL for ever.
+                self._free.insert(0 if place is self._home else len(self._free), place)
             return place.whole(restored)
+
+    def _make_good(self, place: Place) -> None:
+        """Put back what could not be put back when the last lease ended."""
+        if place.owed:
+            place.clone.settle(seconds=self._settle)
+            if place.clone.restore().way is Way.SWAP:
+                place.accounts.cut_off()
+            place.owed = False
 
     def _restore(
         self,

@@ -21,6 +21,7 @@ from mintdb.variables import unmisled
 if TYPE_CHECKING:
     import psycopg
 
+NOT_SWAPPED = 0  # no database's oid: a swap that fails half-way leaves it, and the next put-back swaps again
 JUST_NOW = 0.005  # seconds; a rewind can stand a writer that begins in the midst of it, so also one just before
 GOODBYE = 0.1  # seconds; a session that its client has closed is gone from the server in 1 to 5 ms
 
@@ -51,7 +52,7 @@ class PostgresClone:
         self._work: psycopg.Connection[Any] | None = None  # our own session on the clone
         self._rewinder: Rewinder | None = None
         self._only_swaps: str | None = None  # why this clone is never rewound
-        self._aside: int | None = None  # the database's oid when we stepped aside
+        self._aside: int | None = None  # the database's oid when we stepped aside, NOT_SWAPPED in the midst of a swap
         self._adopted = template is None
         self._is_of_others = self._adopted and not databases.is_ours(stay.maintenance, name)
         if template is None:
@@ -192,7 +193,7 @@ class PostgresClone:
         if self._rewinder is None:
             raise CannotRewind(self._only_swaps or "this clone cannot be rewound")
         if not self._come_back():
-            raise CannotRewind("another process had swapped it")
+            raise CannotRewind("it was swapped meanwhile, or only half")
         try:
             return self._rewinder.put_back()
         except CannotRewind as obstacle:
@@ -208,10 +209,12 @@ class PostgresClone:
         if self._replicating != replication.NONE and not self._is_of_others:  # a worker of theirs would be in the way
             replication.remove(self._stay.maintenance, self._name)
         ended = self._vacate()
-        databases.rename(self._stay.maintenance, self._name, name, owner=owner)
+        half_way, self._aside = self._aside == NOT_SWAPPED, NOT_SWAPPED
+        if not half_way or databases.read_oid(self._stay.maintenance, self._name):
+            databases.rename(self._stay.maintenance, self._name, name, owner=owner)
         self._copy()
-        self._aside = None
         self._move()
+        self._aside = None
         return ended
 
     def _vacate(self) -> list[Session]:

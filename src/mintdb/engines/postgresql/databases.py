@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, LiteralString
 
 from mintdb.core.names import DatabaseName, Role, find_role
 from mintdb.engines.postgresql import replication
-from mintdb.engines.postgresql.errors import DatabaseNotOurs
+from mintdb.engines.postgresql.errors import DatabaseNotOurs, TemplateGone
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Made:
 def create(maintenance: Maintenance, name: str, *, template: str, strategy: str | None = None, owner: str = "") -> None:
     """Create a database. It is recorded first: should we die, whoever finds the record may drop it.
 
-    Raises DatabaseNotOurs if a database of that name exists.
+    Raises DatabaseNotOurs if a database of that name exists, and TemplateGone.
     """
     import psycopg
 
@@ -55,6 +55,9 @@ def create(maintenance: Maintenance, name: str, *, template: str, strategy: str 
     except psycopg.errors.DuplicateDatabase:
         _withdraw(maintenance, name)
         raise DatabaseNotOurs(name=name, url=maintenance.address.redacted) from None
+    except psycopg.errors.InvalidCatalogName:
+        _withdraw(maintenance, name)
+        raise TemplateGone(template=template, url=maintenance.address.redacted) from None
     except psycopg.Error:
         # Only what the server says is a refusal: when a signal interrupts us, it may have created the database already.
         _withdraw(maintenance, name)

@@ -61,6 +61,15 @@ the server answers, but it has no database {name!r} to connect to: {url}
   2. or take the URL away: mintdb then runs a server of its own"""
 
 
+class TemplateGone(TemplateError):
+    """A template that this run copies from was dropped or renamed while the run goes on. Facts: template, url."""
+
+    text = """\
+template {template} has gone from {url} while this run needs it
+  somebody dropped or renamed it: another program, or  mintdb template drop
+  1. run the tests again: it is built anew"""
+
+
 class ServerUnreachable(ServerError):
     """Nothing answers at the URL. Facts: url, reason."""
 

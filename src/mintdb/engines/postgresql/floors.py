@@ -43,8 +43,9 @@ class Floors:
         """A database with the rows of the newest floor, byte for byte where it copied that floor; never written to."""
         floor = self._newest()
         if floor.reference is None:
-            floor.reference = self._new_name()
-            databases.create(self._maintenance, floor.reference, template=self.newest, owner=self._maintenance.owner)
+            name = self._new_name()
+            databases.create(self._maintenance, name, template=self.newest, owner=self._maintenance.owner)
+            floor.reference = name
         return floor.reference
 
     def push_rows(self) -> None:
