@@ -52,7 +52,10 @@ class Bearings:
         """Find what was changed since the newest mark; put it back at once where that is simple."""
         if not self.sweep_next:
             with self._or_sweep():
-                look = wal.look(self.session, self.powers, self.since, self.own, act=act, near=self.near)
+                unlogged = bool(marks.floor.survey.unlogged)
+                look = wal.look(
+                    self.session, self.powers, self.since, self.own, act=act, near=self.near, unlogged=unlogged
+                )
                 if look.verdict != "far":
                     return look
         return self.sweep(marks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import LiteralString
 
 from psycopg import sql
@@ -110,6 +111,11 @@ class Survey:
 
     relations: Mapping[int, Relation]
     map: bytes  # COPY BINARY
+
+    @cached_property
+    def unlogged(self) -> list[Relation]:
+        """Those that leave no trail in the WAL."""
+        return [relation for relation in self.relations.values() if relation.unlogged]
 
 
 def survey(session: Session) -> Survey:

@@ -181,7 +181,7 @@ class Rewinder:
     def _all_changes(self, look: Look) -> Changes:
         """With what leaves no trail: unlogged relations, and marks that were dropped."""
         relations, changes = self._marks.floor.relations, self._found(look)
-        for relation in self._unlogged():
+        for relation in self._marks.floor.survey.unlogged:
             changes.add(relation, None)
         for oid, blocks in self._pending.items():
             changes.add(relations[oid], blocks)
@@ -192,11 +192,8 @@ class Rewinder:
         relations = self._marks.floor.relations
         return can_be_inserted_again(self._session, [relations[oid] for oid in changes.tables])
 
-    def _unlogged(self) -> list[Relation]:
-        return [relation for relation in self._marks.floor.relations.values() if relation.unlogged]
-
     def _unlogged_written(self) -> bool:
-        unlogged = {relation.oid for relation in self._unlogged()}
+        unlogged = {relation.oid for relation in self._marks.floor.survey.unlogged}
         touches = self._bearings.sweep(self._marks).touches if unlogged else ()
         return not unlogged.isdisjoint(touch.oid for touch in touches)
 
