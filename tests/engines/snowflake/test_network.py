@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -66,6 +67,8 @@ with mintdb.open(engine="snowflake") as mint, mint.lease():
         cursor.execute("create table t (id int)")
         cursor.execute("insert into t values (1)")
         assert cursor.execute("select * from t").fetchall() == [(1,)]
+        cursor.execute("create stage files")
+        cursor.execute("put file://trace @files")
         for far in ("copy into t from 's3://bucket/t.csv'", "select * from read_csv('https://example.com/t.csv')"):
             try:
                 cursor.execute(far)
@@ -94,8 +97,10 @@ def test_the_kernel_sees_no_call_to_the_network(program: str, tmp_path: Path, se
         pytest.skip("may not make an empty network namespace, without which no attempt is made")
     trace = tmp_path / "trace"
     command = [unshare, "-n", strace, "-f", "-qq", "-e", "trace=network", "-o", trace, sys.executable, "-c", program]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    aside = {"cwd": tmp_path, "env": {**os.environ, "TMPDIR": str(tmp_path)}}
+    run = subprocess.run(command, **aside, capture_output=True, text=True, timeout=240, check=False)
     assert run.returncode == 0, run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["trace"]  # fakesnow keeps a folder for each process
     # Connector 4's urllib3 asks, when it is imported, whether a socket can be bound to ::1, and leaves it at that.
     calls = [line for line in trace.read_text().splitlines() if re.search(REACHES_OUT, line)]
     assert calls == []

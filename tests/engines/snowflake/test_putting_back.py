@@ -48,6 +48,33 @@ def test_a_schema_that_was_dropped_is_not_the_current_one_of_the_next_connection
         third.cursor().execute("create table t (id int)")
 
 
+class Overheard:
+    """A session of DuckDB's, and what it was asked."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.asked: list[str] = []
+
+    def execute(self, sql: str, *args: Any) -> Any:
+        self.asked.append(sql)
+        return self._session.execute(sql, *args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+def test_the_way_back_into_the_schema_is_on_the_test_that_wrote(mint: Mint, monkeypatch: pytest.MonkeyPatch) -> None:
+    with mint.lease() as wrote, wrote.connect() as connection:
+        connection.cursor().execute("insert into customer (name) values ('Cid')")
+    duck = mint.open().pool.home._account._resting[-1]  # type: ignore[attr-defined]  # this engine's clone
+    overheard = Overheard(duck._session)
+    monkeypatch.setattr(duck, "_session", overheard)
+    with mint.lease() as reads, reads.connect() as connection:
+        assert connection.duck is duck
+        assert overheard.asked == []
+        assert names(connection) == ["Ann", "Ben"]
+
+
 def test_rows_that_do_not_fit_the_log_are_put_back_too(mint: Mint) -> None:
     with mint.lease() as lease, lease.connect() as connection:
         cursor = connection.cursor()

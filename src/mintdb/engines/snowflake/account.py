@@ -90,9 +90,12 @@ class EmulatedAccount:
         """One statement of one connection, alone."""
         self._check_process()
         with self.lock:
-            stage.LOCAL_BUCKET_PATH = str(self._files.bucket)
+            before, stage.LOCAL_BUCKET_PATH = stage.LOCAL_BUCKET_PATH, str(self._files.bucket)
             connection.last_used = time.monotonic()
-            yield
+            try:
+                yield
+            finally:
+                stage.LOCAL_BUCKET_PATH = before  # an application's own fakesnow has stages elsewhere
 
     def connections(self) -> list[EmulatedConnection]:
         """Those that are open."""
@@ -185,6 +188,8 @@ class EmulatedAccount:
             tables = self._return_to(self._marks[-1])
             for connection in self.connections():
                 connection.go_home()
+            if self._resting:  # whoever connects next, perhaps only to read, is not to pay for this
+                self._resting[-1].come_back()
         return Restored(Way.REWIND, time.perf_counter() - started, ended=ended, tables=tables)
 
     def copy_to(self, folder: Path) -> None:

@@ -18,6 +18,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -56,7 +57,7 @@ def make_importable() -> None:
 def prepare() -> None:
     """Import fakesnow, and mend what has to be mended inside it. Raises EmulationMissing and UnsupportedVersions."""
     make_importable()
-    if getattr(import_module("fakesnow"), PREPARED, False):
+    if getattr(_import_fakesnow(), PREPARED, False):
         return
     if _parsed(version(CONNECTOR)) >= (5,):
         rowtype: Any = import_module("fakesnow.rowtype")
@@ -64,6 +65,16 @@ def prepare() -> None:
     transforms: Any = import_module("fakesnow.transforms")
     transforms.numeric_agg_implicit_cast = _exact_sums(transforms.numeric_agg_implicit_cast)
     setattr(import_module("fakesnow"), PREPARED, True)
+
+
+def _import_fakesnow() -> ModuleType:
+    """Import it without what it leaves behind: a folder for stages' files, which it makes anew when it needs one."""
+    was_there = "fakesnow" in sys.modules
+    fakesnow = import_module("fakesnow")
+    if not was_there:
+        with suppress(OSError):
+            os.rmdir(import_module("fakesnow.transforms.stage").LOCAL_BUCKET_PATH)
+    return fakesnow
 
 
 def _exact_sums(original: Callable[[Any], Any]) -> Callable[[Any], Any]:  # Any: sqlglot is not checked

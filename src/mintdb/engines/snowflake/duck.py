@@ -78,6 +78,7 @@ class Duck:
         self._session = session
         self._schemas = schemas
         self._here: tuple[str, str, int] | None = None  # database, schema, and when it was found to be there
+        self._left: tuple[str, str] | None = None  # the same of the last place that it was in
         self.is_plain = True  # no statement failed, and none made anything temporary: another may go on with it
         for macro in MACROS:
             session.execute(macro)
@@ -105,8 +106,15 @@ class Duck:
 
     def let_go(self) -> None:
         """Let go of every database: a result that was not fetched to its end holds those that it reads."""
+        if self._here is not None:
+            self._left = self._here[:2]
         self._here = None
         self._session.execute(f"set schema = '{NOWHERE}'")
+
+    def come_back(self) -> None:
+        """Enter again the schema that it was in before it let go, if that is still there."""
+        if self._left is not None:
+            self.enter(*self._left)
 
     def drop_temporary(self) -> None:
         """Drop what is temporary. Macros are, too, and stay."""
