@@ -13,6 +13,10 @@ SEED = [
 ]
 ITEMS = "select id, v from item order by id"
 DDL = "create table made (id int)"
+TODAY = (
+    "create function today() returns boolean language sql as"
+    " $$select coalesce(current_setting('mint.today', true), '') = 'yes'$$"
+)
 
 
 def test_a_mark_tells_what_was_written_since_the_mark_below(clone_of):
@@ -63,12 +67,45 @@ def test_a_mark_with_rows_that_a_trigger_would_change_again_survives_a_swap(clon
             "create table fickle (id int, until soon default clock_timestamp() + interval '20 ms')",
         ],
         ["create table fickle ()"],
+        [
+            TODAY,
+            "create domain inner_one int check (today())",
+            "create domain one inner_one",
+            "create type pair as (a one, b int)",
+            "create table fickle (id int, pairs pair[] default array[row(1, 2)]::pair[])",
+        ],
+        [
+            TODAY,
+            "create function bucket(int) returns int language sql immutable as 'select case when today() then $1 end'",
+            "create table fickle (id int) partition by range (bucket(id))",
+            "create table fickle_1 partition of fickle for values from (0) to (100)",
+        ],
+        [
+            "create function still(int) returns boolean language plpgsql immutable as"
+            " $$begin if current_setting('mint.today') = 'yes' then return true; end if; end$$",
+            "create table fickle (id int)",
+            "create index on fickle (still(id))",
+        ],
+        ["create table fickle (id int, day text default '25.12.2020' check (day::date > '2000-01-01'::date))"],
+        ["create table fickle (id int, acl aclitem default 'postgres=r/postgres')"],
+        [
+            "create table fickle (id int, pad text)",
+            "insert into fickle select g, repeat('x', 5 + g % 7 * 9) from generate_series(2, 40) g",
+            "alter table fickle add check (length(pad) < 6) not valid",
+            "delete from fickle where id in (3, 20)",
+        ],
     ],
-    ids=["generated", "check", "domain", "no column"],
+    ids=[
+        *("generated", "check", "domain", "no column", "parts", "partition", "index", "date", "not binary"),
+        "not valid",
+    ],
 )
 def test_a_mark_with_rows_that_could_not_be_inserted_again_survives_a_swap(clone_of, statements):
     clone = clone_of(*statements)
-    clone.run(f"insert into fickle {'default values' if statements[0].endswith('()') else '(id) values (1)'}")
+    clone.run(
+        "set datestyle = 'German'; set mint.today = 'yes'",  # which our own session has not
+        f"insert into fickle {'default values' if statements[0].endswith('()') else '(id) values (1)'}",
+    )
     rows = clone.rows("select fickle::text from fickle")
     clone.push_mark()
     clone.run(DDL, "select pg_sleep(0.03)")
@@ -84,6 +121,23 @@ def test_a_mark_with_rows_of_a_usual_table_needs_no_template_of_its_own(clone_of
     )
     clone.run("insert into usual values (1, 'a', 3)")
     assert not clone.push_mark().ddl
+
+
+def test_a_function_in_an_index_finds_what_it_finds_in_a_session_of_the_users(clone_of):
+    clone = clone_of(
+        "create function helper(text) returns text language sql immutable as 'select lower($1)'",
+        "create function folded(text) returns text language plpgsql immutable as 'begin return helper($1); end'",
+        "create table item (id int primary key, v text)",
+        "create index on item (folded(v))",
+        "insert into item values (1, 'Seed')",
+    )
+    clone.run("update item set v = 'Changed'")
+    assert clone.rewinder.put_back()
+    clone.run("insert into item values (2, 'Fixture')")
+    assert not clone.push_mark().ddl
+    clone.run(DDL, "delete from item")
+    assert clone.put_back() is None  # a swap
+    assert clone.rows("select v from item order by id") == [("Seed",), ("Fixture",)]
 
 
 def test_a_dropped_mark_takes_its_rows_with_it(clone_of):

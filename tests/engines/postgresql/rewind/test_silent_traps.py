@@ -410,10 +410,23 @@ def test_a_lost_session_of_ours_is_a_swap_and_costs_no_mark(clone_of):
 
 
 def test_a_column_named_like_ours_is_no_trouble(clone_of):
-    clone = clone_of("create table t (at int, x int, n int, t int)", "insert into t values (1, 2, 3, 4)")
-    clone.run("update t set at = 9")
-    clone.rewinder.put_back()
-    assert clone.rows("select * from t") == [(1, 2, 3, 4)]
+    names = "at, x, n, t, o, s, u, w, b, l, r, number, page, missing, young, now, back, placed, wanted, said"
+    columns = names.replace(",", " int default 1,") + " int default 1"
+    clone = clone_of(f"create table t ({columns})", "insert into t default values", f"create table o ({columns})")
+    before = clone.rows("select * from t")
+    for _ in range(2):
+        clone.run("update t set at = 9, o = 9", "insert into o default values")
+        assert clone.rewinder.put_back()
+        assert clone.rows("select * from t") == before
+        assert clone.rows("select from o") == []
+        clone.run("insert into o default values")
+        clone.push_mark()
+        clone.run("delete from o")
+        clone.swap()
+        clone.rewinder.put_back()
+        assert clone.rows("select * from o") == before
+        clone.pop_mark()
+        clone.rewinder.put_back()
 
 
 def test_a_vector_index_does_not_stand_in_the_way(clone_of):

@@ -8,6 +8,7 @@ no longer has them (`hidden`), so that marks share what they have in common and 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 from psycopg import errors, sql
@@ -15,7 +16,7 @@ from psycopg import errors, sql
 from mintdb.engines.postgresql.rewind.blocks import Blocks, joined, live, located
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
 from mintdb.engines.postgresql.rewind.relations import Relation, Shape, shape, unique_keys
-from mintdb.engines.postgresql.rewind.session import Session
+from mintdb.engines.postgresql.rewind.session import Session, names_as_the_user
 
 PAGE = 8192
 SMALL_BYTES = 16 * PAGE  # a seed whose physical order is kept: about 2,000 narrow rows
@@ -195,14 +196,18 @@ class SideCopies:
         form = self.shapes[relation.oid]
         if not form.written:
             raise CannotRewind(f"rows without a column that can be written are missing from {relation.label}")
+        with names_as_the_user(self.session) if relation.calls else nullcontext():
+            return self._insert(relation, form, numbers)
+
+    def _insert(self, relation: Relation, form: Shape, numbers: Sequence[int]) -> Inserted:
         row = self.session.execute(
             sql.SQL(
-                "with wanted as (select s.*, u.o from unnest(%s::int8[]) with ordinality u (n, o)"
+                "with wanted as (select s.*, u.mint_o from unnest(%s::int8[]) with ordinality u (n, mint_o)"
                 " join {side} s on s.mint_n = u.n),"
                 " back as (insert into {table} ({names}) overriding system value select {values}"
-                " from wanted w order by w.o returning ctid),"
+                " from wanted w order by w.mint_o returning ctid),"
                 " placed as (select w.mint_n, w.mint_at, b.at from wanted w"
-                " join (select ctid as at, row_number() over () as o from back) b using (o)),"
+                " join (select ctid as at, row_number() over () as mint_o from back) b using (mint_o)),"
                 " noted as (update {side} s set mint_at = p.at, mint_x = pg_current_xact_id()::xid"
                 " from placed p where s.mint_n = p.mint_n)"
                 " select bool_and(at is not distinct from mint_at), pg_current_xact_id()::xid::text from placed"

@@ -9,27 +9,46 @@ from mintdb.engines.postgresql.rewind.changes import obstacle_of
 from mintdb.engines.postgresql.rewind.relations import FIRST_USER_OID, Relation
 from mintdb.engines.postgresql.rewind.session import Session
 
-# Of the user's own functions only their word is known that they are immutable. Foreign keys are not looked at, because
-# in replica role they are not enforced; nor is NOT VALID, because a mark's own rows were checked all the same.
+# Of the user's own functions only their word is known that they are immutable; in an index, where they are usual, they
+# are believed unless they read a table, a setting or the clock. Foreign keys are not looked at, because in replica role
+# they are not enforced. What a constraint NOT VALID has let stay would have to be inserted with its neighbours.
+# What is read from text as a time, or written so, depends on the DateStyle of whoever wrote the row.
 FICKLE: LiteralString = """
-with touched as (
+with recursive touched as (
   select attrelid, atttypid, attnum, attgenerated from pg_attribute
-   where attrelid = any (%s) and attnum > 0 and not attisdropped
-), types as (
-  select atttypid from touched union select typbasetype from pg_type where oid in (select atttypid from touched)
-), expressions (said) as (
-  select conbin::text from pg_constraint
-   where contype = 'c' and (conrelid = any (%s) or contypid in (select atttypid from types))
+   where attrelid = any (%(tables)s) and attnum > 0 and not attisdropped
+), types (oid) as (
+  select atttypid from touched
+  union
+  select part.oid from types join pg_type t using (oid), lateral (
+    select t.typbasetype union all select t.typelem
+    union all select attribute.atttypid from pg_attribute attribute
+               where attribute.attrelid = t.typrelid and attribute.attnum > 0 and not attribute.attisdropped
+    union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)) part (oid)
+   where part.oid <> 0
+), expressions (said, in_index) as (
+  select conbin::text, false from pg_constraint
+   where contype = 'c' and (conrelid = any (%(tables)s) or contypid in (select oid from types))
   union all
-  select adbin::text from pg_attrdef d join touched t on (t.attrelid, t.attnum) = (d.adrelid, d.adnum)
+  select adbin::text, false from pg_attrdef d join touched t on (t.attrelid, t.attnum) = (d.adrelid, d.adnum)
    where t.attgenerated = 's'
+  union all
+  select partexprs::text, false
+    from unnest(%(tables)s) rel, pg_partition_ancestors(rel) a join pg_partitioned_table p on p.partrelid = a.relid
+  union all
+  select concat(indexprs, indpred), true from pg_index where indrelid = any (%(tables)s)
 )
 select from expressions
- where said ~ 'SQLVALUEFUNCTION' or exists (
-   select from regexp_matches(said, ':(?:funcid|opfuncid) (\\d+)', 'g') m join pg_proc p on p.oid = m[1]::oid
-    where p.provolatile <> 'i' or p.oid >= %s)
+ where said ~ 'SQLVALUEFUNCTION'
+    or said ~ 'COERCEVIAIO' and said ~ ':(?:vartype|resulttype|funcresulttype) (1082|1083|1114|1184|1186|1266)\\M'
+    or exists (
+      select from regexp_matches(said, ':(?:funcid|opfuncid) (\\d+)', 'g') m join pg_proc p on p.oid = m[1]::oid
+       where p.provolatile <> 'i' or p.oid >= %(first)s and (not in_index
+             or coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) ~* '\\m(from|now|current_\\w+|clock_timestamp)\\M'))
 union all
-select from unnest(%s) rel
+select from pg_constraint where conrelid = any (%(tables)s) and contype in ('c', 'n') and not convalidated
+union all
+select from unnest(%(tables)s) rel
  where not exists (select from touched t where t.attrelid = rel and t.attgenerated = '')
 limit 1
 """
@@ -41,4 +60,4 @@ def can_be_inserted_again(session: Session, relations: Iterable[Relation]) -> bo
     if any(map(obstacle_of, relations)):
         return False
     oids = [relation.oid for relation in relations]
-    return not oids or not session.execute(FICKLE, (oids, oids, FIRST_USER_OID, oids)).rowcount
+    return not oids or not session.execute(FICKLE, {"tables": oids, "first": FIRST_USER_OID}).rowcount

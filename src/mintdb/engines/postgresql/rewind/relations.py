@@ -19,15 +19,22 @@ MAP: LiteralString = """
 create temp table if not exists mint_rel (
   rel oid primary key, space oid not null, file oid not null, kind "char" not null, schema name, bare name, name text,
   unlogged boolean not null, hooked boolean not null, empty boolean not null, foreign_am boolean not null,
-  cache int8, last int8, called boolean, ahead boolean not null
+  calls boolean not null, cache int8, last int8, called boolean, ahead boolean not null
 );
 create index if not exists mint_rel_file on pg_temp.mint_rel (file, space);
 create index if not exists mint_rel_unlogged on pg_temp.mint_rel (rel) where unlogged;
 """
 
-# ALWAYS and REPLICA triggers and rules fire in replica role too.
+# ALWAYS and REPLICA triggers and rules fire in replica role too. What is built in is pinned, and no dependency.
 FILL: LiteralString = """
 delete from pg_temp.mint_rel;
+with calling (rel) as materialized (
+  select coalesce(k.conrelid, v.adrelid, i.indrelid) from pg_depend d
+    left join pg_constraint k on d.classid = 'pg_constraint'::regclass and k.oid = d.objid
+    left join pg_attrdef v on d.classid = 'pg_attrdef'::regclass and v.oid = d.objid
+    left join pg_index i on d.classid = 'pg_class'::regclass and i.indexrelid = d.objid
+   where d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)
+)
 insert into pg_temp.mint_rel
 select c.oid, coalesce(nullif(c.reltablespace, 0), d.dattablespace), pg_relation_filenode(c.oid),
        case when c.oid < 16384 then 'c' else c.relkind end, n.nspname, c.relname,
@@ -35,7 +42,8 @@ select c.oid, coalesce(nullif(c.reltablespace, 0), d.dattablespace), pg_relation
        c.oid >= 16384 and (
          exists (select from pg_trigger t where t.tgrelid = c.oid and t.tgenabled in ('A', 'R'))
          or exists (select from pg_rewrite r where r.ev_class = c.oid and r.ev_enabled in ('A', 'R'))),
-       true, c.relkind <> 'S' and c.relam <> 2, s.seqcache, null, null, false
+       true, c.relkind <> 'S' and c.relam <> 2, c.oid in (select rel from calling where rel <> 0),
+       s.seqcache, null, null, false
   from pg_class c
   join pg_namespace n on n.oid = c.relnamespace
   join pg_database d on d.datname = current_database()
@@ -78,6 +86,7 @@ class Relation:
     hooked: bool  # a trigger or rule fires whatever the replication role
     empty: bool  # at the floor, not at the newest mark
     foreign_am: bool  # not kept by the heap access method
+    calls: bool  # a constraint, a default or an index calls a function of the user's
     cache: int | None
     value: SequenceValue | None
 
@@ -123,7 +132,8 @@ def survey(session: Session) -> Survey:
     session.execute(MAP)
     session.execute(FILL)
     rows = session.execute(
-        "select rel, kind, schema, bare, unlogged, hooked, empty, foreign_am, cache, last, called from pg_temp.mint_rel"
+        "select rel, kind, schema, bare, unlogged, hooked, empty, foreign_am, calls, cache, last, called"
+        " from pg_temp.mint_rel"
     )
     relations = {row[0]: _relation(*row) for row in rows}
     with session.cursor() as cursor, cursor.copy("copy pg_temp.mint_rel to stdout (format binary)") as chunks:
@@ -151,13 +161,14 @@ def _relation(
     hooked: bool,
     empty: bool,
     foreign_am: bool,
+    calls: bool,
     cache: int | None,
     last: int | None,
     called: bool | None,
 ) -> Relation:
     value = None if last is None or called is None else SequenceValue(last, called)
     letter = kind.decode() if isinstance(kind, bytes) else kind
-    return Relation(oid, letter, schema, name, unlogged, hooked, empty, foreign_am, cache, value)
+    return Relation(oid, letter, schema, name, unlogged, hooked, empty, foreign_am, calls, cache, value)
 
 
 def shape(session: Session, relation: Relation) -> Shape:

@@ -73,12 +73,12 @@ class Rewinder:
             try:
                 look = self._look(act=False)
                 changes = self._all_changes(look)
-            except (Error, CannotRewind):  # what cannot be told apart from the mark below stands on its own
+                if not (changes.obstacle or self._swap_needed) and self._can_replay(changes):
+                    return self._push_rows(look, changes)
+            except (Error, CannotRewind):  # what cannot be told apart from the mark below, or copied, stands on its own
                 if self._session.closed:
                     raise
-                return self._push_floor()
-            alone = changes.obstacle or self._swap_needed or not self._can_replay(changes)
-            return self._push_floor() if alone else self._push_rows(look, changes)
+            return self._push_floor()
 
     def pop_mark(self) -> None:
         """Drop the newest mark; the next put_back goes to the one below. After a mark with DDL it asks for a swap."""

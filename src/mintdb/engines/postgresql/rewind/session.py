@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from psycopg import Connection, Error, sql
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 Session: TypeAlias = Connection[TupleRow]
 
 LOCK_TIMEOUT_MS = 250  # a lock held longer than this by a session that may stay: the caller retries or swaps
+OWN_PATH = "pg_catalog, pg_temp"
 
 SETTINGS = {
     # Stops ordinary triggers, rules and foreign keys. Left on for good: switching it throws cached plans away.
@@ -25,7 +29,7 @@ SETTINGS = {
     "default_table_access_method": "heap",
     "default_tablespace": "",
     "temp_tablespaces": "",
-    "search_path": "pg_catalog, pg_temp",
+    "search_path": OWN_PATH,
     "client_min_messages": "error",
     "row_security": "off",
     "jit": "off",
@@ -77,13 +81,24 @@ def prepare(session: Session) -> Powers:
     return powers
 
 
+@contextmanager
+def names_as_the_user(session: Session) -> Iterator[None]:
+    """In the block, a name in a function of the user's means what it means in a session of the user's."""
+    session.execute("set search_path to default")
+    try:
+        yield
+    finally:
+        if session.info.transaction_status != TransactionStatus.INERROR:  # its end undoes it
+            session.execute(_setting(("search_path", OWN_PATH)))
+
+
 def _setting(item: tuple[str, str]) -> sql.Composed:
     return sql.SQL("set {} to {}").format(sql.Identifier(item[0]), _value(*item))
 
 
 def _value(name: str, value: str) -> sql.Composable:
     # search_path is a list: one quoted literal would name a single schema
-    return sql.SQL("pg_catalog, pg_temp") if name == "search_path" else sql.Literal(value)
+    return sql.SQL(OWN_PATH) if name == "search_path" else sql.Literal(value)
 
 
 # A lock was held, a deadlock was broken, or a late writer holds the key of a row that was to be put back.
