@@ -91,7 +91,7 @@ DOORS = {
     ("cli", "schemas"): {"mintdb.cli.evolutions"},
     ("core", "mintdb"): {"mintdb.core.templates"},
     ("django", "engines.postgresql"): {"mintdb.django.creation", "mintdb.django.managed"},
-    ("pytest_plugin", "core"): {f"mintdb.pytest_plugin{part}" for part in ("", ".django", ".fixtures", ".run")},
+    ("pytest_plugin", "core"): {f"mintdb.pytest_plugin{part}" for part in ("", ".django", ".fixtures", ".leasing")},
     ("pytest_plugin", "django"): {"mintdb.pytest_plugin.django"},
 }
 

@@ -98,13 +98,13 @@ def pytest_testnodedown(node: Any) -> None:  # Any: xdist's WorkerController
 @pytest.fixture
 def mintdb(request: pytest.FixtureRequest) -> Iterator[Lease]:
     """The test's lease of a database in mint condition: `.url`, `.url_for(form)`, `.params`, `.connect()`."""
-    yield from _run(request).lease_for(request.node)
+    yield from _run(request).leasing.lease_for(request.node)
 
 
 @pytest.fixture
 def mintdb_lease(request: pytest.FixtureRequest) -> Iterator[Callable[..., Lease]]:
     """A factory of further leases: `mintdb_lease("default")` is another clone, gone at the end of the test."""
-    yield from _run(request).further_leases()
+    yield from _run(request).leasing.further_leases()
 
 
 def _run(request: Any) -> Run:  # Any: FixtureRequest is generic in later versions of pytest

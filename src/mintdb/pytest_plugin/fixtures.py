@@ -88,7 +88,7 @@ def mintdb_engine(
 ) -> Iterator[Engine]:
     """A SQLAlchemy engine that leads to the test's database; one for the whole run, as an application has one."""
     run = _run(request)
-    yield _mintdb_engines.get(mintdb.address, mintdb_engine_options, run.exports_of(request.node).values())
+    yield _mintdb_engines.get(mintdb.address, mintdb_engine_options, run.leasing.exports_of(request.node).values())
     _let_go_of_a_clone(request, mintdb, _mintdb_engines)
 
 
@@ -101,7 +101,9 @@ def mintdb_async_engine(
 ) -> Iterator[AsyncEngine]:
     """The asynchronous one. It works on whatever event loop the test runs."""
     run = _run(request)
-    yield _mintdb_engines.get_async(mintdb.address, mintdb_async_engine_options, run.exports_of(request.node).values())
+    yield _mintdb_engines.get_async(
+        mintdb.address, mintdb_async_engine_options, run.leasing.exports_of(request.node).values()
+    )
     _let_go_of_a_clone(request, mintdb, _mintdb_engines)
 
 
@@ -139,7 +141,7 @@ def mintdb_join(
     Under `isolation = "transaction"` their sessions share its one transaction. Under every other isolation they are
     left alone, and only checked: an engine that leads elsewhere is refused before anything is sent there.
     """
-    library, variables = _sqlalchemy(), _run(request).exports_of(request.node)
+    library, variables = _sqlalchemy(), _run(request).leasing.exports_of(request.node)
 
     def join(*makers: Any) -> None:  # Any: sessionmaker and its kin, blocking or not
         for maker in makers:
@@ -155,20 +157,20 @@ def mintdb_join(
 def _mintdb_transactions(request: pytest.FixtureRequest, mintdb: Lease) -> Iterator[Transactions | None]:
     """The test's outer transactions, if that is its isolation."""
     run = _run(request)
-    isolation = run.isolation_of(request.node)
+    isolation = run.leasing.isolation_of(request.node)
     if isolation != "transaction":
-        if run.mint.uses_as_it_is(run.alias_of(request.node)):
+        if run.mint.uses_as_it_is(run.leasing.alias_of(request.node)):
             raise CannotReallyCommit(isolation=isolation, url=mintdb.address.redacted)
         yield None
         return
     library = _sqlalchemy()
     request.node.stash[REFUSED] = library.Refused.raised
     library.Refused.raised.clear()
-    leases = run.leases_with(mintdb)
+    leases = run.leasing.leases_with(mintdb)
     for lease in leases:
         lease.is_one_transaction = True
     transactions: Transactions = library.Transactions(
-        [lease.address for lease in leases], variables=run.exports_of(request.node)
+        [lease.address for lease in leases], variables=run.leasing.exports_of(request.node)
     )
     with transactions:
         yield transactions
@@ -182,7 +184,7 @@ def _kind(library: ModuleType, transactions: Transactions | None) -> Mapping[str
 
 def _let_go_of_a_clone(request: pytest.FixtureRequest, lease: Lease, engines: Engines) -> None:
     """A clone of the test's own goes with the test."""
-    if not _run(request).is_home(lease):
+    if not _run(request).leasing.is_home(lease):
         engines.let_go(lease.address)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,12 @@ from mintdb.errors import MintdbError
 from mintdb.handover import TAKEN, WATCH, Handover, find_handover, watch_alone, with_handed_over
 from mintdb.pytest_plugin import marker
 from mintdb.pytest_plugin.asleep import claim_worker
+from mintdb.pytest_plugin.leasing import Leasing
 from mintdb.report import Summary, check, finish
-from mintdb.settings import DEFAULT, DatabaseSettings, Settings, load
+from mintdb.settings import DatabaseSettings, Settings, load
 from mintdb.variables import find_misleading, leased_variable, variables_for
 
 if TYPE_CHECKING:
-    from mintdb.core.lease import Lease
     from mintdb.doorman import Doorman
     from mintdb.mint import Mint
 
@@ -74,6 +74,7 @@ class Run:
         self._doorman: Doorman | None = None
         self._saved: dict[str, str | None] = {}
         self.boundaries = Boundaries(lambda: self.mint, self.summary, lambda: settings.leased)
+        self.leasing = Leasing(self)
 
     @property
     def _is_worker(self) -> bool:
@@ -127,63 +128,13 @@ class Run:
         run = os.environ.get("PYTEST_XDIST_TESTRUNUID") if self._is_worker else None
         return run or f"{os.getpid()}-{time.time_ns()}"
 
-    def lease_for(self, item: pytest.Item) -> Iterator[Lease]:
-        """The lease that the fixture `mintdb` hands to a test."""
-        request = marker.read(item, self.settings)
-        shared = self.boundaries.leases.get(self.settings.home_of(request.database))
-        if self._is_put_back_at_home(request.isolation) and shared is not None:
-            if request.database in self.boundaries.leases:
-                yield shared
-            else:
-                with shared.through(self.mint.reserve(request.database)) as mirror:
-                    yield mirror
-            return
-        with self.mint.lease(request.database, isolation=request.isolation) as lease:
-            yield lease
-        self.summary.count(lease.restored)
-
-    def _is_put_back_at_home(self, isolation: str | None) -> bool:
-        return isolation is None or {isolation, self.settings.isolation} <= {"rewind", "transaction"}
-
-    def isolation_of(self, item: pytest.Item) -> str:
-        """How a test is isolated: as its marker says, else as the run is."""
-        return marker.read(item, self.settings).isolation or self.settings.isolation
-
-    def alias_of(self, item: pytest.Item) -> str:
-        """Which configured database a test leases."""
-        return marker.read(item, self.settings).database
-
-    def exports_of(self, item: pytest.Item) -> Mapping[str, str]:
-        """The variables that a test's database is exported in, and the form of the URL in each."""
-        return self.settings.get_database(self.alias_of(item)).export
-
-    def leases_with(self, lease: Lease) -> list[Lease]:
-        """Those that a test has: `lease` first."""
-        return [lease, *(other for other in self.boundaries.leases.values() if other is not lease)]
-
-    def is_home(self, lease: Lease) -> bool:
-        """Whether the lease is of a clone that stays for the whole run."""
-        return any(lease.address == self.mint.reserve(alias) for alias in (*self.settings.databases, DEFAULT))
-
-    def further_leases(self) -> Iterator[Callable[..., Lease]]:
-        """A factory of leases that end with the test."""
-        leases: list[Lease] = []
-
-        def make(database: str = DEFAULT, *, isolation: str | None = None) -> Lease:
-            leases.append(self.mint.lease(database, isolation=isolation))
-            return leases[-1]
-
-        yield make
-        for lease in reversed(leases):
-            self.summary.count(lease.release())
-
     def pytest_report_header(self) -> list[str]:
         return [f"mintdb: {alias}: " + _origin(database) for alias, database in self.settings.databases.items()]
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         try:
             for item in items:
-                alias = self.alias_of(item)
+                alias = self.leasing.alias_of(item)
                 if self.settings.isolation == "transaction" and self.mint.uses_as_it_is(alias):
                     # Whether it asks for a session or not: what it would really commit would stay.
                     item.fixturenames.insert(0, "_mintdb_transactions")  # type: ignore[attr-defined]  # of a function
