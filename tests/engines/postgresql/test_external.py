@@ -21,6 +21,9 @@ from tests.frameworks.suites import QUIET
 
 import mintdb
 from mintdb.contract import Way
+from mintdb.engines.postgresql import databases
+from mintdb.engines.postgresql.errors import RoleOfOthers
+from mintdb.engines.postgresql.maintenance import Maintenance
 
 SCHEMA = """
 create table account (id serial primary key, owner text not null);
@@ -339,3 +342,59 @@ def test_a_suite_with_a_wide_fixture(schema: Path, theirs: ExternalServer, role:
     output = run_suite(schema, theirs.address(role).url, *arguments)
     if role == "maker":
         assert output.count("superuser") == 1, output
+
+
+ROLES = "select rolname from pg_roles where rolname in ('app', 'owner', 'theirs', 'passer-by') order by 1"
+
+
+def test_roles_are_made_where_they_are_missing_and_go_when_nothing_needs_them(
+    project: Path, theirs: ExternalServer
+) -> None:
+    login = "role_maker"
+    theirs.ask(f"create role {login} login createdb createrole password 'p@ss:/w?rd %&#é'")
+    theirs.ask(f"create role theirs; grant theirs to {login}")
+    (project / "schema.sql").write_text(
+        "grant create on schema public to owner; create table t (n int); alter table t owner to owner;"
+        "grant select on t to app, theirs;"
+    )
+    url = theirs.address(login).url
+    settings = {"url": url, "schema": "sql:schema.sql", "role": "app", "roles": ["owner", "theirs"], "linger": 1}
+    with mintdb.open(project, project=login, **settings) as mint:
+        for _ in range(2):
+            with mint.lease() as db, db.connect() as connection:
+                assert connection.execute("select current_user, count(*) from t").fetchone() == ("app", 0)
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute("insert into t values (1)")
+        with pytest.raises(RoleOfOthers) as caught:
+            mintdb.open(project, url=url, schema="sql:schema.sql", project="other", roles=["theirs", "app"]).open()
+        assert (
+            str(caught.value)
+            == f"""\
+the schema needs role 'owner', which is on {theirs.address(login).redacted} only while another project's tests need it
+  1. name it in the settings, and it is made for yours too:  roles = ["owner"]"""
+        )
+    assert clear_up(theirs, login) == {"app", "owner", "theirs"}  # the template names them
+    looker = Maintenance(theirs.address(login), owner="looker")
+    for made in databases.list_made(looker):
+        databases.drop(looker, made.name)
+    looker.close()
+    assert clear_up(theirs, login) == {"theirs"}
+    theirs.ask("drop role theirs")  # the next test counts roles, too
+
+
+def clear_up(theirs: ExternalServer, login: str) -> set[str]:
+    """Clear up once no run holds a role any more; the roles that are there afterwards."""
+    looker = Maintenance(theirs.address(login), owner="looker")
+    held = "select count(*) from pg_stat_activity where application_name ~ '^mintdb run [^k]' and pid <> %d"
+    wait_until(lambda: theirs.ask(held % looker.connection.info.backend_pid) == [(0,)], "an end of the runs")
+    databases.reap(looker)
+    looker.close()
+    return {name for (name,) in theirs.ask(ROLES)}
+
+
+def test_a_role_that_nothing_mentions_stays_while_a_run_holds_it(project: Path, theirs: ExternalServer) -> None:
+    with mintdb.open(project, url=theirs.address().url, role="passer-by", linger=1) as mint:
+        mint.open().server.reap()
+        with mint.lease() as db, db.connect() as connection:
+            assert connection.execute("select current_user").fetchone() == ("passer-by",)
+    assert clear_up(theirs, "postgres") == set()

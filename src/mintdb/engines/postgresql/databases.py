@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, LiteralString
 
 from mintdb.core.names import DatabaseName, Role, find_role
 from mintdb.engines.postgresql import replication
+from mintdb.engines.postgresql import roles as server_roles
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, TemplateGone
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
 
@@ -177,7 +178,7 @@ def list_made(maintenance: Maintenance) -> list[Made]:
 
 
 def reap(maintenance: Maintenance, *, only: Iterable[Role] = (Role.CLONE, Role.BUILDING, Role.TRASH)) -> list[str]:
-    """Drop what nobody alive owns; returns the names. What another role owns, or is busy being dropped, is left."""
+    """Drop what nobody alive owns; returns the databases' names. What another login owns, or drops, stays."""
     import psycopg
 
     roles, alive, dropped = set(only), {}, []
@@ -194,6 +195,7 @@ def reap(maintenance: Maintenance, *, only: Iterable[Role] = (Role.CLONE, Role.B
             dropped.append(made.name)
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
             continue
+    server_roles.reap(maintenance)
     return dropped
 
 

@@ -137,13 +137,22 @@ mintdb up starts a server of mintdb's own, but the settings name {url}
 
 
 class RoleMissing(ServerError):
-    """A role that the settings name is not on a server of somebody else's. Facts: role, url."""
+    """A role of the settings is not on somebody else's server, and may not be made there. Facts: role, login, url."""
 
     text = """\
 there is no role {role!r} on {url}
-  roles belong to a whole server: mintdb makes them only on one of its own
-  1. as a superuser there:  create role "{role}"
-  2. or take the URL away: mintdb then makes the role on a server of its own"""
+  roles belong to a whole server, and {login!r} may make none
+  1. let mintdb make it, for as long as it is needed:  alter role "{login}" createrole
+  2. or make it, as a superuser there:  create role "{role}"
+  3. or take the URL away: mintdb then makes the role on a server of its own"""
+
+
+class RoleOfOthers(ServerError):
+    """A schema names a role that is only there because another project's settings do. Facts: role, url."""
+
+    text = """\
+the schema needs role {role!r}, which is on {url} only while another project's tests need it
+  1. name it in the settings, and it is made for yours too:  roles = ["{role}"]"""
 
 
 class RoleNotGranted(ServerError):

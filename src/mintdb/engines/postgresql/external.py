@@ -9,7 +9,7 @@ from mintdb.address import Address, parse_url
 from mintdb.engines.postgresql import housekeeper
 from mintdb.engines.postgresql.errors import FixedNameOnSharedServer
 from mintdb.engines.postgresql.maintenance import Maintenance
-from mintdb.engines.postgresql.roles import check, entered
+from mintdb.engines.postgresql.roles import borrow, check, entered
 from mintdb.engines.postgresql.server import PostgresServer
 
 
@@ -20,7 +20,7 @@ class ExternalReservation:
     url: Address
     own: Address
     needs_keeper: bool  # False where another process of ours has seen to it
-    roles: Sequence[str] = ()  # which must be there
+    roles: Sequence[str] = ()  # which must be there, or are made for as long as they are needed
     role: str | None = None  # as which tests act
     search_path: str | None = None
 
@@ -32,7 +32,7 @@ class ExternalReservation:
         """See contract.Reservation. The server is not ours to stop: its keeper only clears up after the `linger`."""
         maintenance = Maintenance(self.own, owner=owner)
         try:
-            check(maintenance, self.roles, role=self.role)
+            borrow(maintenance, self.roles, role=self.role)
         except BaseException:
             maintenance.close()
             raise
@@ -43,6 +43,7 @@ class ExternalReservation:
             address=self.address,
             login=self.url.with_database,
             let_go=let_go,
+            look_over=lambda building: check(maintenance, building, self.roles),
             before_leaving=lambda: self._see_to_keeper(maintenance, linger, wait=True),
         )
 

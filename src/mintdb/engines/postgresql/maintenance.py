@@ -115,17 +115,12 @@ class Maintenance:
         return not free
 
     def holder_of(self, name: str) -> str | None:
-        """The application name of the session that holds a lock, or None."""
-        key = lock_key(name)
-        found = self.rows(
-            "select a.application_name from pg_locks l join pg_stat_activity a using (pid)"
-            " where l.locktype = 'advisory' and l.granted and a.datname = %s"
-            " and l.classid::bigint = %s and l.objid::bigint = %s",
-            DATABASE,
-            (key >> 32) & 0xFFFFFFFF,
-            key & 0xFFFFFFFF,
-        )
-        return found[0][0] if found else None
+        """The application name of the session that holds a lock, or None; another login's is not told."""
+        return next(iter(self._holders(name)), None)
+
+    def is_held(self, name: str) -> bool:
+        """Whether any session holds a lock, whoever's it is."""
+        return bool(self._holders(name))
 
     def close(self) -> None:
         """End the session; its locks are free."""
@@ -140,6 +135,18 @@ class Maintenance:
             if not self.connection.closed:
                 raise
             raise ServerGone(url=self.address.redacted, reason=find_reason(str(error))) from None
+
+    def _holders(self, name: str) -> list[str | None]:
+        key = lock_key(name)
+        found = self.rows(
+            "select a.application_name from pg_locks l join pg_stat_activity a using (pid)"
+            " where l.locktype = 'advisory' and l.granted and a.datname = %s"
+            " and l.classid::bigint = %s and l.objid::bigint = %s",
+            DATABASE,
+            (key >> 32) & 0xFFFFFFFF,
+            key & 0xFFFFFFFF,
+        )
+        return [application for (application,) in found]
 
     def _describe_holder(self, name: str) -> str:
         holder = self.holder_of(name)

@@ -31,12 +31,17 @@ class PostgresServer:
         settings_identity: Iterable[str] = (),
         let_go: Callable[[str], object] = lambda database: None,
         pin: Callable[[], None] | None = None,
+        look_over: Callable[[str], None] = lambda building: None,
         before_leaving: Callable[[], None] = lambda: None,
         is_ours: bool = False,
     ) -> None:
-        """`address` is a database as tests reach it, `login` as who builds a template does (default: the same)."""
+        """`address` is a database as tests reach it, `login` as who builds a template does (default: the same).
+
+        `look_over` raises for what must not be in a template, before it is sealed.
+        """
         self._maintenance = maintenance
         self._login = login or address
+        self._look_over = look_over
         self._before_leaving = before_leaving
         self._settings_identity = tuple(settings_identity)
         self._is_ours = is_ours
@@ -111,6 +116,7 @@ class PostgresServer:
         databases.create(self._maintenance, building, template=base or "template0", owner=owner)
         try:
             build(self._login(building))
+            self._look_over(building)
             self._finish(building)
             databases.rename(self._maintenance, building, name)
         except BaseException:
