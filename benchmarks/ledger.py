@@ -97,7 +97,7 @@ def alone(rounds: int) -> float:
     def record(left: int) -> None:
         if left:
             return record(left - 1)
-        ledger.opened(connection, psycopg3.DRIVER, host="127.0.0.1", port=5432, database="shop", backend_pid=1)
+        ledger.opened(connection, psycopg3.DRIVER, "127.0.0.1", 5432, "shop", 1)
         return ledger.closed(connection)
 
     times = []
@@ -134,7 +134,7 @@ def memory(connections: int) -> tuple[float, float]:
     held = []
     for number in range(connections):
         connection = Connection()
-        ledger.opened(connection, psycopg3.DRIVER, host="127.0.0.1", port=5432, database="shop", backend_pid=number)
+        ledger.opened(connection, psycopg3.DRIVER, "127.0.0.1", 5432, "shop", number)
         ledger.closed(connection)
         if number + 1 in (connections // 10, connections):
             held.append(tracemalloc.get_traced_memory()[0] / 1024)

@@ -144,6 +144,20 @@ class Taking:
 
 
 @dataclass(slots=True, eq=False)
+class Opener:
+    """Who is about to connect, noted before the server is waited for."""
+
+    thread: str
+    thread_ident: int | None
+    thread_ref: weakref.ref[threading.Thread]
+    task: str | None
+    loop_ref: weakref.ref[asyncio.AbstractEventLoop] | None
+    opening: Opening | None
+    stack: Frames
+    is_spent: bool = False  # it has opened a connection: the next one has an opener of its own
+
+
+@dataclass(slots=True, eq=False)
 class Entry:
     """One connection, from its opening to its end. What stands before `owner` never changes."""
 
@@ -153,14 +167,7 @@ class Entry:
     database: str
     backend_pid: int | None
     opened: float  # seconds, monotonic
-    opened_at: float  # seconds since the epoch
-    thread: str
-    thread_ident: int | None
-    thread_ref: weakref.ref[threading.Thread]
-    task: str | None
-    loop_ref: weakref.ref[asyncio.AbstractEventLoop] | None
-    opening: Opening | None
-    stack: Frames
+    opener: Opener
     connection: weakref.ref[object]
     owner: Owner | None = None
     alias: str | None = None  # of Django
@@ -169,6 +176,34 @@ class Entry:
     ending: Ending | None = None
     baseline: object = field(default=None)  # the session state to return to; only `state` reads it
     told: bool = False  # somebody was accused of it: once is enough
+
+    @property
+    def thread(self) -> str:
+        return self.opener.thread
+
+    @property
+    def thread_ident(self) -> int | None:
+        return self.opener.thread_ident
+
+    @property
+    def thread_ref(self) -> weakref.ref[threading.Thread]:
+        return self.opener.thread_ref
+
+    @property
+    def task(self) -> str | None:
+        return self.opener.task
+
+    @property
+    def loop_ref(self) -> weakref.ref[asyncio.AbstractEventLoop] | None:
+        return self.opener.loop_ref
+
+    @property
+    def opening(self) -> Opening | None:
+        return self.opener.opening
+
+    @property
+    def stack(self) -> Frames:
+        return self.opener.stack
 
     @property
     def site(self) -> Site | None:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
-import weakref
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from itertools import takewhile
-from threading import Thread, current_thread
-from typing import TYPE_CHECKING, NamedTuple
+from threading import current_thread, local
+from typing import TYPE_CHECKING
+from weakref import ref
 
 from mintdb.connections import clock
-from mintdb.connections.facts import Driver, Ending, Entry, Opening, Owner, Taking
+from mintdb.connections.facts import Driver, Ending, Entry, Opener, Opening, Owner, Taking
 from mintdb.connections.stack import Frames, take
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ class Ledger:
         self._open: dict[int, Entry] = {}  # by id() of the connection, which is unique while it is open
         self._ended: deque[Entry] = deque(maxlen=ENDED_KEPT)
         self._opening: Opening | None = None
-        self._expected: ContextVar[_Opener | None] = ContextVar("mintdb_expected", default=None)
+        self._expected: ContextVar[Opener | None] = ContextVar("mintdb_expected", default=None)
         self._listeners: tuple[Callable[[Entry], None], ...] = ()
+        self._now = clock.REAL[0]
         self.total = 0  # connections ever opened
         self.peak = 0  # most connections open at once
         self._peak_before, self._peak_by = 0, 0  # the peak before the last connection that raised it, and its id()
@@ -62,53 +63,50 @@ class Ledger:
 
     # What the hooks say
 
-    def expect(self, *, skip: int = 1) -> None:
-        """This thread or task is about to connect: note who it is now.
+    def opener(self, *, skip: int = 1, stack: Frames | None = None) -> Opener:
+        """Who is about to connect, in this thread or task. `skip` frames of hooks are left out of its stack.
 
-        Doing that afterwards costs three times as much: a processor that waited for the server has forgotten the stack.
+        Noting that afterwards costs several times as much: a processor that waited for the server has forgotten the
+        stack, and most of the interpreter.
         """
-        self._expected.set(_opener(skip + 1))
+        here = _HERE
+        loop, task = _running()
+        if stack is None:
+            stack = take(skip=skip + 1)
+        return Opener(here.name, here.ident, here.ref, task, loop, self._opening, stack)
+
+    def expect(self, *, skip: int = 1) -> None:
+        """Note the opener for the connection that this thread or task opens next: where no hook sees both ends."""
+        self._expected.set(self.opener(skip=skip + 1))
 
     def opened(
         self,
         connection: object,
         driver: Driver,
-        *,
         host: str,
         port: int,
         database: str,
         backend_pid: int | None,
-        skip: int = 1,
-        stack: Frames | None = None,
+        opener: Opener | None = None,
     ) -> Entry:
-        """A connection is open. `skip` frames of hooks are left out of its stack."""
-        opener = self._expected.get() or _opener(skip + 1)
-        self._expected.set(None)
-        entry = Entry(
-            driver,
-            host,
-            port,
-            database,
-            backend_pid,
-            clock.monotonic(),
-            clock.wall(),
-            opener.thread,
-            opener.thread_ident,
-            opener.thread_ref,
-            opener.task,
-            opener.loop_ref,
-            self._opening,
-            opener.stack if stack is None else stack,
-            weakref.ref(connection),
-        )
+        """A connection is open. Without an `opener` it is the expected one, or else whoever calls the hook.
+
+        The processor has waited for the server until now, and all of this is new to it: each call costs microseconds.
+        """
+        if opener is None:
+            opener = self._expected.get()
+        if opener is None or opener.is_spent:
+            opener = self.opener(skip=3)
+        opener.is_spent = True
+        entry = Entry(driver, host, port, database, backend_pid, self._now(), opener, ref(connection))
+        key = id(connection)
         # An entry of the same id is of an object that is gone, and whose finalizer was not seen.
-        if stale := self._open.pop(id(connection), None):
+        if stale := self._open.pop(key, None):
             self._end(stale, Ending.COLLECTED)
-        self._open[id(connection)] = entry
+        self._open[key] = entry
         self.total += 1
-        if len(self._open) > self.peak:
-            self._peak_before, self._peak_by = self.peak, id(connection)
-            self.peak = len(self._open)
+        if (now := len(self._open)) > self.peak:
+            self._peak_before, self._peak_by, self.peak = self.peak, key, now
         for listener in self._listeners:
             listener(entry)
         return entry
@@ -134,7 +132,7 @@ class Ledger:
         """A connection was taken from its pool. `skip` frames of hooks are left out of the stack."""
         if entry := self._open.get(id(connection)):
             thread = current_thread()
-            entry.taking = Taking(thread.name, weakref.ref(thread), take(skip=skip + 1))
+            entry.taking = Taking(thread.name, ref(thread), take(skip=skip + 1))
 
     def given_back(self, connection: object) -> None:
         """A connection is idle in its pool again."""
@@ -203,31 +201,25 @@ def _test(opening: Opening | None) -> str | None:
     return None if opening is None else opening.test
 
 
-class _Opener(NamedTuple):
-    """Who opens a connection."""
+class _Here(local):
+    """This thread, as it was when it first connected."""
 
-    thread: str
-    thread_ident: int | None
-    thread_ref: weakref.ref[Thread]
-    task: str | None
-    loop_ref: weakref.ref[AbstractEventLoop] | None
-    stack: Frames
+    def __init__(self) -> None:
+        thread = current_thread()
+        self.name, self.ident, self.ref = thread.name, thread.ident, ref(thread)
 
 
-def _opener(skip: int) -> _Opener:
-    thread = current_thread()
-    loop, task = _running()
-    return _Opener(thread.name, thread.ident, weakref.ref(thread), task, loop, take(skip=skip + 1))
+_HERE = _Here()
 
 
-def _running() -> tuple[weakref.ref[AbstractEventLoop] | None, str | None]:
+def _running() -> tuple[ref[AbstractEventLoop] | None, str | None]:
     """The event loop that runs in this thread, and the name of its current task."""
     events = sys.modules.get("asyncio.events")
     loop = None if events is None else events._get_running_loop()
     if loop is None:
         return None, None
     task = sys.modules["asyncio.tasks"].current_task(loop)
-    return weakref.ref(loop), None if task is None else str(task.get_name())
+    return ref(loop), None if task is None else str(task.get_name())
 
 
 ledger = Ledger()

@@ -1,27 +1,34 @@
 """Let other processes see which test opened which connection: a file for each process, written through its memory.
 
 That costs some microseconds, without a call to the system, and no thread, socket or signal of ours has to answer when
-somebody asks. Who reads it takes the newest line of a backend's pid; whether that backend is still there, the server
-says.
+somebody asks. What many connections have in common, a test's name or a line of source, is written once, and each
+connection's row says where. Who reads it takes the newest row of a backend's pid; whether that backend is still there,
+the server says.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from mintdb.connections import clock
 from mintdb.connections.facts import Entry, Opening
 from mintdb.connections.ledger import ledger
 from mintdb.connections.stack import shown_app_site
 
 LIVE = "connections"  # the folder, in the cache, of these files
-SLOT = 512  # bytes for a connection: what is longer, a test's name, is cut off
-SLOTS = 2048  # when half of them are used, the file is begun anew with what is open, at the next test
+TEXT = 256  # bytes: what is longer, a test's name, is cut off
+TEXTS = 2048  # as many fit; the first is empty, and stands for what is not known
+ROW = struct.Struct("=qidHHH")  # backend's pid, port, when it was opened, and the places of thread, line and test
+ROWS = 2048
+NOWHERE = (None, 0)  # in place of a stack that is not known
+SIZE = TEXTS * TEXT + ROWS * ROW.size  # when half is used, the file is begun anew with what is open, at the next test
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,9 @@ class LiveFile:
     def __init__(self) -> None:
         self._memory: mmap.mmap | None = None
         self._path: Path | None = None
-        self._slots: Iterator[int] = iter(())
+        self._epoch = 0.0  # what turns monotonic seconds into those since the epoch
         self._stop: Callable[[], None] = lambda: None
+        self._begin_anew()
         os.register_at_fork(after_in_child=self._disown)
 
     def begin(self, folder: Path) -> None:
@@ -56,18 +64,25 @@ class LiveFile:
             self._path = folder / f"{os.getpid()}"
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
             with open(descriptor, "wb") as file:
-                file.write(bytes(SLOT * SLOTS))  # really there: a full disk would end the process later, by SIGBUS
+                file.write(bytes(SIZE))  # really there: a full disk would end the process later, by SIGBUS
                 file.flush()
-                self._memory = mmap.mmap(descriptor, SLOT * SLOTS)
-            self._slots = count()
+                self._memory = mmap.mmap(descriptor, SIZE)
+            self._epoch = clock.wall() - clock.monotonic()
+            self._begin_anew()
             self._stop = ledger.on_opened(self._opened)
+
+    def _begin_anew(self) -> None:
+        self._rows, self._places = count(), count(1)  # each number is given out once, whatever the threads do
+        self._known = {"": 0}  # text to its place
+        self._lines: dict[tuple[int, object], int] = {}  # a stack's last frame, by id(), to the place of its text
+        self._who: tuple[Opening | None, int] = None, 0  # the last opening, and the place of its text
 
     def turn(self) -> None:
         """A test begins: a file that has got full is begun anew."""
-        if self._memory is None or next(self._slots) < SLOTS // 2:
+        if self._memory is None or max(next(self._rows), len(self._known)) < min(ROWS, TEXTS) // 2:
             return
-        self._memory[:] = bytes(SLOT * SLOTS)
-        self._slots = count()
+        self._memory[:] = bytes(SIZE)
+        self._begin_anew()
         for entry in ledger.open_entries():
             self._opened(entry)
 
@@ -80,13 +95,33 @@ class LiveFile:
         self._disown()
 
     def _opened(self, entry: Entry) -> None:
-        memory, number = self._memory, next(self._slots, SLOTS)  # one step: threads never get the same slot
-        if memory is None or entry.backend_pid is None or number >= SLOTS:
+        # The processor has waited for the server, and everything here is new to it: each call costs microseconds.
+        memory, row, opener = self._memory, next(self._rows), entry.opener
+        if memory is None or entry.backend_pid is None or row >= ROWS:
             return
-        place, who = shown_app_site(entry.stack), _who(entry.opening)
-        line = f"{entry.backend_pid}\t{entry.port}\t{entry.opened_at:.3f}\t{entry.thread}\t{place}\t{who}"
-        told = line.encode(errors="replace")[: SLOT - 1]
-        memory[number * SLOT : number * SLOT + len(told)] = told
+        opening, who = self._who
+        if opening is not opener.opening:
+            who = self._place(_who(opener.opening))
+            self._who = opener.opening, who
+        if (thread := self._known.get(opener.thread)) is None:
+            thread = self._place(opener.thread)
+        stack = opener.stack or NOWHERE
+        if (line := self._lines.get(frame := (id(stack[-2]), stack[-1]))) is None:
+            line = self._lines[frame] = self._place(shown_app_site(opener.stack))
+        opened, at = entry.opened + self._epoch, TEXTS * TEXT + row * ROW.size
+        ROW.pack_into(memory, at, entry.backend_pid, entry.port, opened, thread, line, who)
+
+    def _place(self, text: str) -> int:
+        """Where a text stands, which is written there if it is new; 0 if there is no room left."""
+        place = self._known.get(text)
+        if place is None:
+            place = next(self._places)
+            if self._memory is None or place >= TEXTS:
+                return 0
+            told = text.encode(errors="replace")[:TEXT]
+            self._memory[place * TEXT : place * TEXT + len(told)] = told
+            self._known[text] = place
+        return place
 
     def _disown(self) -> None:
         # Shared with the parent, whose file it is; closing it here does not close it there.
@@ -111,16 +146,16 @@ def read_all(folder: Path) -> dict[tuple[int, int], Seen]:
             path.unlink(missing_ok=True)
             continue
         with suppress(OSError):
-            for slot in path.read_bytes().split(b"\0"):
-                seen = _read(int(path.name), slot.decode(errors="replace"))
-                if seen is not None:
-                    found[seen.port, seen.backend_pid] = seen
+            for seen in _read(int(path.name), path.read_bytes()):
+                found[seen.port, seen.backend_pid] = seen
     return found
 
 
-def _read(process: int, line: str) -> Seen | None:
-    fields = line.split("\t")
-    if len(fields) != 6:
-        return None  # it is being written
-    pid, port, opened_at, thread, place, test = fields
-    return Seen(process, int(pid), int(port), float(opened_at), thread, place or None, test or None)
+def _read(process: int, content: bytes) -> Iterator[Seen]:
+    def text(place: int) -> str:
+        return content[place * TEXT : (place + 1) * TEXT].rstrip(b"\0").decode(errors="replace")
+
+    for row in range(ROWS if len(content) == SIZE else 0):  # else it is only just being made
+        pid, port, opened_at, thread, line, test = ROW.unpack_from(content, TEXTS * TEXT + row * ROW.size)
+        if pid:
+            yield Seen(process, pid, port, opened_at, text(thread), text(line) or None, text(test) or None)

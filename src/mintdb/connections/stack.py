@@ -9,13 +9,11 @@ import sysconfig
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import takewhile
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import cast
 
 DEPTH = 64  # under an ORM the application's own frame was number 18 to 19; a web framework adds about as many
-CALLERS = 5  # frames kept beyond the application's innermost one: beyond those is mostly the test framework
 
 Frames = tuple[CodeType | int, ...]
 """Innermost first: code, instruction offset, code, instruction offset, …
@@ -43,18 +41,21 @@ class Site:
 
 
 def take(*, skip: int) -> Frames:
-    """The stack without its `skip` innermost frames, `take` itself not counted."""
+    """The stack without its `skip` innermost frames, `take` itself not counted, up to the application's innermost one.
+
+    It ends at the event loop, too: where a task was started by a library, beyond is only who started the loop.
+    """
     frame: FrameType | None = sys._getframe(skip + 1)
     frames: list[CodeType | int] = []
-    left = DEPTH
-    while frame is not None and left > 0:
+    for _ in range(DEPTH):
+        if frame is None:
+            break
         code = frame.f_code
         frames += (code, frame.f_lasti)
-        left -= 1
-        if left > CALLERS and _is_app(code.co_filename):
-            left = CALLERS
+        if _is_last(code.co_filename):
+            return tuple(frames)
         frame = frame.f_back
-    if left > CALLERS and "greenlet" in sys.modules:
+    if "greenlet" in sys.modules:
         _add_parents(frames)
     return tuple(frames)
 
@@ -64,42 +65,34 @@ def _add_parents(frames: list[CodeType | int]) -> None:
     current = sys.modules["greenlet"].getcurrent().parent
     while current is not None:
         frame: FrameType | None = current.gr_frame
-        while frame is not None and len(frames) < 2 * DEPTH:
+        while frame is not None and len(frames) < 4 * DEPTH:
             frames += (frame.f_code, frame.f_lasti)
+            if _is_last(frame.f_code.co_filename):
+                return
             frame = frame.f_back
         current = current.parent
 
 
-def app_sites(frames: Frames) -> Iterator[Site]:
-    """The frames that are neither of the standard library, nor of an installed package, nor of mintdb.
-
-    None beyond the event loop, where a task was started by a library: that is only who started the loop.
-    """
-    within = takewhile(lambda frame: not _is_event_loop(frame[0]), _pairs(frames))
-    return (Site(code.co_filename, _line(code, at), code.co_name) for code, at in within if _is_app(code.co_filename))
-
-
 def find_app_site(frames: Frames) -> Site | None:
-    """The innermost frame of the application: the line that a person can change."""
-    return next(app_sites(frames), None)
+    """The innermost frame of the application: the line that a person can change.
+
+    It is of neither the standard library, nor an installed package, nor mintdb.
+    """
+    if not frames:
+        return None
+    code, at = cast("tuple[CodeType, int]", frames[-2:])
+    return Site(code.co_filename, _line(code, at), code.co_name) if _is_app(code.co_filename) else None
 
 
 def shown_app_site(frames: Frames) -> str:
     """The same as text, empty if there is none; remembered, so that a line that opens many costs the words once."""
-    for code, at in zip(frames[::2], frames[1::2], strict=True):
-        known = _SHOWN.get((id(code), at))
-        if known is None or known[0] is not code:
-            known = _SHOWN[id(code), at] = _shown_frame(cast(CodeType, code), cast(int, at))
-        if known[1] is not None:
-            return known[1]
-    return ""
-
-
-def _shown_frame(code: CodeType, at: int) -> tuple[CodeType, str | None]:
-    """With its text; an empty one ends the search, None continues it."""
-    if _is_event_loop(code):
-        return code, ""
-    return code, str(Site(code.co_filename, _line(code, at), code.co_name)) if _is_app(code.co_filename) else None
+    if not frames:
+        return ""
+    code, at = cast("tuple[CodeType, int]", frames[-2:])
+    known = _SHOWN.get((id(code), at))
+    if known is None or known[0] is not code:
+        known = _SHOWN[id(code), at] = code, str(find_app_site(frames) or "")
+    return known[1]
 
 
 def lies_in_package(frames: Frames, but: Container[str]) -> bool:
@@ -113,15 +106,11 @@ def lies_in_package(frames: Frames, but: Container[str]) -> bool:
     return False
 
 
-_SHOWN: dict[tuple[int, object], tuple[CodeType, str | None]] = {}  # as many as lead to connections
+_SHOWN: dict[tuple[int, int], tuple[CodeType, str]] = {}  # as many as lead to connections
 
 
 def _pairs(frames: Frames) -> Iterator[tuple[CodeType, int]]:
     return cast("Iterator[tuple[CodeType, int]]", zip(frames[::2], frames[1::2], strict=True))
-
-
-def _is_event_loop(code: CodeType) -> bool:
-    return code.co_filename.endswith(_LOOP_FILES)
 
 
 _LOOP_FILES = tuple(os.path.join("asyncio", name) for name in ("events.py", "base_events.py", "runners.py"))
@@ -142,6 +131,11 @@ def is_app(file: str) -> bool:
 
 
 _is_app = lru_cache(maxsize=4096)(is_app)
+
+
+@lru_cache(maxsize=4096)
+def _is_last(file: str) -> bool:
+    return is_app(file) or file.endswith(_LOOP_FILES)
 
 
 def is_library(file: str) -> bool:

@@ -8,10 +8,10 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
+from mintdb.connections.facts import Opener
 from mintdb.connections.hooks.mysql import MysqlDriver, ending
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
 from mintdb.connections.ledger import ledger
-from mintdb.connections.stack import Frames
 
 # The driver's objects are `Any` here: it is compiled, and has no types.
 
@@ -55,7 +55,7 @@ def _finish_on_a_dead_loop(connection: Any) -> None:  # Any: see above
     connection._connected = False
 
 
-_expect = never_raises("asyncmy")(ledger.expect)
+_opener = never_raises("asyncmy")(ledger.opener)
 DRIVER = Asyncmy()
 
 
@@ -71,7 +71,7 @@ def install(asyncmy: ModuleType) -> Callable[[], None]:
 def adopt(asyncmy: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known."""
     if issubclass(type(thing), asyncmy.connection.Connection) and thing.connected:
-        _opened(thing, stack=())
+        _opened(thing, ledger.opener(stack=()))
 
 
 def _connect(original: Function) -> Function:
@@ -81,16 +81,16 @@ def _connect(original: Function) -> Function:
             return await original(self)
         if gate.keeper is not None:
             await gate.keeper.wait_async(lambda: as_text(self._db))
-        _expect()
+        opener = _opener()
         result = await original(self)
-        _opened(self)
+        _opened(self, opener)
         return result
 
     return connect
 
 
 @never_raises("asyncmy")
-def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see above
+def _opened(connection: Any, opener: Opener | None = None) -> None:  # Any: see above
     ledger.opened(
         connection,
         DRIVER,
@@ -98,6 +98,5 @@ def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see a
         port=int(connection._port or 0),
         database=as_text(connection._db),
         backend_pid=connection.thread_id(),
-        skip=3,
-        stack=stack,
+        opener=opener,
     )

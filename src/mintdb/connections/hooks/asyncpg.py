@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import clock, gate
-from mintdb.connections.facts import Owner
+from mintdb.connections.facts import Opener, Owner
 from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.ledger import ledger
@@ -141,11 +141,11 @@ def _init(original: Function) -> Function:
 def adopt(asyncpg: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known."""
     if issubclass(type(thing), asyncpg.connection.Connection) and not thing.is_closed():
-        _opened(thing, stack=())
+        _opened(thing, ledger.opener(stack=()))
 
 
 @never_raises("asyncpg")
-def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see above
+def _opened(connection: Any, opener: Opener | None = None) -> None:  # Any: see above
     host, port = _place(connection)
     ledger.opened(
         connection,
@@ -154,8 +154,7 @@ def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see a
         port=port,
         database=connection._params.database or "",
         backend_pid=connection.get_server_pid(),
-        skip=3,
-        stack=stack,
+        opener=opener,
     )
 
 

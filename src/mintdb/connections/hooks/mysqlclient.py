@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
+from mintdb.connections.facts import Opener
 from mintdb.connections.hooks.mysql import MysqlDriver, ending
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
 from mintdb.connections.ledger import ledger
@@ -40,7 +41,7 @@ class Mysqlclient(MysqlDriver):
         ledger.closed(connection)
 
 
-_expect = never_raises("MySQLdb")(ledger.expect)
+_opener = never_raises("MySQLdb")(ledger.opener)
 DRIVER = Mysqlclient()
 
 
@@ -68,15 +69,15 @@ def _init(original: Function) -> Function:
         given = {**dict(zip(PLACES, args, strict=False)), **kwargs}
         if gate.keeper is not None:
             gate.keeper.wait(lambda: _database(given))
-        _expect()
+        opener = _opener()
         original(self, *args, **kwargs)
-        _opened(self, given)
+        _opened(self, given, opener)
 
     return __init__
 
 
 @never_raises("MySQLdb")
-def _opened(connection: Any, given: dict[str, Any]) -> None:  # Any: see above
+def _opened(connection: Any, given: dict[str, Any], opener: Opener | None) -> None:  # Any: see above
     ledger.opened(
         connection,
         DRIVER,
@@ -84,7 +85,7 @@ def _opened(connection: Any, given: dict[str, Any]) -> None:  # Any: see above
         port=int(connection.port or 0),
         database=_database(given),
         backend_pid=connection.thread_id(),
-        skip=3,
+        opener=opener,
     )
 
 

@@ -10,10 +10,10 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
+from mintdb.connections.facts import Opener
 from mintdb.connections.hooks.collecting import teller
-from mintdb.connections.hooks.patch import Function, Moved, Patches, never_raises
+from mintdb.connections.hooks.patch import Function, Moved, Patches, cannot_see, never_raises
 from mintdb.connections.ledger import ledger
-from mintdb.connections.stack import Frames
 
 # The driver's objects are `Any` here: mintdb is type-checked where psycopg2 is not installed.
 
@@ -64,8 +64,9 @@ class Psycopg2:
         ledger.closed(connection)
 
 
-_expect = never_raises("psycopg2")(ledger.expect)
+_opener = never_raises("psycopg2")(ledger.opener)
 DRIVER = Psycopg2()
+Place = tuple[str, int, str]  # host, port and database
 
 
 def install(psycopg2: ModuleType) -> Callable[[], None]:
@@ -74,14 +75,21 @@ def install(psycopg2: ModuleType) -> Callable[[], None]:
         raise Moved("psycopg2.connect no longer calls psycopg2._connect")
     plain, parse = psycopg2.extensions.connection, psycopg2.extensions.parse_dsn
 
+    @lru_cache(maxsize=64)
+    def place(dsn: str) -> Place | None:
+        return _find_place(parse(dsn))
+
     def hook(original: Function) -> Function:
         @wraps(original)
         def _connect(dsn: str, connection_factory: Function | None = None, **kwargs: Any) -> Any:  # Any: see Function
             if gate.keeper is not None:
                 gate.keeper.wait(lambda: _database(parse(dsn)))
-            _expect()
+            opener = _opener()
             connection = original(dsn, connection_factory=_watched(connection_factory or plain), **kwargs)
-            _opened(connection)
+            try:
+                _opened(connection, opener, place(dsn))
+            except Exception as reason:  # noqa: BLE001  as in never_raises, without the cost of one more call
+                cannot_see("psycopg2", reason)
             return connection
 
         return _connect
@@ -91,6 +99,12 @@ def install(psycopg2: ModuleType) -> Callable[[], None]:
     return patches.undo
 
 
+def _find_place(params: dict[str, str]) -> Place | None:
+    """Where the parameters lead, if they say it all themselves: else the environment or a service file does."""
+    host, port, database = params.get("host", ""), params.get("port", ""), params.get("dbname", "")
+    return (host, int(port), database) if host and port.isdigit() and database and "," not in host else None
+
+
 def _database(params: dict[str, str]) -> str:
     return params.get("dbname") or os.environ.get("PGDATABASE") or params.get("user") or ""
 
@@ -98,24 +112,18 @@ def _database(params: dict[str, str]) -> str:
 def adopt(psycopg2: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known, and its class cannot be exchanged: only asking it shows that it was closed."""
     if issubclass(type(thing), psycopg2.extensions.connection):
-        _opened(thing, stack=())
+        never_raises("psycopg2")(_opened)(thing, ledger.opener(stack=()), None)
 
 
-@never_raises("psycopg2")
-def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see above
+def _opened(connection: Any, opener: Opener | None, place: Place | None) -> None:  # Any: see above
     if connection.closed or connection.async_:  # an asynchronous one is not connected yet
         return
-    params = connection.info
-    ledger.opened(
-        connection,
-        DRIVER,
-        host=params.host or "",
-        port=int(params.port or 0),
-        database=params.dbname or "",
-        backend_pid=connection.get_backend_pid(),
-        skip=3,
-        stack=stack,
-    )
+    host, port, database = place or _ask_place(connection.info)
+    ledger.opened(connection, DRIVER, host, port, database, connection.get_backend_pid(), opener)
+
+
+def _ask_place(info: Any) -> Place:  # Any: see above
+    return info.host or "", int(info.port or 0), info.dbname or ""
 
 
 def _watched(factory: Function) -> Function:

@@ -10,10 +10,10 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
+from mintdb.connections.facts import Opener
 from mintdb.connections.hooks.collecting import teller, telling
-from mintdb.connections.hooks.patch import Function, Patches, never_raises
+from mintdb.connections.hooks.patch import Function, Patches, cannot_see, never_raises
 from mintdb.connections.ledger import ledger
-from mintdb.connections.stack import Frames
 
 # The driver's objects are `Any` here: mintdb is type-checked where psycopg is not installed.
 
@@ -92,23 +92,17 @@ def _init(original: Function) -> Function:
     @wraps(original)
     def __init__(self: Any, pgconn: Any, *args: Any, **kwargs: Any) -> None:  # Any: see Function
         original(self, pgconn, *args, **kwargs)
-        _opened(self, pgconn)
+        try:
+            _opened(self, pgconn)
+        except Exception as reason:  # noqa: BLE001  as in never_raises, without the cost of one more call
+            cannot_see("psycopg", reason)
 
     return __init__
 
 
-@never_raises("psycopg")
-def _opened(connection: Any, pgconn: Any, stack: Frames | None = None) -> None:  # Any: see above
-    ledger.opened(
-        connection,
-        DRIVER,
-        host=pgconn.host.decode(),
-        port=int(pgconn.port or 0),
-        database=pgconn.db.decode(),
-        backend_pid=pgconn.backend_pid,
-        skip=3,
-        stack=stack,
-    )
+def _opened(connection: Any, pgconn: Any, opener: Opener | None = None) -> None:  # Any: see above
+    host, port, database = pgconn.host.decode(), int(pgconn.port or 0), pgconn.db.decode()
+    ledger.opened(connection, DRIVER, host, port, database, pgconn.backend_pid, opener)
 
 
 def _is_closed(connection: Any) -> bool:  # Any: see Function
@@ -165,4 +159,4 @@ def _database(params: dict[str, Any]) -> str:  # Any: psycopg's own connection p
 def adopt(psycopg: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known."""
     if issubclass(type(thing), psycopg.BaseConnection) and not thing.closed:
-        _opened(thing, thing.pgconn, stack=())
+        never_raises("psycopg")(_opened)(thing, thing.pgconn, ledger.opener(stack=()))

@@ -8,11 +8,11 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
+from mintdb.connections.facts import Opener
 from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.mysql import MysqlDriver, ending
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
 from mintdb.connections.ledger import ledger
-from mintdb.connections.stack import Frames
 
 # The driver's objects are `Any` here: mintdb is type-checked where PyMySQL is not installed.
 
@@ -42,7 +42,7 @@ class PyMySQL(MysqlDriver):
         ledger.closed(connection)
 
 
-_expect = never_raises("pymysql")(ledger.expect)
+_opener = never_raises("pymysql")(ledger.opener)
 DRIVER = PyMySQL()
 
 
@@ -59,7 +59,7 @@ def install(pymysql: ModuleType) -> Callable[[], None]:
 def adopt(pymysql: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known."""
     if issubclass(type(thing), pymysql.connections.Connection) and thing.open:
-        _opened(thing, stack=())
+        _opened(thing, ledger.opener(stack=()))
 
 
 def _connect(original: Function) -> Function:
@@ -67,15 +67,15 @@ def _connect(original: Function) -> Function:
     def connect(self: Any, sock: Any = None) -> None:  # Any: see Function
         if gate.keeper is not None:
             gate.keeper.wait(lambda: as_text(self.db))
-        _expect()
+        opener = _opener()
         original(self, sock)
-        _opened(self)
+        _opened(self, opener)
 
     return connect
 
 
 @never_raises("pymysql")
-def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see above
+def _opened(connection: Any, opener: Opener | None = None) -> None:  # Any: see above
     ledger.opened(
         connection,
         DRIVER,
@@ -83,6 +83,5 @@ def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see a
         port=int(connection.port or 0),
         database=as_text(connection.db),
         backend_pid=connection.thread_id(),
-        skip=3,
-        stack=stack,
+        opener=opener,
     )

@@ -7,10 +7,10 @@ from functools import wraps
 from types import ModuleType
 from typing import Any, cast
 
+from mintdb.connections.facts import Opener
 from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.ledger import ledger
-from mintdb.connections.stack import Frames
 
 # The emulation's objects are `Any` here: an engine is imported where it is used, and nowhere else.
 
@@ -56,7 +56,7 @@ def install(sessions: ModuleType) -> Callable[[], None]:
 def adopt(sessions: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known."""
     if issubclass(type(thing), sessions.EmulatedConnection):
-        _opened(thing, stack=())
+        _opened(thing, ledger.opener(stack=()))
 
 
 def _hook_opening(original: Function) -> Function:
@@ -80,7 +80,7 @@ def _hook_closing(original: Function) -> Function:
 
 
 @never_raises("snowflake")
-def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see above
+def _opened(connection: Any, opener: Opener | None = None) -> None:  # Any: see above
     if connection.is_closed():
         return
     ledger.opened(
@@ -90,6 +90,5 @@ def _opened(connection: Any, stack: Frames | None = None) -> None:  # Any: see a
         port=0,
         database=connection.account_of.name,
         backend_pid=connection.number,
-        skip=3,
-        stack=stack,
+        opener=opener,
     )

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import files, gate
-from mintdb.connections.facts import Driver
+from mintdb.connections.facts import Driver, Opener
 from mintdb.connections.hooks.collecting import teller
 from mintdb.connections.hooks.patch import Function, Moved, Patches, never_raises
 from mintdb.connections.ledger import ledger
@@ -109,17 +109,16 @@ def _watching(original: Function, plain: type) -> Function:
             return original(database, *args, **kwargs)
         if gate.keeper is not None:
             gate.keeper.wait(lambda: path)
-        if carried is None:
-            _expect()
+        opener = _opener() if carried is None else None
         args, kwargs = _with_factory(args, kwargs, plain)
         connection = original(database if files.path_of(_text(database)) == path else path, *args, **kwargs)
-        _opened(connection, path, carried)
+        _opened(connection, path, carried, opener)
         return connection
 
     return connect
 
 
-_expect = never_raises("sqlite3")(ledger.expect)
+_opener = never_raises("sqlite3")(ledger.opener)
 
 
 def _text(database: Any) -> str:  # Any: a path of any kind
@@ -183,8 +182,10 @@ def _subject(connection: Any) -> object:  # Any: see above
 
 
 @never_raises("sqlite3")
-def _opened(connection: Any, path: str, carried: tuple[object, Driver] | None) -> None:  # Any: see above
+def _opened(
+    connection: Any, path: str, carried: tuple[object, Driver] | None, opener: Opener | None
+) -> None:  # Any: see above
     subject, driver = carried or (connection, DRIVER)
     if carried is not None:
         connection._mintdb_subject = weakref.ref(subject)
-    ledger.opened(subject, driver, host="", port=0, database=path, backend_pid=None, skip=3)
+    ledger.opened(subject, driver, host="", port=0, database=path, backend_pid=None, opener=opener)
