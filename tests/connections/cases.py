@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -12,6 +13,8 @@ from every_way import (
     ASYNC_PLACES,
     BLOCKING_FATES,
     BLOCKING_PLACES,
+    CHILD_FATES,
+    CHILD_PLACES,
     DRIVERS,
     FATES,
     POOL_FATES,
@@ -27,7 +30,7 @@ from mintdb.report.facts import RunReport
 
 FILE = "test_every_way.py"
 MODULES = {"mysqlclient": "MySQLdb", "PyMySQL": "pymysql"}
-FACTS = ("kind", "place", "thread", "task", "fixture", "scope", "driver", "owner", "pool_place")
+FACTS = ("kind", "place", "thread", "task", "fixture", "scope", "driver", "owner", "pool_place", "command_line")
 Found = Mapping[str, object]
 
 SETTINGS = """
@@ -69,13 +72,15 @@ SCHEMAS = {
 SHOP = """
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 
 URL, FILE, MYSQL_URL = (os.environ.get(name) for name in ("DATABASE_URL", "SQLITE_FILE", "MYSQL_URL"))
 NAMES = {"host": "HOST", "user": "USER", "password": "PASSWORD", "database": "DATABASE", "port": "PORT"}
 MYSQL = {key: os.environ.get(f"MYSQL_{name}", "0") for key, name in NAMES.items()}
 MYSQL["port"] = int(MYSQL["port"])
-kept, late = [], []
+kept, late, children = [], [], {}
 
 def with_driver(name):
     return URL.replace("postgresql://", f"postgresql+{name}://")
@@ -87,10 +92,22 @@ def in_a_thread(work, name):
 
 async def in_a_task(work, name):
     await asyncio.create_task(work(), name=name)
+
+def start_child(name):
+    command = [sys.executable, "child.py", name]
+    children[name] = child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout.readline() == b"ready\\n"
 """
 CONFTEST = """
+import json
+from pathlib import Path
 import pytest
 import shop
+
+def pytest_sessionfinish():
+    Path("children.json").write_text(json.dumps({name: child.pid for name, child in shop.children.items()}))
+    for child in shop.children.values():
+        child.communicate()
 
 @pytest.fixture(autouse=True)
 def close_what_is_late():
@@ -104,7 +121,16 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg_pool, pytest, pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
-from shop import FILE, MYSQL, MYSQL_URL, URL, in_a_task, in_a_thread, kept, late, with_driver
+from shop import FILE, MYSQL, MYSQL_URL, URL, in_a_task, in_a_thread, kept, late, start_child, with_driver
+"""
+CHILD = """
+import os, sys
+from shop import MYSQL, URL, kept
+PROGRAMS
+globals()[sys.argv[1]]()
+print("ready", flush=True)
+sys.stdin.read()
+os._exit(0)
 """
 
 
@@ -158,6 +184,24 @@ class Case:
         return f"{FILE}:{suite[:at].count(chr(10)) + 1} in {self.place.function.replace('NAME', self.name)}"
 
 
+class ChildCase(Case):
+    """One whose connection another process opens, which the test, or its fixture, has started."""
+
+    def source(self) -> str:
+        """The test. It says nothing of what its child does."""
+        return self.place.source.replace("NAME", self.name)
+
+    def program(self) -> str:
+        """What the child does."""
+        inside = Place("", f"def {self.name}():\n    import {MODULES.get(self.way.name, self.way.name)}\n    BODY")
+        return Case(self.way, inside, self.fate).source()
+
+    def expected(self, suite: str) -> list[Found]:
+        """Only what is in the rewind's way is told, with who that is."""
+        told = {"kind": "foreign", "command_line": f"{sys.executable} child.py {self.name}"}
+        return [told] if self.fate.is_in_the_way else []
+
+
 def _with_body(line: str, body: str) -> str:
     head, mark, _ = line.partition("BODY")
     return indent(body, head) if mark else line
@@ -165,12 +209,20 @@ def _with_body(line: str, body: str) -> str:
 
 def all_cases(engines: Sequence[str]) -> list[Case]:
     """The whole table, of the drivers whose engines are here."""
-    return [case for way in _ways(engines) for case in (Case(way, *which) for which in product(*_kinds(way)))]
+    own = [Case(way, *which) for way in _ways(engines) for which in product(*_kinds(way))]
+    return [*own, *_children(engines)]
+
+
+def _children(engines: Sequence[str]) -> list[Case]:
+    """A process each: of the drivers that block, and lead to a server."""
+    ways = [way for way in _ways(engines) if isinstance(way, Driver) and not way.is_async and way.engine != "sqlite"]
+    return [ChildCase(*which) for which in product(ways, CHILD_PLACES, CHILD_FATES)]
 
 
 def some_cases(engines: Sequence[str]) -> list[Case]:
     """Each driver in every place and with every fate, each pool with every fate, in different pairs."""
-    return [case for shift, way in enumerate(_ways(engines)) for case in _some(way, shift)]
+    own = [case for shift, way in enumerate(_ways(engines)) for case in _some(way, shift)]
+    return [*own, *_children(engines)[3:5]]  # a fixture's that writes, and a session's that does nothing
 
 
 def _some(way: Driver | Pool, shift: int) -> Iterable[Case]:
@@ -195,7 +247,9 @@ def write(suite: Suite, cases: Sequence[Case], engines: Sequence[str], *, more: 
     modules = sorted({MODULES.get(case.way.name, case.way.name) for case in cases})
     tests = f"import {', '.join(modules)}\n{HEAD}" + "".join(case.source() for case in cases) + more
     files = {"pyproject.toml": SETTINGS.replace("FURTHER", "".join(FURTHER[engine] for engine in engines)), **SCHEMAS}
-    suite.write(**files, shop=SHOP, conftest=CONFTEST, test_every_way=tests)
+    programs = "".join(case.program() for case in cases if isinstance(case, ChildCase))
+    child = CHILD.replace("PROGRAMS", programs)
+    suite.write(**files, shop=SHOP, conftest=CONFTEST, child=child, test_every_way=tests)
     return tests
 
 

@@ -241,6 +241,26 @@ def test_NAME(with_NAME):
     pass
 """
 
+IN_A_TESTS_CHILD = """
+def test_NAME():
+    start_child("NAME")
+"""
+IN_A_FIXTURES_CHILD = """
+@pytest.fixture(scope="SCOPE")
+def with_NAME():
+    start_child("NAME")
+
+def test_NAME(with_NAME):
+    pass
+"""
+CHILD_PLACES = [
+    Place("tests_child", IN_A_TESTS_CHILD),
+    *(
+        Place(f"{scope}_fixtures_child", IN_A_FIXTURES_CHILD.replace("SCOPE", scope), scope=scope)
+        for scope in ("function", "session")
+    ),
+]
+
 
 def _fixture(scope: str) -> Place:
     source = IN_A_FIXTURE.replace("SCOPE", scope)
@@ -279,6 +299,7 @@ FATES = [
     Fate("collected", "connection = CONNECT  # opens\nWRITE\ndel connection", "abandoned"),
     Fate("collected_late", "circle = [CONNECT]  # opens\ncircle.append(circle)", "abandoned"),
 ]
+CHILD_FATES = [fate for fate in FATES if fate.name in ("never_closed", "in_a_transaction")]
 BLOCKING_FATES = [
     *FATES,
     Fate("with", "with contextlib.closing(CONNECT) as connection:  # opens\n    WRITE"),

@@ -117,7 +117,10 @@ def repeatable() -> list[cases.Case]:
     return [
         case
         for case in cases.some_cases(["postgresql"])
-        if isinstance(case.way, Driver) and case.fate.name in chosen and not case.place.scope
+        if type(case) is cases.Case
+        and isinstance(case.way, Driver)
+        and case.fate.name in chosen
+        and not case.place.scope
     ]
 
 

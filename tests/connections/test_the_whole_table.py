@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.frameworks.suites import Suite
 
 from mintdb.engines.mysql.binaries import find_binaries
 from mintdb.engines.mysql.errors import BinariesNotFound
+from mintdb.report.facts import RunReport
 from mintdb.report.files import read
 
 SOAK = "MINTDB_SOAK" in os.environ
@@ -40,3 +42,11 @@ def test_every_way_to_open_a_connection_is_told_as_it_was(
     assert len({tested.test for tested in report.tests}) == tests.count("def test_")
     expected = {case.test: case.expected(tests) for case in table}
     assert not cases.differences(report, expected)
+    children = json.loads((tmp_path / "children.json").read_text())
+    named = {each["command_line"].split()[-1]: each["process"] for each in foreign(report)}
+    assert named
+    assert named.items() <= children.items()
+
+
+def foreign(report: RunReport) -> list[dict]:
+    return [each for tested in report.tests for each in tested.findings if each["kind"] == "foreign"]
