@@ -101,8 +101,8 @@ class PostgresClone:
         try:
             restored = _told(self._put_back())
         except CannotRewind as obstacle:
-            ended += self._swap()
-            restored = Restored(Way.SWAP, 0.0, reason=obstacle.reason)
+            restored = replace(self._swap(), reason=obstacle.reason)
+            ended += restored.ended
         self._older = set(present.backends) - {s.backend_pid for s in ended}
         return replace(restored, seconds=time.perf_counter() - started, ended=ended)
 
@@ -201,11 +201,11 @@ class PostgresClone:
                 raise
             return self._rewinder.put_back()
 
-    def _swap(self) -> list[Session]:
-        """Trash the database and give its name to a fresh clone; returns the sessions that had to be ended."""
+    def _swap(self) -> Restored:
+        """Trash the database and give its name to a fresh clone; tells which sessions had to be ended."""
         return self._swap_away(str(DatabaseName(Role.TRASH, worker=new_token())))
 
-    def _swap_away(self, name: str, *, owner: str = "") -> list[Session]:
+    def _swap_away(self, name: str, *, owner: str = "") -> Restored:
         if self._replicating != replication.NONE and not self._is_of_others:  # a worker of theirs would be in the way
             replication.remove(self._stay.maintenance, self._name)
         ended = self._vacate()
@@ -213,9 +213,9 @@ class PostgresClone:
         if not half_way or databases.read_oid(self._stay.maintenance, self._name):
             databases.rename(self._stay.maintenance, self._name, name, owner=owner)
         self._copy()
-        self._move()
+        outside = self._move()
         self._aside = None
-        return ended
+        return Restored(Way.SWAP, 0.0, ended=ended, outside=outside)
 
     def _vacate(self) -> list[Session]:
         """Make the database one without sessions: a rename or a copy would wait 5 s for the last of them and fail.
@@ -264,9 +264,10 @@ class PostgresClone:
             self._only_swaps = obstacle.reason
             self._close_work()
 
-    def _move(self) -> None:
-        if self._rewinder is not None:
-            self._rewinder.move_to(self._open_work(), reference=self._open_reference)
+    def _move(self) -> tuple[str, ...]:
+        if self._rewinder is None:
+            return ()
+        return self._rewinder.move_to(self._open_work(), reference=self._open_reference)
 
     def _open_work(self) -> psycopg.Connection[Any]:
         self._work = connect(self._stay.own_address(self._name))

@@ -96,11 +96,12 @@ class Clone:
             self.swap()
             return None
 
-    def swap(self, strategy: str = "file_copy") -> None:
+    def swap(self, strategy: str = "file_copy") -> tuple[str, ...]:
+        """Tells what has changed outside."""
         self._leave()
         self._drop(self.name)
         self.name = self.site.copy(self._floor, strategy)
-        self._arrive()
+        return self._arrive()
 
     def push_mark(self) -> MarkTaken:
         taken = self.rewinder.push_mark()
@@ -128,8 +129,8 @@ class Clone:
         self._drop(self.pristine)
         self.pristine = self._pristine()
 
-    def _arrive(self) -> None:
-        self.rewinder.move_to(self.site.connect(self.name), reference=self.reference)
+    def _arrive(self) -> tuple[str, ...]:
+        return self.rewinder.move_to(self.site.connect(self.name), reference=self.reference)
 
     def _drop(self, *databases: str) -> None:
         for database in filter(None, databases):

@@ -81,13 +81,17 @@ def test_the_sweep_names_the_same_changes(clone_of):
         clone.rewinder.put_back()
 
 
-def test_a_role_that_was_created_is_told_once_and_stays(clone_of, site):
+def test_a_role_that_was_changed_is_told_once_and_stays_after_a_swap_too(clone_of):
     clone = clone_of(TABLE)
     clone.run("create role newcomer")
     assert clone.rewinder.put_back().outside == ("roles",)
     clone.run("insert into item values (1, 'x')")
     assert clone.rewinder.put_back().outside == ()
-    site.admin("drop role newcomer")
+    clone.run("create table made (id int)", "drop role newcomer")
+    with pytest.raises(CannotRewind):
+        clone.rewinder.put_back()
+    assert clone.swap() == ("roles",)
+    assert clone.swap() == ()
 
 
 def test_a_trigger_that_fires_always_makes_a_swap(clone_of):

@@ -141,11 +141,8 @@ class Surroundings:
 
 def surroundings(session: Session) -> Surroundings:
     """Read the digests."""
-    return Surroundings(
-        _digest(session, OF_DATABASE), {name: _digest(session, query) for name, query in OUTSIDE.items()}
-    )
-
-
-def _digest(session: Session, query: LiteralString) -> str:
-    row = session.execute(query).fetchone()
-    return str(row[0]) if row else ""
+    digests = sql.SQL(", ").join(sql.SQL("({})").format(sql.SQL(query)) for query in (OF_DATABASE, *OUTSIDE.values()))
+    row = session.execute(sql.SQL("select ") + digests).fetchone()
+    assert row is not None
+    database, *outside = row
+    return Surroundings(database, dict(zip(OUTSIDE, outside, strict=True)))

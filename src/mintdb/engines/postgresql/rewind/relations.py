@@ -22,7 +22,6 @@ create temp table if not exists mint_rel (
   calls boolean not null, cache int8, last int8, called boolean, ahead boolean not null
 );
 create index if not exists mint_rel_file on pg_temp.mint_rel (file, space);
-create index if not exists mint_rel_unlogged on pg_temp.mint_rel (rel) where unlogged;
 """
 
 # ALWAYS and REPLICA triggers and rules fire in replica role too. What is built in is pinned, and no dependency.

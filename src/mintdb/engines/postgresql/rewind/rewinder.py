@@ -100,10 +100,11 @@ class Rewinder:
             with _hindrances_told():
                 self._forget(mark, index)
 
-    def move_to(self, connection: Session, *, reference: Callable[[], Session] | None = None) -> None:
+    def move_to(self, connection: Session, *, reference: Callable[[], Session] | None = None) -> tuple[str, ...]:
         """Go on with a fresh clone of the newest floor's template, and re-create there what later marks hold.
 
-        The earlier session may be closed, or lost: marks are kept outside of the clone.
+        The earlier session may be closed, or lost: marks are kept outside of the clone. Returns what has changed
+        outside any database and was not told yet.
         """
         before = self._marks.floor
         bottom = self._marks.stack[before.level]
@@ -115,12 +116,12 @@ class Rewinder:
         self._copied = bottom if reference else None
         for mark in self._marks.stack[floor.level :]:
             mark.floor = floor
-        if self._marks.on_a_floor:
-            return
-        with self._bearings.remembering():
-            putter = self._putter()
-            putter.put(self._replayed())
-            self._bearings.own += putter.own
+        if not self._marks.on_a_floor:
+            with self._bearings.remembering():
+                putter = self._putter()
+                putter.put(self._replayed())
+                self._bearings.own += putter.own
+        return floor.around.differences(before.around)
 
     def come_back(self, connection: Session, *, reference: Callable[[], Session] | None = None) -> None:
         """Go on with the same clone after `leave`: what others have written meanwhile is still to be put back.

@@ -15,6 +15,7 @@ Session: TypeAlias = Connection[TupleRow]
 
 LOCK_TIMEOUT_MS = 250  # a lock held longer than this by a session that may stay: the caller retries or swaps
 OWN_PATH = "pg_catalog, pg_temp"
+OID_OF_THIS = sql.SQL("select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()")
 
 SETTINGS = {
     # Stops ordinary triggers, rules and foreign keys. Left on for good: switching it throws cached plans away.
@@ -69,16 +70,12 @@ class Powers:
 
 def prepare(session: Session) -> Powers:
     """Take the session over and learn its powers."""
-    row = session.execute(
-        "select r.rolsuper, d.oid from pg_catalog.pg_roles r, pg_catalog.pg_database d"
-        " where r.rolname = current_user and d.datname = current_database()"
-    ).fetchone()
-    assert row is not None
-    powers = Powers(session.info.server_version, superuser=row[0], database=row[1])
-    if powers.superuser:
-        settings = SETTINGS | (SINCE_17 if powers.version >= 170000 else {})
-        session.execute(sql.SQL("; ").join(map(_setting, settings.items())))
-    return powers
+    version = session.info.server_version
+    if session.info.parameter_status("is_superuser") != "on":
+        return Powers(version, superuser=False)
+    settings = SETTINGS | (SINCE_17 if version >= 170000 else {})
+    cursor = session.execute(sql.SQL("; ").join([OID_OF_THIS, *map(_setting, settings.items())]))  # one trip
+    return Powers(version, superuser=True, database=cursor.fetchall()[0][0])
 
 
 @contextmanager

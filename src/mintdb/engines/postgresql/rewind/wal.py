@@ -190,13 +190,13 @@ class Look:
 
 def install(session: Session, powers: Powers) -> None:
     """Declare the functions in the session's temporary schema. Raises UndefinedFile without pg_walinspect."""
-    session.execute(BLOCKS if powers.blocks else RECORDS_15)
-    session.execute(IN_PROGRESS)
+    records = sql.SQL(BLOCKS if powers.blocks else RECORDS_15)
     references = sql.SQL(REFERENCES if powers.blocks else REFERENCES_15).format(
         database=sql.Literal(powers.database), indexes=sql.Literal(INDEXES), harmless=sql.Literal(HARMLESS)
     )
     message = sql.SQL("pg_logical_emit_message(false, 'mintdb', '', true)" if powers.flushes else "flushed")
-    session.execute(sql.SQL(FUNCTION).format(here=message, references=references))
+    function = sql.SQL(FUNCTION).format(here=message, references=references)
+    session.execute(sql.SQL(";").join([records, sql.SQL(IN_PROGRESS), function]))  # one trip
 
 
 def position(session: Session, powers: Powers) -> tuple[str, str]:
