@@ -8,9 +8,6 @@ from typing import Any
 from unittest import TestResult
 
 from django.apps import apps
-from django.db.migrations.autodetector import MigrationAutodetector
-from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.state import ProjectState
 
 from mintdb.django import managed
 from mintdb.django.patching import wrap
@@ -38,6 +35,10 @@ def add_hint(error: BaseException) -> None:
 @cache
 def find_hint() -> str | None:
     """What to do about missing migrations; None where there are none. No database is asked."""
+    from django.db.migrations.autodetector import MigrationAutodetector  # 5 ms that most runs never need
+    from django.db.migrations.loader import MigrationLoader
+    from django.db.migrations.state import ProjectState
+
     try:
         loader = MigrationLoader(None, ignore_no_migrations=True)
         detector = MigrationAutodetector(loader.project_state(), ProjectState.from_apps(apps))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 POLL = 0.01  # seconds between two looks at a process that is ending
-FORK_FIRST = "import os; os.fork() and os._exit(0); os.dup2(os.open(os.devnull, os.O_WRONLY), 1); "
+BEHIND = ("/bin/sh", "-c", 'exec 3<&0; "$@" <&3 3<&- &', "sh")  # its child has another parent at once
 PASSED_ON = ("MINTDB_ACCOUNT",)  # all that a keeper needs to know besides its errand
 
 
@@ -27,20 +27,19 @@ def send(module: str, errand: str, *, environment: Mapping[str, str], wait: bool
     """Run `main` of a module of ours in a process that inherits nothing but this environment; returns what it prints.
 
     `errand` is its standard input. It has returned once its first process is gone: what that one forked goes on. With
-    `wait=False` it does not even wait for the module to be imported, and returns nothing.
+    `wait=False` it does not even wait for the interpreter to start, and returns nothing.
     """
-    first = "" if wait else FORK_FIRST
-    code = f"{first}import sys; sys.path[:0] = {[p for p in sys.path if p]!r}; from {module} import main; main()"
+    code = f"import sys; sys.path[:0] = {[p for p in sys.path if p]!r}; from {module} import main; main()"
     run = subprocess.run(
-        [sys.executable, "-I", "-c", code],
+        [*(() if wait else BEHIND), sys.executable, "-I", "-c", code],
         input=errand.encode(),
-        stdout=subprocess.PIPE,
+        stdout=subprocess.PIPE if wait else subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**clean_environment(), **environment},
         start_new_session=True,
         check=False,
     )
-    return run.stdout
+    return run.stdout or b""
 
 
 def runs_module(pid: int, module: str) -> bool:

@@ -25,10 +25,12 @@ def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Res
     require_driver()
     if database.url:
         from mintdb.engines.postgresql.external import reserve_external
-        from mintdb.engines.postgresql.guest import GuestReservation, may_create_databases
 
-        if settings.isolation == "transaction" and not may_create_databases(url := parse_url(database.url)):
-            return GuestReservation(url)
+        if settings.isolation == "transaction":
+            from mintdb.engines.postgresql.guest import GuestReservation, may_create_databases
+
+            if not may_create_databases(url := parse_url(database.url)):
+                return GuestReservation(url)
         return reserve_external(
             database.url, slot=slot, roles=database.roles, role=database.role, search_path=database.search_path
         )

@@ -13,7 +13,6 @@ from mintdb.core.marks import MarkHeld
 from mintdb.core.names import DatabaseName, Role, new_token
 from mintdb.engines.postgresql import databases, replication, sessions, warm
 from mintdb.engines.postgresql.floors import Floors
-from mintdb.engines.postgresql.keeper import KEPT
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
 from mintdb.engines.postgresql.rewind import CannotRewind, PutBack, Rewinder, Trail
 from mintdb.variables import unmisled
@@ -34,7 +33,7 @@ class Stay:
     owner: str
     address: Callable[[str], Address]  # as tests reach a database
     own_address: Callable[[str], Address]  # as mintdb does
-    keep: Callable[[str], None]  # lets a database of the owner KEPT stay when this run has ended
+    keep: Callable[[str], None]  # lets a database of the owner databases.KEPT stay when this run has ended
     let_go: Callable[[str], object]  # asks the pools of this process to drop their idle connections to a database
 
 
@@ -161,7 +160,7 @@ class PostgresClone:
     def keep(self) -> Address:
         """See contract.Clone. An embedded server is told to stay."""
         kept = str(DatabaseName(Role.CLONE, "kept", owner=new_token(), worker="test"))
-        self._swap_away(kept, owner=KEPT)
+        self._swap_away(kept, owner=databases.KEPT)
         self._stay.keep(kept)
         return self._stay.address(kept)
 

@@ -17,6 +17,7 @@ from mintdb.engines.postgresql.maintenance import Maintenance, connect
 if TYPE_CHECKING:
     from psycopg.sql import Composed
 
+KEPT = "keeper"  # owns what is to outlive the run that made it: alive, to everybody, as long as a keeper is
 STRATEGIES = ("file_copy", "wal_log")
 WORTH_THE_WAL = 3.0
 STRATEGY_SINCE = 150000  # CREATE DATABASE … STRATEGY

@@ -19,7 +19,7 @@ from mintdb.engines.places import find_places, read_password
 from mintdb.engines.postgresql import databases, postmaster, sessions
 from mintdb.engines.postgresql.cluster import SUPERUSER
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, LockTimeout, NameBusy, ServerInUse
-from mintdb.engines.postgresql.keeper import KEPT, find_state
+from mintdb.engines.postgresql.keeper import find_state
 from mintdb.engines.postgresql.maintenance import APPLICATION, Maintenance, has_registry
 from mintdb.engines.processes import wait_until_gone
 
@@ -68,7 +68,7 @@ class Contents:
 
     def names(self, role: Role, *, kept: bool = False) -> list[str]:
         """The databases of one role; those that outlive their run only with `kept`."""
-        return [made.name for made in self.made if made.role is role and (made.owner == KEPT) == kept]
+        return [made.name for made in self.made if made.role is role and (made.owner == databases.KEPT) == kept]
 
 
 def observe(address: Address) -> Maintenance:
@@ -116,7 +116,7 @@ def keep(running: Running, database: str) -> None:
     """Let a database of ours outlive its run: it belongs to the server's keeper now, and goes with `stop`."""
     pin(running)
     with _looking(running) as maintenance:
-        maintenance.run("update databases set owner = %s where name = %s", KEPT, database)
+        maintenance.run("update databases set owner = %s where name = %s", databases.KEPT, database)
 
 
 def give_away(address: Address) -> None:
@@ -142,7 +142,7 @@ def make_anew(address: Address) -> None:
         if not databases.is_ours(maintenance, name):
             raise DatabaseNotOurs(name=name, url=address.redacted)
         (owner,) = maintenance.row("select owner from databases where name = %s", name)
-        if owner != KEPT and maintenance.is_alive(owner):
+        if owner != databases.KEPT and maintenance.is_alive(owner):
             raise NameBusy(name=name, seconds=0, holder=f" by run {owner}")
         databases.drop(maintenance, name)
         databases.create(maintenance, name, template="template0", owner=owner)
@@ -163,7 +163,7 @@ def stop(running: Running, *, force: bool = False) -> Sequence[Run]:
                 raise ServerInUse(port=running.state.port, runs=names)
             (running.live / "pinned").unlink(missing_ok=True)
             for made in databases.list_made(maintenance):
-                if made.owner == KEPT:
+                if made.owner == databases.KEPT:
                     databases.drop(maintenance, made.name)
         postmaster.stop(Path(running.state.data), running.state.server)
         (running.live / STATE).unlink(missing_ok=True)

@@ -12,14 +12,13 @@ from mintdb.address import Address
 from mintdb.engines import keeper
 from mintdb.engines.account import find_account
 from mintdb.engines.keeper import KEEPER_LOCK, TEMPLATES_KEPT, TICK, Errand, State
-from mintdb.engines.postgresql import postmaster
+from mintdb.engines.postgresql import databases, postmaster, warm
 from mintdb.engines.postgresql.cluster import SUPERUSER, ClusterSettings, prepare
 from mintdb.engines.postgresql.errors import ServerDidNotStart
 from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.errors import MintdbError
 
 CHANNEL = "mintdb_keeper"
-KEPT = "keeper"  # owns what is to outlive the run that made it: alive, to everybody, as long as a keeper is
 
 
 def main() -> None:
@@ -56,10 +55,10 @@ def take_up(errand: Errand, state: State) -> PostgresWard | None:
     try:
         maintenance = Maintenance(address, owner=f"keeper {os.getpid()}")
         maintenance.acquire(KEEPER_LOCK, timeout=TICK)
-        maintenance.acquire(f"run:{KEPT}", timeout=TICK)
+        maintenance.acquire(f"run:{databases.KEPT}", timeout=TICK)
     except MintdbError:
         return None  # another keeper adopted the server first, or the server went away
-    maintenance.owner = KEPT
+    maintenance.owner = databases.KEPT
     return PostgresWard(maintenance, errand, state)
 
 
@@ -80,8 +79,6 @@ class Housekeeping:
 
     def work(self) -> None:
         """See engines.keeper.Ward."""
-        from mintdb.engines.postgresql import databases, warm
-
         databases.reap(self.maintenance)
         warm.stock(self.maintenance)
 
@@ -122,7 +119,6 @@ class PostgresWard(Housekeeping):
 def _tidy(maintenance: Maintenance) -> None:
     """Leave the newest templates and one warm clone for each; the rest of what is unused goes."""
     from mintdb.core.names import Role, find_role
-    from mintdb.engines.postgresql import databases
 
     templates = [
         name
