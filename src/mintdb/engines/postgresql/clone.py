@@ -11,7 +11,7 @@ from mintdb.address import Address
 from mintdb.contract import Present, Restored, Session, Way
 from mintdb.core.marks import MarkHeld
 from mintdb.core.names import DatabaseName, Role, new_token
-from mintdb.engines.postgresql import databases, replication, sessions, warm
+from mintdb.engines.postgresql import databases, replication, sessions, surveys, warm
 from mintdb.engines.postgresql.floors import Floors
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
 from mintdb.engines.postgresql.rewind import CannotRewind, PutBack, Rewinder, Trail
@@ -56,10 +56,10 @@ class PostgresClone:
         self._is_of_others = self._adopted and not databases.is_ours(stay.maintenance, name)
         if template is None:
             exact = self._push_floor()
+            self._take_bearings(self._open_reference if exact else None)
         else:
             self._copy()
-            exact = True
-        self._take_bearings(self._open_reference if exact else None)
+            self._take_bearings_on_a_copy(template)
 
     @property
     def address(self) -> Address:
@@ -256,9 +256,16 @@ class PostgresClone:
 
     # our own session
 
-    def _take_bearings(self, reference: Callable[[], psycopg.Connection[Any]] | None) -> None:
+    def _take_bearings_on_a_copy(self, template: str) -> None:
+        maintenance = self._stay.maintenance
+        kept = surveys.find(maintenance, template)
+        self._take_bearings(self._open_reference, kept)
+        if self._rewinder is not None and self._rewinder.map != kept:
+            surveys.keep(maintenance, template, self._rewinder.map)
+
+    def _take_bearings(self, reference: Callable[[], psycopg.Connection[Any]] | None, kept: bytes = b"") -> None:
         try:
-            self._rewinder = Rewinder(self._open_work(), reference=reference)
+            self._rewinder = Rewinder(self._open_work(), reference=reference, kept=kept)
         except CannotRewind as obstacle:
             self._only_swaps = obstacle.reason
             self._close_work()

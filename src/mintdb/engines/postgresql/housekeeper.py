@@ -32,8 +32,7 @@ def ensure(maintenance: Maintenance, address: Address, *, linger: float, wait: b
 
 def lock_of(maintenance: Maintenance) -> str:
     """What the keeper holds that serves this session's role."""
-    (role,) = maintenance.row("select current_user::text")
-    return f"keeper of {role}"
+    return f"keeper of {maintenance.role}"
 
 
 def _send(address: Address, linger: float, *, wait: bool) -> None:

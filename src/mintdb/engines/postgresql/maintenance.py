@@ -40,7 +40,12 @@ create table if not exists databases (
     used_at timestamptz not null default now(),
     notes jsonb not null default '{}'
 );
-grant select, insert, update, delete on databases to public;
+create table if not exists surveys (
+    template text primary key references databases on update cascade on delete cascade,
+    layout text not null,
+    map bytea not null      -- see surveys.py
+);
+grant select, insert, update, delete on databases, surveys to public;
 """
 
 
@@ -54,15 +59,15 @@ class Maintenance:
         self.connection = _open(address, owner)
         row = self.row(
             "select current_setting('server_version_num')::int, current_setting('server_version'),"
-            " r.rolsuper, r.rolcreatedb or r.rolsuper, r.rolname from pg_roles r where r.rolname = current_user"
+            " r.rolsuper, r.rolcreatedb or r.rolsuper, r.rolname::text from pg_roles r where r.rolname = current_user"
         )
-        self.version_number, self.version, self.superuser, may_create, role = row
+        self.version_number, self.version, self.superuser, may_create, self.role = row
         if self.version_number < OLDEST:
             self.close()
             raise ServerTooOld(url=address.redacted, version=self.version, oldest=OLDEST // 10000)
         if not may_create:
             self.close()
-            raise PrivilegeMissing(url=address.redacted, role=role)
+            raise PrivilegeMissing(url=address.redacted, role=self.role)
         # Shared: a run has a session for each database that it has configured here, and lives while one of them does.
         self.run("select pg_advisory_lock_shared(%s)", lock_key(f"run:{owner}"))
 
@@ -91,6 +96,8 @@ class Maintenance:
         """Take a lock until `release`, or until this process is gone."""
         import psycopg
 
+        if self.row("select pg_try_advisory_lock(%s)", lock_key(name))[0]:
+            return
         self.run("select set_config('lock_timeout', %s, false)", f"{max(1, int(timeout * 1000))}ms")
         try:
             self.run("select pg_advisory_lock(%s)", lock_key(name))
@@ -224,7 +231,7 @@ def _create_database(address: Address) -> None:
 
 def _fill(session: psycopg.Connection[Any]) -> None:
     """Make the registry if it is not there: whoever created the database may have died before it came to that."""
-    found = session.execute("select 1 from pg_class where oid = to_regclass('databases')").fetchone()
+    found = session.execute("select 1 from pg_class where oid = to_regclass('surveys')").fetchone()
     if not found:
         with session.transaction():
             session.execute("select pg_advisory_xact_lock(%s)", [lock_key("registry")])

@@ -63,7 +63,7 @@ def borrow(maintenance: Maintenance, roles: Sequence[str], *, role: str | None) 
         for name in _missing(maintenance, roles):
             _make_for_now(maintenance, name)
     if role and not maintenance.row("select pg_has_role(%s, 'member')", role)[0]:
-        raise RoleNotGranted(role=role, login=_login(maintenance), url=maintenance.address.redacted)
+        raise RoleNotGranted(role=role, login=maintenance.role, url=maintenance.address.redacted)
 
 
 def check(maintenance: Maintenance, database: str, roles: Sequence[str]) -> None:
@@ -97,7 +97,7 @@ def _make_for_now(maintenance: Maintenance, role: str) -> None:
             if not maintenance.superuser:
                 maintenance.connection.execute(sql.SQL("grant {} to current_user").format(name))
     except psycopg.errors.InsufficientPrivilege:
-        raise RoleMissing(role=role, login=_login(maintenance), url=maintenance.address.redacted) from None
+        raise RoleMissing(role=role, login=maintenance.role, url=maintenance.address.redacted) from None
 
 
 def _drop(maintenance: Maintenance, role: str) -> None:
@@ -121,10 +121,6 @@ def entered(address: Address, *, role: str | None, search_path: str | None) -> A
 def _hold(role: str) -> str:
     """The lock that whoever needs a role shares; it is free when they are gone."""
     return f"role {role}"
-
-
-def _login(maintenance: Maintenance) -> str:
-    return str(maintenance.row("select current_user")[0])
 
 
 def _missing(maintenance: Maintenance, roles: Sequence[str]) -> list[str]:

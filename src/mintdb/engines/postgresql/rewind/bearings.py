@@ -35,12 +35,18 @@ class Bearings:
         self.sweep_next = not self.powers.wal
         self.sweeper = Sweeper(self.session, self.powers, None)
 
-    def lay_floor(self, level: int, reference: Callable[[], Session] | None, known: Survey | None = None) -> Floor:
-        """Take the clone as it is now for a floor; `known` is the survey of another fresh clone of its template."""
+    def lay_floor(
+        self,
+        level: int,
+        reference: Callable[[], Session] | None,
+        known: Survey | None = None,
+        kept: bytes = b"",
+    ) -> Floor:
+        """Take the clone as it is now for a floor; for `known` and `kept` see floor.lay."""
         # Before anything is read, so that a late writer cannot hide between the two.
         self.since, self.horizon = wal.position(self.session, self.powers)
         self.floors_laid += 1
-        floor = lay(self.session, reference, level, self.temporary, f"mint_{self.floors_laid}", known)
+        floor = lay(self.session, reference, level, self.temporary, f"mint_{self.floors_laid}", known, kept)
         self.sweeper = Sweeper(self.session, self.powers, reference)
         if reference is None:
             self.sweeper.hold(floor.relations.values(), self.temporary)

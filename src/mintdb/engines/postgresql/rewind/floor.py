@@ -40,14 +40,15 @@ def lay(
     temporary: set[str],
     prefix: str,
     known: Survey | None = None,
+    kept: bytes = b"",
 ) -> Floor:
     """Take the clone as it is now for a floor. `temporary` are transactions of ours that wrote to its catalogs.
 
     `prefix` begins the names of its side tables: no other floor of the session has it. `known` is the survey of
-    another fresh clone of the same template.
+    another fresh clone of the same template, `kept` the map of one by some other process.
     """
     with session.transaction():
-        found = recall(session, known) if known else survey(session)
+        found = recall(session, known) if known else survey(session, kept)
         temporary.add(own_xid(session))
     copies = SideCopies(session, prefix, reference, temporary_xids=temporary)
     mark = CatalogMark(session, reference, sql.Identifier("pg_temp", f"{prefix}_catalogs"))

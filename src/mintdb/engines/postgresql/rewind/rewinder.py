@@ -34,18 +34,25 @@ class Rewinder:
 
     `connection` is mintdb's own session on the clone, autocommit, of a superuser; CannotRewind is raised where it is
     none. `reference` opens a session on an untouched file copy of the same template, from which rows are fetched when
-    they are needed; without it every row and catalog is copied at the start.
+    they are needed; without it every row and catalog is copied at the start. `kept` is the `map` of an earlier clone.
     """
 
-    def __init__(self, connection: Session, *, reference: Callable[[], Session] | None = None) -> None:
+    def __init__(
+        self, connection: Session, *, reference: Callable[[], Session] | None = None, kept: bytes = b""
+    ) -> None:
         self._swap_needed: str | None = None
         self._reference_session: Session | None = None
         self._take_bearings(connection, reference)
-        self._marks = Marks([Mark(self._lay_floor(0))])
+        self._marks = Marks([Mark(self._lay_floor(0, kept=kept))])
         # The mark whose floor was laid on a fresh copy of its template: what was learnt there holds for the next copy.
         self._copied: Mark | None = self._marks.newest if reference else None
 
     # what a caller asks
+
+    @property
+    def map(self) -> bytes:
+        """What was learnt of the relations below all marks: it holds for every file copy of the same template."""
+        return self._marks.stack[0].floor.survey.map
 
     def wrote(self) -> bool:
         """Whether anything was written since the newest mark was taken or returned to."""
@@ -168,8 +175,8 @@ class Rewinder:
             self._reference_session.close()
             self._reference_session = None
 
-    def _lay_floor(self, level: int, known: Survey | None = None) -> Floor:
-        return self._bearings.lay_floor(level, self._reference if self._open_reference else None, known)
+    def _lay_floor(self, level: int, known: Survey | None = None, kept: bytes = b"") -> Floor:
+        return self._bearings.lay_floor(level, self._reference if self._open_reference else None, known, kept)
 
     # what was changed
 
