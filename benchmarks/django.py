@@ -4,6 +4,10 @@
 
 Each variant runs in a pytest of its own, in turns; a test's time is all of it, its fixtures included. "start" is the
 time that `setup_databases` takes. The first run of each, which compiles and builds the template, is not counted.
+
+The project is one that has grown: five apps with ten models and twelve migrations each, of the kinds that
+`makemigrations` writes (models, foreign keys within and between apps, fields added, altered, renamed and removed, an
+index, a unique key), a data migration for each app, and Django's own admin, auth, contenttypes and sessions.
 """
 
 from __future__ import annotations
@@ -20,7 +24,8 @@ from pathlib import Path
 
 from private_server import embedded_bin, private_server, system_bin
 
-MODELS, MIGRATIONS, ROUNDS = 50, 60, 2
+APPS = ("customers", "stock", "shop", "billing", "support")
+MODELS, ROUNDS = 50, 2
 BOUNDS = {  # what must hold: how many times faster
     "transactional_db, per test": 6.0,
     "transactional_db, teardown": 50.0,
@@ -33,7 +38,10 @@ import os
 SECRET_KEY = "x"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "shop"]
+INSTALLED_APPS = [
+    "django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions",
+    "django.contrib.messages", "customers", "stock", "shop", "billing", "support",
+]
 if os.environ["BENCH_WITH"] == "mintdb":
     INSTALLED_APPS += ["mintdb.django"]
 DATABASES = {"default": {
@@ -79,12 +87,12 @@ def pytest_unconfigure():
 TESTS = """
 import os
 import pytest
-from shop.models import Model1, Model2, Model3
+from shop.models import Shop1, Shop2, Shop3
 
 N = range(int(os.environ["BENCH_TESTS"]))
 
 def work():
-    for kind in (Model1, Model2, Model3):
+    for kind in (Shop1, Shop2, Shop3):
         kind.objects.create(name="a")
         assert kind.objects.count() == 1
 
@@ -96,7 +104,35 @@ def test_db(db, n):
 def test_transactional_db(transactional_db, n):
     work()
 """
-COLUMN = 'models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")'
+MODELS_PY = """
+from django.conf import settings
+from django.db import models
+{classes}"""
+FIELDS = {  # of every model, as its first migration has them
+    "id": "models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')",
+    "name": "models.CharField(max_length=100)",
+    "created_at": "models.DateTimeField(auto_now_add=True)",
+    "active": "models.BooleanField(default=True)",
+    "notes": "models.TextField(blank=True, default='')",
+}
+PARENT = "models.ForeignKey('{app}.{model}', models.CASCADE, null=True, related_name='+')"
+OWNER = "models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name='+')"
+MIGRATION = """
+from django.conf import settings
+from django.db import migrations, models
+
+
+def fill(apps, schema_editor):
+    kind = apps.get_model("{app}", "{app}10")
+    kind.objects.using(schema_editor.connection.alias).bulk_create([kind(name=f"kind {{n}}") for n in range(10)])
+
+
+class Migration(migrations.Migration):
+    dependencies = {dependencies}
+    operations = [
+        {operations},
+    ]
+"""
 
 
 @dataclass
@@ -115,30 +151,73 @@ class Variant:
 
 
 def write_project(folder: Path) -> None:
-    """One app with a model a migration, and ten migrations more."""
-    migrations = folder / "shop" / "migrations"
-    migrations.mkdir(parents=True)
-    for package in (migrations.parent, migrations):
-        (package / "__init__.py").touch()
-    names = [f"Model{number}" for number in range(1, MODELS + 1)]
-    model = "class {}(models.Model):\n    name = models.CharField(max_length=50)\n"
-    extra = [f"    extra{number} = models.IntegerField(null=True)\n" for number in range(MIGRATIONS - MODELS)]
-    models = [model.format(name) + ("".join(extra) if name == names[0] else "") for name in names]
-    (migrations.parent / "models.py").write_text("from django.db import models\n\n" + "\n".join(models))
-    fields = f'[("id", {COLUMN}), ("name", models.CharField(max_length=50))]'
-    steps = [f'migrations.CreateModel("{name}", {fields})' for name in names]
-    steps += [
-        f'migrations.AddField("Model1", "extra{number}", models.IntegerField(null=True))'
-        for number in range(len(extra))
-    ]
-    for number, step in enumerate(steps, 1):
-        before = f'[("shop", "m{number - 1:04}")]' if number > 1 else "[]"
-        body = f"class Migration(migrations.Migration):\n    dependencies = {before}\n    operations = [{step}]\n"
-        (migrations / f"m{number:04}.py").write_text(f"from django.db import migrations, models\n\n{body}")
+    """APPS apps as they grow: for each ten models with foreign keys, and twelve migrations of the usual kinds."""
+    for app, before in zip(APPS, ("", *APPS), strict=False):
+        migrations = folder / app / "migrations"
+        migrations.mkdir(parents=True)
+        for package in (migrations.parent, migrations):
+            (package / "__init__.py").touch()
+        classes = "".join(_model(app, number, before) for number in range(1, MODELS // len(APPS) + 1))
+        (migrations.parent / "models.py").write_text(MODELS_PY.format(classes=classes))
+        for number, operations in enumerate(_history(app, before), 1):
+            dependencies = [(app, f"m{number - 1:04}")] if number > 1 else []
+            if number == 1:
+                dependencies += [("auth", "0012_alter_user_first_name_max_length")]
+                dependencies += [(before, "m0001")] if before else []
+            text = MIGRATION.format(app=app, dependencies=dependencies, operations=",\n        ".join(operations))
+            (migrations / f"m{number:04}.py").write_text(text)
     files = {"bench_settings.py": SETTINGS, "conftest.py": CONFTEST, "test_bench.py": TESTS}
     for name, text in files.items():
         (folder / name).write_text(text)
     (folder / "pytest.ini").write_text("[pytest]\nDJANGO_SETTINGS_MODULE = bench_settings\npythonpath = .\n")
+
+
+def _history(app: str, before: str) -> list[list[str]]:
+    """The operations of each of an app's migrations."""
+    created = [f"migrations.CreateModel('{app}{n}', {_given(_fields(app, n))})" for n in range(1, 11)]
+    first, second = f"{app}1", f"{app}2"
+    seller = PARENT.format(app=before, model=f"{before}1") if before else OWNER
+    return [
+        created[:6],
+        [f"migrations.AddField('{first}', 'amount', models.DecimalField(decimal_places=2, default=0, max_digits=9))"],
+        [created[6]],
+        [f"migrations.AlterField('{first}', 'name', models.CharField(max_length=200))"],
+        [created[7]],
+        [f"migrations.AddField('{first}', 'seller', {seller})"],
+        [f"migrations.AddIndex('{first}', models.Index(fields=['name'], name='{app}_by_name'))"],
+        created[8:],
+        ["migrations.RunPython(fill, migrations.RunPython.noop)"],
+        [f"migrations.RenameField('{second}', 'notes', 'remarks')"],
+        [f"migrations.AlterUniqueTogether('{second}', {{('name', 'parent')}})"],
+        [f"migrations.RemoveField('{app}3', 'active')"],
+    ]
+
+
+def _fields(app: str, number: int) -> dict[str, str]:
+    parent = PARENT.format(app=app, model=f"{app}{number - 1}") if number > 1 else OWNER
+    return {**FIELDS, "parent": parent}
+
+
+def _given(fields: dict[str, str]) -> str:
+    return "[" + ", ".join(f"({name!r}, {field})" for name, field in fields.items()) + "]"
+
+
+def _model(app: str, number: int, before: str) -> str:
+    """A model as its last migration leaves it."""
+    fields = {name: field for name, field in _fields(app, number).items() if name != "id"}
+    meta = ""
+    if number == 1:
+        fields["name"] = "models.CharField(max_length=200)"
+        fields["amount"] = "models.DecimalField(decimal_places=2, default=0, max_digits=9)"
+        fields["seller"] = PARENT.format(app=before, model=f"{before}1") if before else OWNER
+        meta = f"        indexes = [models.Index(fields=['name'], name='{app}_by_name')]\n"
+    elif number == 2:
+        fields["remarks"] = fields.pop("notes")
+        meta = "        unique_together = [('name', 'parent')]\n"
+    elif number == 3:
+        del fields["active"]
+    body = "".join(f"    {name} = {field}\n" for name, field in fields.items())
+    return f"\n\nclass {app.title()}{number}(models.Model):\n{body}" + (meta and f"\n    class Meta:\n{meta}")
 
 
 def run(folder: Path, port: int, how: str, tests: int) -> dict:
