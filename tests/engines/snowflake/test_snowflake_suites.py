@@ -28,10 +28,11 @@ AT_IMPORT = Wrapper()
 """
 TESTS = """
 import threading
-from unittest.mock import patch
+from unittest.mock import MagicMock, patch
 
-import pytest
 import app
+import fakesnow
+import pytest
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +79,21 @@ def test_a_patch_where_connect_is_defined_reaches_it_where_it_was_bound():
     connect.assert_called_once_with(account="acme", user="ann", password="pwd", database="shop", schema="public")
 
 
+def test_a_mock_in_the_place_of_the_whole_connector_is_what_answers():
+    connector = MagicMock()
+    with patch.dict("sys.modules", {"snowflake": MagicMock(), "snowflake.connector": connector}):
+        assert app.Wrapper().connection is connector.connect.return_value
+
+
+@pytest.mark.filterwarnings("ignore:Arrow output")
+def test_fakesnows_own_patch_reaches_connect_where_it_was_bound_and_has_an_account_of_its_own():
+    with fakesnow.patch():
+        wrapper = app.Wrapper()
+        wrapper.connection.cursor().execute("create table customer (name varchar)")
+        assert wrapper.count() == 0
+    assert app.AT_IMPORT.count() == 1
+
+
 class TestWide:
     def test_sees_the_module(self, premium):
         assert app.AT_IMPORT.count() == 2
@@ -105,7 +121,7 @@ def test_a_suite_is_answered_put_back_and_told_who_never_closed(tmp_path: Path, 
         }
     )
     ran = suite.run("-W", "error", *QUIET)
-    assert ran.outcomes == {"passed": 10}, ran.output
+    assert ran.outcomes == {"passed": 12}, ran.output
     assert "ABANDONED  test_app.py::test_closes_nothing never closed 1 connection" in ran.output
     assert "app.py:10 in __init__" in ran.output
     assert ran.output.count("never closed") == 1
