@@ -206,3 +206,48 @@ def test_what_is_kept_stays_and_works_and_what_is_forgotten_is_told(tmp_path: Pa
     assert 7 in growing, ran.output
     assert ran.outcomes == {"passed": 36, "error": len(guilty)}, ran.output
     assert "had to end" not in ran.output
+
+
+FORGETFUL = """
+import os
+import sqlite3
+
+import psycopg
+import psycopg2
+import pytest
+
+CONNECTIONS = {
+    "psycopg": psycopg.connect(os.environ["DATABASE_URL"]),
+    "psycopg2": psycopg2.connect(os.environ["DATABASE_URL"]),
+    "sqlite3": sqlite3.connect(os.environ["FILE"]),
+}
+
+
+@pytest.mark.parametrize("again", "ab")
+@pytest.mark.parametrize("driver", CONNECTIONS)
+def test_commits_nothing(driver, again):
+    cursor = CONNECTIONS[driver].cursor()
+    cursor.execute("select count(*) from currency where code = 'GBP'")
+    assert cursor.fetchone() == (0,)
+    cursor.execute("insert into currency values ('GBP')")
+"""
+TOLD = """\
+LEAK  test_forgetful.py::test_commits_nothing[psycopg2-a] left 1 connection in a transaction
+  backend N, idle in transaction for N s on mint_N_main
+  opened   test_forgetful.py:11 in <module>
+  last ran insert into currency values ('GBP')
+  1. commit what was begun, or take it back:  conn.commit() or conn.rollback()
+  likewise 1 more test: test_forgetful.py::test_commits_nothing[psycopg2-b]
+"""
+
+
+def test_a_connection_of_the_whole_run_loses_what_a_test_did_not_commit_and_goes_on(tmp_path: Path) -> None:
+    suite = new_suite(tmp_path / "suite").write(test_forgetful=FORGETFUL)
+    settings = suite.folder / "pyproject.toml"
+    lite = '[tool.mintdb.databases.lite]\nengine = "sqlite"\nschema = "sql:lite.sql"\nexport = { FILE = "path" }\n'
+    settings.write_text(settings.read_text() + lite)
+    suite.write(**{"lite.sql": "create table currency (code text);"})
+    ran = suite.run()
+    assert ran.outcomes == {"passed": 6}, ran.output
+    assert ran.output.count("in a transaction\n") == 3
+    assert TOLD in re.sub(r"mint_\w+_main", "mint_N_main", re.sub(r"(?<=backend )\d+|\d\.\d(?= s)", "N", ran.output))

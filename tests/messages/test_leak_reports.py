@@ -242,3 +242,27 @@ def test_more_pools_than_anybody_reads() -> None:
     lines = explain_sprawl("postgresql://127.0.0.1/shop", owners).splitlines()
     assert len(lines) == 1 + 40 + 1 + 2
     assert lines[41] == "  … and 20 other places"
+
+
+def test_an_asynchronous_connection_is_closed_as_such() -> None:
+    finding = Finding(Kind.LEAK, driver="psycopg", opened=Site("shop/jobs.py", 8, "send"), task="Task-3", is_async=True)
+    assert (
+        explain([finding], test=TEST)
+        == """\
+LEAK  tests/test_orders.py::test_refund left 1 connection open
+  opened   shop/jobs.py:8 in send, task "Task-3"
+  1. close it where it was opened:  async with await psycopg.AsyncConnection.connect(…) as conn: …
+  2. or cancel the task and wait for it before the test ends
+"""
+    )
+
+
+def test_a_command_line_of_several_lines_is_told_in_one() -> None:
+    finding = Finding(Kind.FOREIGN, process=7, command_line="python -c import shop\nshop.serve()")
+    assert (
+        explain([finding], test=TEST)
+        == """\
+FOREIGN  1 connection of other processes on the database of tests/test_orders.py::test_refund
+  process  7, python -c import shop shop.serve()
+"""
+    )

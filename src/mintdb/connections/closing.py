@@ -10,6 +10,8 @@ import gc
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from threading import get_ident
+from typing import Any, cast
 
 from mintdb.connections.bereaved import excuse
 from mintdb.connections.facts import Entry, Serverless
@@ -41,6 +43,21 @@ def end(entries: Iterable[Entry], terminate: Terminate) -> list[Entry]:
             ledger.closed(connection)
         ended.append(entry)
     return ended
+
+
+def roll_back(entry: Entry) -> bool:
+    """Take back what an idle connection has begun, so that it can go on; False where it can only be ended.
+
+    For connections that were opened in the thread that calls: another's might be in the middle of something.
+    """
+    connection = entry.connection()
+    if connection is None or entry.thread_ident != get_ident() or entry.driver.is_async(connection):
+        return False
+    try:
+        cast(Any, connection).rollback()  # Any: whatever the driver, the DB-API has it
+    except Exception:  # noqa: BLE001  # a driver's errors have no common base; within a block of the driver's, it refuses
+        return False
+    return True
 
 
 def _finish_async(entry: Entry, connection: object) -> None:

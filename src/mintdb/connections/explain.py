@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mintdb.connections.facts import Entry
 from mintdb.connections.stack import Site
 from mintdb.connections.verdict import Kind, Verdict
 
@@ -43,6 +44,8 @@ class Finding:
     waits_for: str | None = None
     blocked_by: Sequence[int] = ()
     holds: Sequence[str] = ()
+    may_stay: bool = False  # see Verdict
+    is_async: bool = False  # whether it belongs to an event loop; of one that is gone nobody knows
 
     @property
     def place(self) -> Site | None:
@@ -101,7 +104,14 @@ def find(verdict: Verdict, *, database: str | None = None, held: Sequence[str] =
         waits_for=session.waits_for if session else None,
         blocked_by=session.blocked_by if session else (),
         holds=(*session.holds, *held) if session else (),
+        may_stay=verdict.may_stay,
+        is_async=_is_async(entry),
     )
+
+
+def _is_async(entry: Entry | None) -> bool:
+    connection = entry.connection() if entry else None
+    return entry is not None and connection is not None and entry.driver.is_async(connection)
 
 
 def explain(findings: Iterable[Finding], *, test: str) -> str:
@@ -146,6 +156,8 @@ def _find_title(finding: Finding) -> str | None:
     if finding.kind is Kind.LEAK and finding.scope and finding.fixture:
         fixture = f"{finding.scope}-scoped fixture {finding.fixture!r}"
         return f"LEAK  {fixture} holds {{connections}} in a transaction, found after {{test}}"
+    if finding.may_stay:
+        return "LEAK  {test} left {connections} in a transaction"
     return _TITLES.get(finding.kind)
 
 
@@ -223,7 +235,8 @@ def _opened_lines(group: Sequence[Finding]) -> list[str]:
     if first.owner_opened:
         lines.append(f"pool     {first.owner_opened}, {first.owner}")
     if first.process is not None:
-        lines.append(f"process  {first.process}" + (f", {first.command_line}" if first.command_line else ""))
+        command_line = " ".join((first.command_line or "").split())  # a program in one of its arguments has lines
+        lines.append(f"process  {first.process}" + (f", {command_line}" if command_line else ""))
     return lines
 
 
@@ -294,6 +307,10 @@ def _closing(finding: Finding) -> str:
     if finding.owner:
         is_taken = finding.state not in (None, "idle")
         return (_GIVING_BACK if is_taken else _ENDING_POOLS)[finding.owner]
+    if finding.may_stay:
+        return "commit what was begun, or take it back:  conn.commit() or conn.rollback()"
+    if finding.is_async and finding.driver == "psycopg":
+        return "close it where it was opened:  async with await psycopg.AsyncConnection.connect(…) as conn: …"
     return _CLOSING.get(finding.driver or "", "close it where it was opened")
 
 

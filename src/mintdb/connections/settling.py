@@ -106,8 +106,11 @@ class CloneAccounts:
         return bool(ended) or any(entry.opened >= began for entry in self._account.open_entries())
 
     def _end(self, clone: Clone, verdicts: Sequence[Verdict]) -> None:
-        """Pools that the test made let go of what is idle; the rest is ended from outside, its backends at once."""
-        leaks = [v.entry for v in verdicts if v.kind is Kind.LEAK and v.entry is not None]
+        """Pools that the test made let go of what is idle; the rest is ended from outside, its backends at once.
+
+        One that may outlive the test, and that nobody would open again, loses its transaction alone.
+        """
+        leaks = [v.entry for v in verdicts if v.kind is Kind.LEAK and v.entry is not None and not _has_let_go(v)]
         if not leaks:
             return
         doomed = {id(entry) for entry in leaks}
@@ -120,6 +123,16 @@ class CloneAccounts:
 def _find_held(verdict: Verdict) -> tuple[str, ...]:
     is_idle = verdict.session is not None and not verdict.session.is_busy
     return state.find_held(verdict.entry) if is_idle and verdict.entry is not None else ()
+
+
+def _has_let_go(verdict: Verdict) -> bool:
+    """Whether a connection that may stay could be rolled back; it may become guilty of the same again."""
+    entry, session = verdict.entry, verdict.session
+    is_idle = session is not None and (session.state or "").startswith("idle in transaction")
+    if entry is None or not verdict.may_stay or not is_idle or not closing.roll_back(entry):
+        return False
+    entry.told = False
+    return True
 
 
 def _has_gone_elsewhere(entry: Entry, present: Present) -> bool:

@@ -66,6 +66,7 @@ class Verdict:
     reason: str
     entry: Entry | None
     session: Session | None
+    may_stay: bool = False  # of a leak of nobody's pool: it may outlive the test, and only its transaction may not
 
     @property
     def is_guilty(self) -> bool:
@@ -94,7 +95,7 @@ def judge_all(
 def judge(entry: Entry | None, session: Session | None, scope: Scope) -> Verdict:
     """The verdict on one connection. A session of None says that the server has none."""
     kind, reason = _judge(entry, session, scope)
-    return Verdict(kind, reason, entry, session)
+    return Verdict(kind, reason, entry, session, kind is Kind.LEAK and _may_stay(entry, scope))
 
 
 def _judge(entry: Entry | None, session: Session | None, scope: Scope) -> tuple[Kind, str]:
@@ -149,6 +150,13 @@ def _find_excuse_of_pool(owner: Owner, scope: Scope) -> str | None:
     if owner in scope.tolerated:
         return "its pool is the only living one of its creation site"
     return None
+
+
+def _may_stay(entry: Entry | None, scope: Scope) -> bool:
+    """Whether the connection of a leak could go on without its transaction, and nobody would open it again."""
+    if entry is None or entry.owner is not None or entry.alias is not None:
+        return False
+    return _find_excuse(entry, scope) is not None
 
 
 def _belongs_elsewhere(entry: Entry, scope: Scope) -> bool:
