@@ -3,16 +3,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+EVERYTHING := --editable '.[all]' --group dev
+WORKERS ?= $(shell expr $$(nproc) + 1)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of interpreters, and each would compile mintdb anew
 
-.PHONY: demo test mariadb check bench soak clean
+.PHONY: demo test shown mariadb check bench soak clean
 
 demo: $(READY)  ## run a real application's suite on an embedded PostgreSQL
 	$(BIN)/mintdb demo
 
-test: check mariadb  ## lint, types and every test; what is slowest is told last
+# One worker more than there are cores: every now and then a test waits, for a lock, a linger or a server's end.
+test: $(READY)  ## lint, types and every test; what is slowest is told last
+	$(MAKE) --jobs 2 --output-sync=target check mariadb shown
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 25
+
+shown: $(READY)
 	$(BIN)/mintdb demo -q
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 # A test machine gets the server where that is allowed; elsewhere the tests that need it are skipped, and say so.
 mariadb:
@@ -38,10 +44,12 @@ bench: $(READY)  ## the measurements that the README cites
 soak: $(READY)  ## the long property tests
 	MINTDB_SOAK=1 $(BIN)/python -m pytest tests/property tests/frameworks tests/connections tests/engines/mysql tests/engines/snowflake
 
+# uv needs seconds where pip needs minutes; pip is asked where uv finds no index, as it has settings of its own.
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(EVERYTHING) \
+	  || $(BIN)/python -m pip install --quiet $(EVERYTHING)
 	touch $(READY)
 
 clean:  ## remove the virtual environment and what tools left
