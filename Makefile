@@ -48,7 +48,7 @@ soak: $(READY)  ## the long property tests
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(EVERYTHING) \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(EVERYTHING) \
 	  || $(BIN)/python -m pip install --quiet $(EVERYTHING)
 	touch $(READY)
 

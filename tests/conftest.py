@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 LINGER = 2.0  # seconds
+STAYS = 60.0  # seconds in which the session's server has nobody, between two tests that need it
 # The files that take longest, of which none may be left over when every other worker is done.
 LONG = ("test_docs.py", "test_other_line.py", "test_isolation.py", "test_false_accusations.py", "test_two_at_once.py")
 
@@ -35,7 +36,7 @@ def server_home() -> Iterator[Path]:
 
     When the session ends the server is stopped and everything below the folder is gone.
     """
-    with _home() as home:
+    with _home(STAYS) as home:
         yield home
 
 
@@ -54,13 +55,13 @@ def module_home(server_home: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _home() -> Iterator[Path]:
+def _home(linger: float = LINGER) -> Iterator[Path]:
     # Not below pytest's own folder: that is closed to the account which runs the server where the tests run as root.
     home = Path(tempfile.mkdtemp(prefix="mintdb-home-"))
     home.chmod(0o711)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINTDB_CACHE_DIR", str(home))
-        patch.setenv("MINTDB_LINGER", f"{LINGER:g}")
+        patch.setenv("MINTDB_LINGER", f"{linger:g}")
         yield home
         _remove(home)
 

@@ -43,7 +43,8 @@ BLOCK = re.compile(r"^( *)```(\S*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTAL
 NAMED = re.compile(r"(?:#|--|//) ([\w./-]+\.(?:py|sql|toml|ini|yml|yaml|sh|mako|js))\n")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 ELSEWHERE = ("pip ", "python -m pip ", "git ", "apt-get ", "sudo ", "docker ", "cd ", "make ", "npm ")  # not run here
-WANTED = {"asyncio_mode": "asyncio", "from hypothesis import": "hypothesispytest"}  # word of a page: plugin
+# Word of a page: plugin.
+WANTED = {"asyncio_mode": "asyncio", "from hypothesis import": "hypothesispytest", "Django": "django"}
 ROOM = "<!-- generated: python -m tests.test_docs -->"
 
 

@@ -14,7 +14,7 @@ from mintdb.core.names import new_token
 from mintdb.engines.postgresql.embedded import reserve, settings_for
 from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.server import PostgresServer
-from tests.conftest import LINGER
+from tests.conftest import STAYS
 
 Join = Callable[[], PostgresServer]
 
@@ -46,7 +46,7 @@ def join(server_home: Path) -> Iterator[Join]:
     stays = []
 
     def join() -> PostgresServer:
-        stays.append(reserve(settings_for()).open(owner=new_token(), linger=LINGER, let_go=lambda database: None))
+        stays.append(reserve(settings_for()).open(owner=new_token(), linger=STAYS, let_go=lambda database: None))
         return stays[-1]
 
     yield join

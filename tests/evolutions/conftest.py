@@ -10,7 +10,7 @@ import pytest
 
 from mintdb.core.names import new_token
 from mintdb.engines.postgresql.embedded import reserve, settings_for
-from tests.conftest import LINGER
+from tests.conftest import STAYS
 
 Query = Callable[[str], list[tuple[object, ...]]]
 Write = Callable[..., Path]
@@ -20,7 +20,7 @@ Write = Callable[..., Path]
 def make_url(server_home: Path) -> Iterator[Callable[[], str]]:
     """Makes one empty database after another, behind mintdb's back."""
     made: list[str] = []
-    server = reserve(settings_for()).open(owner=new_token(), linger=LINGER, let_go=lambda database: None)
+    server = reserve(settings_for()).open(owner=new_token(), linger=STAYS, let_go=lambda database: None)
     admin = reserve(settings_for()).address("postgres")
 
     def make() -> str:

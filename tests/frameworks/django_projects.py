@@ -41,7 +41,7 @@ class DjangoProject:
 
     def pytest(self, *arguments: str, **environment: str) -> Ran:
         """Run pytest, with pytest-django."""
-        return self._run(["-m", "pytest", *QUIET, *arguments], environment)
+        return self._run(["-m", "pytest", *QUIET, "-p", "django", *arguments], environment)
 
     def databases(self) -> set[str]:
         """The test databases on the server, templates and such left out."""

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 # Plugins of ours that a user's suite need not have: they triple what an interpreter costs. `-p NAME` has one back.
-ABSENT = ("cacheprovider", "randomly", "asyncio", "schemathesis", "hypothesispytest", "faker", "anyio", "fakefs")
+ABSENT = (
+    *("cacheprovider", "randomly", "asyncio", "schemathesis", "hypothesispytest", "faker", "anyio", "fakefs"),
+    *("django", "pytest_cov", "socket", "xdist.looponfail"),
+)
 QUIET = tuple(argument for name in ABSENT for argument in ("-p", f"no:{name}"))
 TIMEOUT = 300  # seconds; a suite here takes some seconds, and ten times as long on a busy machine
 

@@ -71,7 +71,7 @@ def test_under_coverage_freezegun_pyfakefs_pytest_socket_and_uvloop(suite: Suite
                 assert app.count() == 0
         """,
     )
-    ran = suite.run("-q", "-p", "fakefs", "--cov=app", "--cov-report=term")
+    ran = suite.run("-q", "-p", "fakefs", "-p", "socket", "-p", "pytest_cov", "--cov=app", "--cov-report=term")
     assert ran.outcomes == {"passed": 7}, ran.output
     assert "app.py" in ran.output
     assert "100%" in ran.output
