@@ -238,6 +238,21 @@ def test_a_mark_beneath_another_can_go_first(project: Path, kind: Kind) -> None:
             assert rows(lease, ACCOUNTS) == AT_THE_MARK
 
 
+def test_several_configured_databases_of_an_engine_are_each_put_back(kind: Kind, tmp_path: Path) -> None:
+    (tmp_path / "schema.sql").write_text(kind.schema)
+    (tmp_path / "mintdb.toml").write_text(
+        f'[databases.default]\nengine = "{kind.name}"\nschema = "sql:schema.sql"\n'
+        f'[databases.notes]\nengine = "{kind.name}"\nseed = "sql:notes.sql"\n'
+    )
+    (tmp_path / "notes.sql").write_text("create table note (id int primary key);")
+    with mintdb.open(tmp_path) as mint:
+        for _ in range(2):
+            with mint.lease() as accounts, mint.lease("notes") as notes:
+                assert (rows(accounts, ACCOUNTS), rows(notes, "select * from note")) == (AT_THE_MARK, [])
+                write(accounts, NEW)
+                write(notes, "insert into note values (1)")
+
+
 def test_a_lease_that_has_ended_hands_out_nothing(mint: Mint) -> None:
     with mint.lease() as lease:
         pass

@@ -20,6 +20,12 @@ schema = "metadata:app:metadata"
 extensions = ["hstore"]
 export = { DATABASE_URL = "sqlalchemy" }
 
+[tool.mintdb.databases.notes]
+engine = "sqlite"
+
+[tool.mintdb.databases.replica]
+mirror = "default"
+
 [tool.mintdb.environments.dev.databases.default]
 engine = "sqlite"
 
@@ -87,6 +93,8 @@ def test_the_matrix_says_where_engines_differ(suite: Suite) -> None:
     suite.write(**{"pyproject.toml": SETTINGS, "app": APP, "test_it": TESTS})
     ran = suite.run("--mintdb-matrix", "dev, postgresql", "-q", "--tb=no")
     assert ran.code == 1, ran.output
+    assert "\nmintdb: dev\n" in ran.output
+    assert "\nmintdb: postgresql, as the engine of default; as they are: notes\n" in ran.output
     report = ran.output.partition("mintdb: the matrix\n")[2].splitlines()
     assert report[:4] == [
         "  dev         5 passed",
@@ -107,6 +115,17 @@ def test_the_matrix_says_where_engines_differ(suite: Suite) -> None:
     assert (
         """\
 --mintdb-matrix names 'mysqll', which is neither an environment nor an engine; did you mean 'mysql'?
+"""
+        in ran.output
+    )
+    suite.write(**{"pyproject.toml": '[tool.mintdb.databases.billing]\nengine = "sqlite"\n'})
+    ran = suite.run("--mintdb-matrix=sqlite", "-q")
+    assert ran.code == 4
+    assert (
+        """\
+--mintdb-matrix names the engine 'sqlite', which is for the database 'default', and there is none: only billing
+  1. say in an environment which databases have which engine:  [tool.mintdb.environments.NAME.databases.billing]
+  2. and name that:  --mintdb-matrix NAME
 """
         in ran.output
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mintdb.pytest_plugin import outcomes
 from mintdb.pytest_plugin.outcomes import WORSE, Outcome
-from mintdb.settings import ENGINES, UnknownInMatrix, list_environments
+from mintdb.settings import DEFAULT, ENGINES, NoDefaultInMatrix, UnknownInMatrix, list_environments, load
 from mintdb.settings.errors import nearest
 
 OPTION = "--mintdb-matrix"
@@ -33,13 +33,13 @@ class Ran:
 def run_all(names: str, arguments: Sequence[str], root: Path) -> int:
     """Run the suite for each name, one after the other, and compare; returns the worst exit code.
 
-    A name is that of an environment, else of an engine, which the default database then has. Raises UnknownInMatrix
-    before anything is run.
+    A name is that of an environment, else of an engine, which the default database then has. Raises UnknownInMatrix and
+    NoDefaultInMatrix before anything is run.
     """
     ways = [(name, _way(name, root)) for name in dict.fromkeys(filter(None, map(str.strip, names.split(","))))]
     ran = []
     for name, (options, variables) in ways:
-        print(f"\nmintdb: {name}", flush=True)
+        print(f"\nmintdb: {name}{_beside(root) if variables else ''}", flush=True)
         ran.append(_run(name, [*_without_matrix(arguments), *options], variables))
     print("\n".join(compare(ran)), flush=True)
     return max(each.code for each in ran)
@@ -77,9 +77,18 @@ def _way(name: str, root: Path) -> tuple[list[str], dict[str, str]]:
     if name in environments:
         return ["--mintdb-env", name], {}
     if name in ENGINES:
+        databases = load(root).databases
+        if databases and DEFAULT not in databases:
+            raise NoDefaultInMatrix(name=name, known=", ".join(databases), first=next(iter(databases)))
         return [], {"MINTDB_ENGINE": name}
     known = [*environments, *ENGINES]
     raise UnknownInMatrix(name=name, nearest=nearest(name, known), known=", ".join(known))
+
+
+def _beside(root: Path) -> str:
+    """The databases that keep the engine that they have, where there are any."""
+    others = [alias for alias in load(root).leased if alias != DEFAULT]
+    return f", as the engine of default; as they are: {', '.join(others)}" if others else ""
 
 
 def _run(name: str, arguments: Sequence[str], variables: Mapping[str, str]) -> Ran:

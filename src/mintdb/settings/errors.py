@@ -61,6 +61,15 @@ class UnknownInMatrix(SettingsError):
   2. or add an environment:  [tool.mintdb.environments.{name}]"""
 
 
+class NoDefaultInMatrix(SettingsError):
+    """`--mintdb-matrix` names an engine, and no database is called `default`. Facts: name, known, first."""
+
+    text = """\
+--mintdb-matrix names the engine {name!r}, which is for the database 'default', and there is none: only {known}
+  1. say in an environment which databases have which engine:  [tool.mintdb.environments.NAME.databases.{first}]
+  2. and name that:  --mintdb-matrix NAME"""
+
+
 class UnsetVariable(SettingsError):
     """A setting names a variable of the environment that is not there. Facts: variable, setting, where, state."""
 

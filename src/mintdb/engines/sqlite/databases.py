@@ -103,21 +103,22 @@ def written(target: Path) -> Iterator[Path]:
 class Stake:
     """A file that is locked for as long as this process lives, whatever ends it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
+        """Waits while another has it; a `shared` one is for whoever else shares it, too."""
         self._path = path
         while True:
             self._file: IO[bytes] = path.open("ab")
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            fcntl.flock(self._file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
             with suppress(OSError):
                 if os.path.samestat(os.fstat(self._file.fileno()), path.stat()):
                     break
             self._file.close()  # whoever looked for the dead has removed it in between
         ours.claim(self._file)  # a forked child lets go: it would keep a dead parent alive
 
-    def give_up(self) -> None:
-        """Nobody's from now on."""
-        self._path.unlink(missing_ok=True)
+    def give_up(self) -> bool:
+        """Ours no more; returns whether it is nobody's from now on."""
         self._file.close()
+        return not is_held(self._path)
 
 
 def is_held(path: Path) -> bool:

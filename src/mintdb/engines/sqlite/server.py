@@ -87,9 +87,10 @@ class SqliteServer:
         self._held_names: list[databases.Stake] = []
         for part in (folder.runs, folder.templates, folder.locks):
             part.mkdir(parents=True, exist_ok=True)
-        self._stake = databases.Stake(folder.stake(owner))
+        # Shared: a run has a stay for each database that it has configured here, and lives while one of them does.
+        self._stake = databases.Stake(folder.stake(owner), shared=True)
         self._stay = Stay(folder.runs / owner, folder.kept, let_go)
-        self._stay.folder.mkdir()
+        self._stay.folder.mkdir(exist_ok=True)
         self.reap()
 
     @property
@@ -181,9 +182,10 @@ class SqliteServer:
 
     def close(self) -> None:
         """See contract.Server."""
-        shutil.rmtree(self._stay.folder, ignore_errors=True)
-        for stake in (*self._held_names, self._stake):
+        for stake in self._held_names:
             stake.give_up()
+        if self._stake.give_up():
+            shutil.rmtree(self._stay.folder, ignore_errors=True)
 
     def _template(self, name: str) -> Path:
         return self._folder.templates / f"{name}{databases.SUFFIX}"
