@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mintdb.address import Address
 from mintdb.schemas.redirection import redirect
+from mintdb.variables import libpq_variables, mysql_variables
 
 CLONE = Address("postgresql", "mint_shop_gw0", "127.0.0.1", 5433, "mint", "secret")
 TEMPLATE = CLONE.with_database("mint_shop_building")
@@ -29,3 +32,21 @@ def test_a_variable_that_names_this_server_is_changed_in_the_form_it_has(form: s
 )
 def test_other_variables_stay_as_they_are(value: str) -> None:
     assert redirect({"OTHER": value}, TEMPLATE) == {"DATABASE_URL": TEMPLATE.url_for("libpq")}
+
+
+def test_what_libpq_reads_names_the_template_where_it_led_to_this_server() -> None:
+    """Builders have all rights, whatever role tests have."""
+    tests = {**libpq_variables(CLONE), "PGOPTIONS": "-c role=app"}
+    assert redirect(tests, TEMPLATE) == {
+        "DATABASE_URL": TEMPLATE.url_for("libpq"),
+        "PGOPTIONS": "",
+        **libpq_variables(TEMPLATE),
+    }
+    elsewhere = {**tests, "PGPORT": "5432"}
+    assert redirect(elsewhere, TEMPLATE) == {"DATABASE_URL": TEMPLATE.url_for("libpq")}
+
+
+def test_what_mariadbs_programs_read_names_the_template_too() -> None:
+    clone = replace(CLONE, engine="mysql")
+    template = clone.with_database("mint_shop_building")
+    assert redirect(mysql_variables(clone), template)["MYSQL_DATABASE"] == "mint_shop_building"

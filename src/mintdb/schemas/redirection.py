@@ -12,15 +12,20 @@ from contextlib import contextmanager
 from pathlib import PurePath
 
 from mintdb.address import SCHEMES, Address, find_server
+from mintdb.variables import libpq_variables, mysql_variables
 
 SCHEME = re.compile(r"(?P<jdbc>jdbc:)?(?P<dialect>[a-z]+)(?P<driver>\+[a-z0-9_]+)?://")
 
 
 def redirect(environment: Mapping[str, str], database: Address) -> dict[str, str]:
-    """DATABASE_URL, and every variable that holds a URL of the same server, with `database` in the form it had."""
+    """DATABASE_URL, and every variable that holds a URL of the same server, with `database` in the form it had.
+
+    What libpq or MariaDB's programs read is changed as a whole, where it leads to the same server.
+    """
     changes = {"DATABASE_URL": database.url_for("libpq")}
     if database.engine == "sqlite":
         return changes | _redirect_files(environment, database)
+    changes |= _redirect_parts(environment, database)
     for name, value in environment.items():
         form = _find_form(value, database.engine)
         if form is not None and _same_server(value, database.url_for(form)):
@@ -32,6 +37,16 @@ def _redirect_files(environment: Mapping[str, str], database: Address) -> dict[s
     """Variables that hold the path of a file beside `database`, in whatever form: those of this run's own clones."""
     beside = re.compile(re.escape(str(PurePath(database.database).parent)) + r"/mint_[a-z0-9_]+\.db$")
     return {name: beside.sub(database.database, value) for name, value in environment.items() if beside.search(value)}
+
+
+def _redirect_parts(environment: Mapping[str, str], database: Address) -> dict[str, str]:
+    """The variables that hold the parts of a URL, one each."""
+    if database.engine == "mysql":
+        parts, place = mysql_variables(database), ("MYSQL_HOST", "MYSQL_PORT")
+    else:
+        parts, place = {"PGOPTIONS": "", **libpq_variables(database)}, ("PGHOST", "PGPORT")
+    leads_here = all(environment.get(name, "") == parts.get(name) for name in place)
+    return {name: value for name, value in parts.items() if value or name in environment} if leads_here else {}
 
 
 def _find_form(value: str, engine: str) -> str | None:
