@@ -241,6 +241,25 @@ schema source 'python:tables:create' failed
     )
 
 
+def test_a_source_that_asks_for_what_is_made_from_it() -> None:
+    error = errors.TooEarlyError(
+        setting="python:shop.db:init",
+        error='OperationalError: FATAL:  database "mint_shop_main" does not exist',
+        where="shop/db.py:9 in init\n    Base.metadata.create_all(engine)",
+    )
+    assert (
+        str(error)
+        == """\
+schema source 'python:shop.db:init' asked for the database that tests get, which is made from what it builds
+  OperationalError: FATAL:  database "mint_shop_main" does not exist
+  shop/db.py:9 in init
+    Base.metadata.create_all(engine)
+  what was made at import, an engine say, leads there: while the template is built, DATABASE_URL leads to it
+  1. let the function take the URL, and connect by it:  def create(url): …
+  2. or make in the function what connects:  create_engine(os.environ["DATABASE_URL"])"""
+    )
+
+
 def test_create_all() -> None:
     error = errors.CreateAllError(
         setting="metadata:app:Base",

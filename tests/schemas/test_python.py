@@ -12,7 +12,7 @@ import pytest
 
 from mintdb.address import Address
 from mintdb.contract import SchemaSource
-from mintdb.schemas.errors import ArgumentsError, CallFailedError, ModuleFailedError, ModuleMissingError
+from mintdb.schemas.errors import ArgumentsError, CallFailedError, ModuleFailedError, ModuleMissingError, TooEarlyError
 
 pytestmark = pytest.mark.usefixtures("forget_modules")
 
@@ -151,3 +151,12 @@ def test_the_fingerprint_imports_nothing(write: Write, digest: Digest) -> None:
 
 def test_a_missing_module_has_a_fingerprint_so_that_building_can_say_what_is_missing(digest: Digest) -> None:
     assert digest("python:nowhere.at.all:create")
+
+
+def test_an_engine_that_was_made_at_import_is_told_that_it_leads_to_the_tests_database(
+    database: Address, write: Write, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_DB", database.with_database("mint_shop_main").url_for("libpq"))
+    write("tables.py", HEAD + "URL = os.environ['SHOP_DB']\n\ndef create(): fill(URL)")
+    with pytest.raises(TooEarlyError, match='database "mint_shop_main" does not exist'):
+        source("python:tables:create").build(database)

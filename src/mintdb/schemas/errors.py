@@ -186,6 +186,18 @@ schema source {setting!r} failed
   {where}"""
 
 
+class TooEarlyError(SchemaError):
+    """A `python:` source asked for the database that tests get, and that its template is for. Facts: as the other's."""
+
+    text = """\
+schema source {setting!r} asked for the database that tests get, which is made from what it builds
+  {error}
+  {where}
+  what was made at import, an engine say, leads there: while the template is built, DATABASE_URL leads to it
+  1. let the function take the URL, and connect by it:  def create(url): …
+  2. or make in the function what connects:  create_engine(os.environ["DATABASE_URL"])"""
+
+
 class LibraryMissingError(SchemaError):
     """A kind of source needs a library that is not installed. Facts: setting, library, extra."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from mintdb.address import Address
-from mintdb.schemas.errors import ArgumentsError, CallFailedError, NotCallableError
+from mintdb.schemas.errors import ArgumentsError, CallFailedError, NotCallableError, TooEarlyError
 from mintdb.schemas.modules import Named, describe, find_culprit, importing_from, parse_name
 from mintdb.schemas.python_sources import read_sources
 from mintdb.schemas.redirection import redirected
@@ -44,8 +44,8 @@ class PythonCallable:
         url = database.url_for("libpq")
         with importing_from(self.named.root):
             function = self._load()
-            with redirected(database):
-                self._call(function, url)
+            with redirected(database) as of_tests:
+                self._call(function, url, of_tests)
 
     def _load(self) -> Filler:
         found = self.named.load()
@@ -53,15 +53,17 @@ class PythonCallable:
             raise NotCallableError(setting=self.description, kind=f"{type(found).__name__} {found!r}")
         return found
 
-    def _call(self, function: Filler, url: str) -> None:
+    def _call(self, function: Filler, url: str, of_tests: Collection[str]) -> None:
         arguments = self._arguments(function, url)
         try:
             result = function(*arguments)
             if inspect.isawaitable(result):
                 run_to_end(result)
         except (Exception, SystemExit) as error:
-            where = find_culprit(error, self.named.root)
-            raise CallFailedError(setting=self.description, error=describe(error), where=where) from error
+            where, told = find_culprit(error, self.named.root), describe(error)
+            is_early = any(f"database {quote}{name}{quote}" in told for name in of_tests for quote in "\"'")
+            kind = TooEarlyError if is_early else CallFailedError
+            raise kind(setting=self.description, error=told, where=where) from error
 
     def _arguments(self, function: Filler, url: str) -> list[str]:
         signature = _signature(function)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePath
+from urllib.parse import urlsplit
 
 from mintdb.address import SCHEMES, Address, find_server
 from mintdb.variables import libpq_variables, mysql_variables
@@ -58,6 +59,13 @@ def _find_form(value: str, engine: str) -> str | None:
     return f"{engine}{match['driver']}" if match["driver"] else "libpq"
 
 
+def _find_database(variable: str, value: str) -> str:
+    """The database that a variable names, by a URL or alone; empty for one that has another part of a URL."""
+    if "://" in value:
+        return urlsplit(value.removeprefix("jdbc:")).path.lstrip("/")
+    return value if variable in ("PGDATABASE", "MYSQL_DATABASE") else ""
+
+
 def _same_server(one: str, other: str) -> bool:
     """Whether two URLs lead to the same server, whatever the database and the login: tests may have a role's."""
     server = find_server(one)
@@ -65,13 +73,13 @@ def _same_server(one: str, other: str) -> bool:
 
 
 @contextmanager
-def redirected(database: Address) -> Iterator[None]:
-    """Change this process's environment for the block."""
+def redirected(database: Address) -> Iterator[set[str]]:
+    """Change this process's environment for the block; gives the names of the databases that it led to before."""
     changes = redirect(os.environ, database)
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:
-        yield
+        yield {_find_database(name, value) for name, value in before.items() if value} - {""}
     finally:
         for name, value in before.items():
             if value is None:
