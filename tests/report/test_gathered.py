@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from tests.frameworks.suites import TIMEOUT, Suite, new_suite
 
+from mintdb.contract import Restored, Way
 from mintdb.report.files import BadReportFile, PageNeedsJinja, check, read
+from mintdb.report.summary import Summary
 
 LEAKS = """
 import os
@@ -134,3 +136,17 @@ def test_what_is_no_report_is_not_read_as_one(tmp_path: Path) -> None:
 {file} is no report of mintdb's: its format is 99, and 1 is known here
   1. write it anew:  pytest --mintdb-report {file}"""
     )
+
+
+def test_a_suite_that_makes_its_tables_for_each_test_is_told_what_that_costs() -> None:
+    summary = Summary()
+    for number in range(6):
+        changed = Restored(Way.SWAP, 0.07, reason="the schema was changed: tables or types (pg_type)")
+        summary.count(changed if number % 2 else Restored(Way.REWIND, 0.001))
+    told = (
+        "a fixture that makes or drops the tables around each test costs that: "
+        "name what makes them as the setting schema, and leave it out"
+    )
+    assert told in summary.notes()
+    summary.count(Restored(Way.REWIND, 0.001))
+    assert told not in summary.notes()

@@ -24,6 +24,12 @@ HOW_NOT_TO_BE_ENDED = (
     "such a connection reconnects if a pool holds it; or let that test have a clone of its own: "
     ' @pytest.mark.mintdb(isolation="clone")'
 )
+HOW_NOT_TO_SWAP = (
+    "a fixture that makes or drops the tables around each test costs that: name what makes them as the setting schema, "
+    "and leave it out"
+)
+SCHEMA_CHANGED = "the schema was changed"
+MANY = 3  # tests; fewer are about the schema itself
 WORDS = {
     Way.UNTOUCHED: "wrote nothing",
     Way.REWIND: "rewound",
@@ -141,6 +147,8 @@ class Summary:
         yield self._counts()
         for reason, times in Counter(self.reasons).most_common(REASONS_SHOWN):
             yield f"swapped {times} x because {reason}"
+        if self._is_made_for_each_test():
+            yield HOW_NOT_TO_SWAP
         for test, session in self.ended[:REASONS_SHOWN]:
             yield f"putting the database back after {test} had to end {describe(session)}"
         if any(session.opened for _, session in self.ended):
@@ -149,6 +157,11 @@ class Summary:
             yield f"the tests also connected to database {place}, which mintdb did not make"
         for session in self.left_behind:
             yield f"still connected at the end: {describe(session)}"
+
+    def _is_made_for_each_test(self) -> bool:
+        """Whether at least half of the tests, and a few, leave the schema changed: they make or drop it themselves."""
+        changed = sum(times for reason, times in self.reasons.items() if reason.startswith(SCHEMA_CHANGED))
+        return changed >= MANY and changed * 2 >= len(self.seconds)
 
     def _watched(self) -> Iterator[str]:
         """Nothing was leased, and connections were only watched."""

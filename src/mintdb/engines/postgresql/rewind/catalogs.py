@@ -18,6 +18,23 @@ Rows: TypeAlias = Mapping[Identity, int | None]  # and a hash of what the row sa
 
 PG_CLASS, PG_NAMESPACE, PG_LARGEOBJECT, PG_LARGEOBJECT_METADATA = 1259, 2615, 2613, 2995
 
+# https://www.postgresql.org/docs/current/catalogs-overview.html; a table that comes or goes is first seen by its type.
+MEANINGS = {
+    "pg_attrdef": "defaults of columns",
+    "pg_attribute": "columns",
+    "pg_class": "tables, views, indexes or sequences, or rights on them",
+    "pg_constraint": "constraints",
+    "pg_description": "comments",
+    "pg_enum": "values of an enum",
+    "pg_index": "indexes",
+    "pg_namespace": "schemas, or rights on them",
+    "pg_policy": "policies of rows",
+    "pg_proc": "functions",
+    "pg_rewrite": "views or rules",
+    "pg_trigger": "triggers or foreign keys",
+    "pg_type": "tables or types",
+}
+
 # Where a relation's file is and what the planner guesses; the relhas* are lazy hints that only VACUUM takes back.
 PG_CLASS_HINTS = {
     *("relfilenode", "relpages", "reltuples", "relallvisible", "relallfrozen", "relfrozenxid", "relminmxid"),
@@ -53,7 +70,8 @@ def reason(relation: Relation) -> str:
     """What a change of this catalog means to a person."""
     if relation.oid in (PG_LARGEOBJECT, PG_LARGEOBJECT_METADATA):
         return "a large object was written"
-    return f"the schema was changed ({relation.name})"
+    meaning = f": {MEANINGS[relation.name]}" if relation.name in MEANINGS else ""
+    return f"the schema was changed{meaning} ({relation.name})"
 
 
 @dataclass
