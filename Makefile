@@ -7,18 +7,15 @@ EVERYTHING := --editable '.[all]' --group dev
 WORKERS ?= $(shell expr $$(nproc) + 1)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of interpreters, and each would compile mintdb anew
 
-.PHONY: demo test shown mariadb check bench soak clean
+.PHONY: demo test mariadb check bench soak clean
 
 demo: $(READY)  ## run a real application's suite on an embedded PostgreSQL
 	$(BIN)/mintdb demo
 
 # One worker more than there are cores: every now and then a test waits, for a lock, a linger or a server's end.
 test: $(READY)  ## lint, types and every test; what is slowest is told last
-	$(MAKE) --jobs 2 --output-sync=target check mariadb shown
+	$(MAKE) --jobs 2 --output-sync=target check mariadb
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 25
-
-shown: $(READY)
-	$(BIN)/mintdb demo -q
 
 # A test machine gets the server where that is allowed; elsewhere the tests that need it are skipped, and say so.
 mariadb:

@@ -112,7 +112,7 @@ def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
             quiet = quiet.replace(f"no:{plugin}", plugin)
     if "node --test" in page.read_text(encoding="utf-8"):
         kept["NODE_PATH"] = request.getfixturevalue("node_modules")
-    plain = {"PYTEST_ADDOPTS": quiet, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "80", "MINTDB_LINGER": "20"}
+    plain = {"PYTEST_ADDOPTS": quiet, "COLUMNS": "80", "MINTDB_LINGER": "20"}
     return {**kept, "PATH": path, **plain}
 
 
@@ -314,7 +314,7 @@ def _compare(block: Block, project: Path, environment: dict[str, str]) -> None:
 def _output(command: str, project: Path, environment: dict[str, str]) -> str:
     """What a command prints; `make demo` is run without making the virtual environment that this runs in."""
     if command == "make demo":
-        return _run("python -m pytest", ROOT / "examples" / "shop", environment)[1]
+        return _run("mintdb demo", ROOT, environment)[1]
     assert not command.startswith(ELSEWHERE), f"{command}: a transcript that nobody compares"
     return _run(command, project, environment)[1]
 
