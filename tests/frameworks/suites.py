@@ -59,6 +59,7 @@ class Suite:
         """Write files; `conftest` means conftest.py."""
         for name, text in files.items():
             path = self.folder / (name if "." in name else f"{name}.py")
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(textwrap.dedent(text))
         return self
 

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tests.engines import django_app
 from tests.engines.mysql.mariadb import require_mariadb
 from tests.frameworks.suites import Suite
 
@@ -14,6 +15,12 @@ SETTINGS = """
 engine = "mysql"
 schema = "sql:schema.sql"
 export = { DATABASE_URL = "mysql+pymysql", "MYSQL*" = "libpq" }
+"""
+ORDERS = """
+[tool.mintdb.databases.orders]
+engine = "mysql"
+schema = "django"
+export = "ORDERS_URL"
 """
 SCHEMA = """
 create table account (id int auto_increment primary key, owner varchar(40) not null unique);
@@ -167,6 +174,9 @@ def test_every_driver_is_seen_and_fixtures_have_marks(suite: Suite) -> None:
     assert "test_closed" not in ran.output.partition("LEAK")[2]
 
 
-def test_workers_of_one_run_share_a_server_and_no_database(suite: Suite) -> None:
+def test_workers_of_one_run_share_a_server_and_no_database_and_so_does_django(suite: Suite) -> None:
+    # Where there is no mysqlclient, Django is given PyMySQL under that name, and so are the tests of drivers.
+    suite.environment["DJANGO_SETTINGS_MODULE"] = "web"
+    suite.write(**{"pyproject.toml": SETTINGS + ORDERS}, **django_app.files("mysql"))
     ran = suite.run("-q", "-n", "2", "-W", "ignore")
-    assert ran.code == 0, ran.output
+    assert ran.outcomes == {"passed": 16}, ran.output

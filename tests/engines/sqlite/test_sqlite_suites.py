@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.engines import django_app
 from tests.frameworks.examples import example
 from tests.frameworks.suites import Suite
 
@@ -24,6 +25,12 @@ SETTINGS = """
 engine = "sqlite"
 schema = "sql:schema.sql"
 export = { DATABASE = "path", DATABASE_URL = "sqlalchemy", ASYNC_URL = "sqlite+aiosqlite" }
+"""
+ORDERS = """
+[databases.orders]
+engine = "sqlite"
+schema = "django"
+export = { ORDERS_FILE = "path" }
 """
 
 
@@ -112,8 +119,9 @@ def test_every_way_to_connect_is_put_back_and_accounted_for(suite: Suite) -> Non
             assert mintdb.url_for("path") == os.environ["DATABASE"]
         """
     )
-    ran = suite.run("-q", "-W", "error")
-    assert ran.outcomes == {"passed": 17}, ran.output
+    suite.environment["DJANGO_SETTINGS_MODULE"] = "web"
+    ran = suite.write(**{"mintdb.toml": SETTINGS + ORDERS}, **django_app.files("sqlite")).run("-q", "-W", "error")
+    assert ran.outcomes == {"passed": 19}, ran.output
     assert "LEAK" not in ran.output
     assert "ABANDONED" not in ran.output
     assert "swapped" not in ran.output
