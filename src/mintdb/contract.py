@@ -101,6 +101,7 @@ class Present:
     in_the_way: Sequence[Session] = ()  # what still runs or holds a transaction
     prepared: Sequence[str] = ()  # transactions that waited for their second phase, and were rolled back
     arrivals: int | None = None  # how many sessions the database has had so far; None: the server does not tell
+    spent: float = 0.0  # seconds that putting back ahead took
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,11 @@ class Clone(Protocol):
     def connect(self, **options: Any) -> Any:  # Any: of the engine's usual driver, with that driver's options
         """A new connection, as an application opens one."""
 
-    def settle(self, *, seconds: float) -> Present:
-        """Wait up to `seconds` for sessions that are in the middle of something. Nobody is ended."""
+    def settle(self, *, seconds: float, ahead: bool = False) -> Present:
+        """Wait up to `seconds` for sessions that are in the middle of something. Nobody is ended.
+
+        With `ahead`, a `restore` follows at once, and what is simple may be put back already, where nobody is at work.
+        """
 
     def restore(self) -> Restored:
         """Put it back to its newest mark, ending what is in the way. Never raises for a leak."""

@@ -56,6 +56,8 @@ RESET_ALL = (
     "discard sequences",
     "select pg_catalog.pg_advisory_unlock_all()",
 )
+RESET_WITHOUT_DRIVERS = tuple("deallocate all" if each is _DEALLOCATE else each for each in RESET_ALL)
+"""The same in less than half the time, where no driver counts on statements that it has prepared."""
 
 
 @dataclass(frozen=True)

@@ -207,8 +207,8 @@ class ClonePool:
     ) -> Restored:
         """Settle the account and put the clone back; where the lease `ends`, to the mark below the test's own."""
         clone = place.clone
-        present = clone.settle(seconds=self._settle)
-        started = time.perf_counter()
+        present = clone.settle(seconds=self._settle, ahead=not rolled_back and not keep)
+        started = time.perf_counter() - present.spent
         connections = accounts.close(clone, present)
         can_wait = bool(rolled_back) and accounts.was_alone(present, rolled_back)
         accounts.tidy(present)  # first: a temporary table that is gone is no obstacle to a rewind

@@ -17,7 +17,7 @@ from django.db.backends.signals import connection_created
 from mintdb.connections.facts import Owner
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
-from mintdb.connections.state import RESET_ALL
+from mintdb.connections.state import RESET_ALL, RESET_WITHOUT_DRIVERS
 
 IDLE = 0  # PQTRANS_IDLE: in no transaction
 HARMLESS = ("django.", "mintdb.")  # receivers of connection_created that do nothing to the session itself
@@ -144,10 +144,16 @@ def _make_new(connection: Any) -> bool:  # Any: see _open
     if entry is None or _pool_of(connection) or _is_dressed() or _is_in_use(connection):
         return False
     with suppress(Exception):  # whatever it is, a new connection has none of it
-        if entry.driver.query(raw, "; ".join((*RESET_ALL, *_time_zone(connection)))) is not None:
+        reset = RESET_ALL if _prepares(raw) else RESET_WITHOUT_DRIVERS
+        if entry.driver.query(raw, "; ".join((*reset, *_time_zone(connection)))) is not None:
             connection.init_connection_state()  # the role, as the settings have it
             return True
     return False
+
+
+def _prepares(raw: Any) -> bool:  # Any: a driver's connection
+    """Whether it prepares statements by itself: psycopg2 never does, and psycopg 3 does not as Django configures it."""
+    return getattr(raw, "prepare_threshold", None) is not None
 
 
 def _time_zone(connection: Any) -> Iterator[str]:  # Any: see _open

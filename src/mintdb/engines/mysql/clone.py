@@ -61,7 +61,7 @@ class MysqlClone:
         """See contract.Clone: a PyMySQL connection, without asking for TLS where none was asked for."""
         return Lenient(**{**self.address.params, **options})
 
-    def settle(self, *, seconds: float) -> Present:
+    def settle(self, *, seconds: float, ahead: bool = False) -> Present:
         """See contract.Clone."""
         quiet = sessions.wait_until_quiet(
             self._stay.who, self._name, settle=seconds, older=self._older, but=self._own()

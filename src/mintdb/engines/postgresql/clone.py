@@ -14,7 +14,8 @@ from mintdb.core.names import DatabaseName, Role, new_token
 from mintdb.engines.postgresql import databases, replication, sessions, surveys, warm
 from mintdb.engines.postgresql.floors import Floors
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
-from mintdb.engines.postgresql.rewind import CannotRewind, PutBack, Rewinder, Trail
+from mintdb.engines.postgresql.rewind import CannotRewind, Look, PutBack, Question, Rewinder, Trail
+from mintdb.engines.postgresql.sessions import Glance
 from mintdb.variables import unmisled
 
 if TYPE_CHECKING:
@@ -37,6 +38,15 @@ class Stay:
     let_go: Callable[[str], object]  # asks the pools of this process to drop their idle connections to a database
 
 
+@dataclass(frozen=True)
+class Settled:
+    """Who was on a clone when it was last settled, and what was then put back, or found that is to be put back."""
+
+    at: float  # seconds, monotonic
+    present: Present
+    put: PutBack | Look | None
+
+
 class PostgresClone:
     """A clone under one name for life. One thread at a time may use it."""
 
@@ -47,7 +57,7 @@ class PostgresClone:
         self._floors = Floors(stay.maintenance, template, name)
         self._older: set[int] = set()  # backends that were there before the test
         self._replicating = replication.NONE  # slots and subscriptions that were
-        self._settled: tuple[float, Present] | None = None  # when it was last settled, and who was there then
+        self._settled: Settled | None = None
         self._work: psycopg.Connection[Any] | None = None  # our own session on the clone
         self._rewinder: Rewinder | None = None
         self._only_swaps: str | None = None  # why this clone is never rewound
@@ -73,32 +83,26 @@ class PostgresClone:
         with unmisled(embedded=embedded):
             return psycopg.connect(self.address.url, **options)
 
-    def settle(self, *, seconds: float) -> Present:
+    def settle(self, *, seconds: float, ahead: bool = False) -> Present:
         """See contract.Clone."""
-        maintenance, own = self._stay.maintenance, self._own_backends()
-        seen = sessions.glance(maintenance, self._name, but=own)
-        in_the_way: Sequence[Session] = ()
-        if seen.busy:
-            in_the_way = sessions.wait_until_quiet(maintenance, self._name, settle=seconds, older=self._older, but=own)
-        prepared = databases.roll_back_prepared(maintenance, self._name) if seen.prepared else ()
-        if seen.replicates:
-            replication.remove(maintenance, self._name, but=self._replicating)
-        present = Present(seen.backends, in_the_way, prepared, seen.arrivals)
-        self._settled = (time.monotonic(), present)
-        return present
+        self._settled = self._settle(seconds, ahead=ahead)
+        return self._settled.present
 
     def end(self, backends: Collection[int]) -> None:
         """See contract.Clone."""
+        if backends:
+            self._settled = None
         sessions.end(self._stay.maintenance, self._name, backends)
 
     def restore(self) -> Restored:
         """See contract.Clone."""
         started = time.perf_counter()
-        present = self._present()
+        settled = self._take_settled()
+        present = settled.present
         ended = list(present.in_the_way)
         self.end([s.backend_pid for s in ended])
         try:
-            restored = _told(self._put_back())
+            restored = _told(self._put_back(settled.put))
         except CannotRewind as obstacle:
             restored = replace(self._swap(), reason=obstacle.reason)
             ended += restored.ended
@@ -128,6 +132,7 @@ class PostgresClone:
 
     def drop_mark(self, number: int) -> None:
         """See contract.Clone."""
+        self._settled = None
         try:
             if self._rewinder is not None:
                 self._rewinder.drop_mark(number)
@@ -180,21 +185,49 @@ class PostgresClone:
 
     # putting back
 
-    def _present(self) -> Present:
-        """Who is connected now. Where the caller has just settled, and found nobody in the way, that is known."""
-        if self._settled is not None:
-            (at, present), self._settled = self._settled, None
-            if not present.in_the_way and time.monotonic() - at < JUST_NOW:
-                return present
-        return self.settle(seconds=0)
+    def _settle(self, seconds: float, *, ahead: bool = False) -> Settled:
+        maintenance, own = self._stay.maintenance, self._own_backends()
+        started = time.perf_counter()
+        seen, put = self._put_back_ahead(own) if ahead else (None, None)
+        spent = time.perf_counter() - started if put else 0.0
+        seen = seen or sessions.glance(maintenance, self._name, but=own)
+        in_the_way: Sequence[Session] = ()
+        if seen.busy:
+            in_the_way = sessions.wait_until_quiet(maintenance, self._name, settle=seconds, older=self._older, but=own)
+        prepared = databases.roll_back_prepared(maintenance, self._name) if seen.prepared else ()
+        if seen.replicates:
+            replication.remove(maintenance, self._name, but=self._replicating)
+        present = Present(seen.backends, in_the_way, prepared, seen.arrivals, spent)
+        return Settled(time.monotonic(), present, put)
 
-    def _put_back(self) -> PutBack:
+    def _take_settled(self) -> Settled:
+        """What the caller has just found, if that was nobody in the way; else what is found now."""
+        settled, self._settled = self._settled, None
+        if settled and not settled.present.in_the_way:
+            is_done = isinstance(settled.put, PutBack)  # who writes later than that is for the next put-back
+            if is_done or time.monotonic() - settled.at < JUST_NOW:
+                return settled
+        return self._settle(0)
+
+    def _put_back_ahead(self, own: list[int]) -> tuple[Glance | None, PutBack | Look | None]:
+        """See who is connected and, where nobody is at work, put back what is simple: one trip instead of two."""
+        if self._rewinder is None or self._aside is not None:
+            return None, None
+        try:
+            answer, put = self._rewinder.put_back_beside(Question(sessions.GLANCE, (self._name, own)))
+        except CannotRewind:
+            return None, None
+        return sessions.read_glance(self._stay.maintenance, answer), put
+
+    def _put_back(self, ahead: PutBack | Look | None) -> PutBack:
+        if isinstance(ahead, PutBack):
+            return ahead
         if self._rewinder is None:
             raise CannotRewind(self._only_swaps or "this clone cannot be rewound")
         if not self._come_back():
             raise CannotRewind("it was swapped meanwhile, or only half")
         try:
-            return self._rewinder.put_back()
+            return self._rewinder.put_back(ahead)
         except CannotRewind as obstacle:
             if not obstacle.transient:
                 raise

@@ -125,7 +125,7 @@ class GuestClone:
 
         return psycopg.connect(self.address.url, **options)
 
-    def settle(self, *, seconds: float) -> Present:
+    def settle(self, *, seconds: float, ahead: bool = False) -> Present:
         """See contract.Clone. Others use the database too: nobody is waited for."""
         return Present({})
 

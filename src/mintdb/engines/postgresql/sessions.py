@@ -11,15 +11,18 @@ from mintdb.contract import BY_MINTDB, Session
 from mintdb.engines.postgresql.maintenance import Maintenance
 
 GLANCE: LiteralString = """
-with own as materialized (select oid from pg_database where datname = %s)
-select array_agg(pid), array_agg(extract(epoch from greatest(state_change, backend_start))::float),
-       bool_or(state is distinct from 'idle'),
-       exists (select from pg_prepared_xact() p, own where p.dbid = own.oid),
-       exists (select from pg_get_replication_slots() s, own where s.datoid = own.oid)
-         or exists (select from pg_subscription s, own where s.subdbid = own.oid),
-       (select pg_stat_get_db_sessions(oid) from own)
-from pg_stat_get_activity(null), own
-where datid = own.oid and backend_type = 'client backend' and pid <> all (%s)
+with own as materialized (select oid from pg_database where datname = %s),
+found as (
+  select array_agg(pid) as pids, array_agg(extract(epoch from greatest(state_change, backend_start))::float) as changes,
+         coalesce(bool_or(state is distinct from 'idle'), false) as busy,
+         exists (select from pg_prepared_xact() p, own where p.dbid = own.oid) as prepared,
+         exists (select from pg_get_replication_slots() s, own where s.datoid = own.oid)
+           or exists (select from pg_subscription s, own where s.subdbid = own.oid) as replicates,
+         (select pg_stat_get_db_sessions(oid) from own) as arrivals
+    from pg_stat_get_activity(null), own
+   where datid = own.oid and backend_type = 'client backend' and pid <> all (%s)
+)
+select found.*, not (busy or prepared or replicates) as quiet from found
 """
 # The view is read once: each reading of it stops all lock traffic for a moment.
 LOCKS: LiteralString = """
@@ -59,10 +62,15 @@ class Glance:
 
 def glance(maintenance: Maintenance, database: str, *, but: Collection[int] = ()) -> Glance:
     """Who is connected, without the details: half the cost of `list_sessions`, and enough nearly always."""
-    pids, changes, busy, prepared, replicates, arrivals = maintenance.row(GLANCE, database, list(but))
+    return read_glance(maintenance, maintenance.row(GLANCE, database, list(but)))
+
+
+def read_glance(maintenance: Maintenance, row: Sequence[Any]) -> Glance:  # Any: see Asked
+    """What GLANCE has answered, whichever session was asked."""
+    pids, changes, busy, prepared, replicates, arrivals, _ = row
     since = dict(zip(pids or (), changes or (), strict=True))
     known = arrivals if maintenance.version_number >= COUNTS_AT_ONCE else None
-    return Glance(since, bool(busy), bool(prepared), bool(replicates), known)
+    return Glance(since, busy, prepared, replicates, known)
 
 
 def list_sessions(asked: Asked, database: str, *, but: Collection[int] = ()) -> list[Session]:

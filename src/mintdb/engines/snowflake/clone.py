@@ -35,7 +35,7 @@ class AccountClone:
 
         return snowflake.connector.connect(**{**self._address.params, **options})
 
-    def settle(self, *, seconds: float) -> Present:
+    def settle(self, *, seconds: float, ahead: bool = False) -> Present:
         """See contract.Clone. Statements run one at a time: the one that runs is waited for."""
         if self._account.lock.acquire(timeout=seconds):
             self._account.lock.release()

@@ -57,7 +57,7 @@ class SqliteClone:
         connection: sqlite3.Connection = sqlite3.connect(self._path, **{"check_same_thread": False, **options})
         return connection
 
-    def settle(self, *, seconds: float) -> Present:
+    def settle(self, *, seconds: float, ahead: bool = False) -> Present:
         """See contract.Clone. There are no backends: connections of this process are known from within."""
         return Present({}, sessions.wait_until_quiet(self._watch, seconds=seconds))
 

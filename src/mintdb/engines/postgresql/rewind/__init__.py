@@ -2,5 +2,6 @@
 
 from mintdb.engines.postgresql.rewind.facts import CannotRewind, MarkTaken, PutBack, Trail
 from mintdb.engines.postgresql.rewind.rewinder import Rewinder
+from mintdb.engines.postgresql.rewind.wal import Look, Question
 
-__all__ = ["CannotRewind", "MarkTaken", "PutBack", "Rewinder", "Trail"]
+__all__ = ["CannotRewind", "Look", "MarkTaken", "PutBack", "Question", "Rewinder", "Trail"]

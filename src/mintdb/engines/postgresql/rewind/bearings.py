@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from psycopg import Error
 
@@ -65,6 +66,13 @@ class Bearings:
                 if look.verdict != "far":
                     return look
         return self.sweep(marks)
+
+    def look_beside(self, question: wal.Question, marks: Marks) -> tuple[Sequence[Any], wal.Look]:  # Any: see wal
+        """Look in the trip that answers a question, and act where that allows it. Not where only a sweep tells."""
+        unlogged = bool(marks.floor.survey.unlogged)
+        return wal.look_beside(
+            self.session, self.powers, question, self.since, self.own, near=self.near, unlogged=unlogged
+        )
 
     @contextmanager
     def _or_sweep(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 from psycopg import Error, errors
 
@@ -26,7 +27,7 @@ from mintdb.engines.postgresql.rewind.relations import (
     set_sequence,
 )
 from mintdb.engines.postgresql.rewind.session import Powers, Session, is_transient, prepare
-from mintdb.engines.postgresql.rewind.wal import Look
+from mintdb.engines.postgresql.rewind.wal import Look, Question
 
 
 class Rewinder:
@@ -66,13 +67,29 @@ class Rewinder:
                 raise
             return True
 
-    def put_back(self) -> PutBack:
-        """Put the clone back to its newest mark. Raises CannotRewind where only a swap is exact."""
+    def put_back(self, seen: Look | None = None) -> PutBack:
+        """Put the clone back to its newest mark; `seen` is what was found just before. Raises CannotRewind where only
+        a swap is exact.
+        """
         if self._swap_needed:
             raise CannotRewind(self._swap_needed)
         with _hindrances_told():
-            look = self._look(act=not self._pending)
+            look = seen or self._look(act=not self._pending)
             return self._thorough(look) if look.verdict == "slow" or self._pending else self._quick(look)
+
+    def put_back_beside(self, question: Question) -> tuple[Sequence[Any], PutBack | Look | None]:  # Any: see wal
+        """Ask the server something, and in the same trip put back what is simple, if the answer's `quiet` is true.
+
+        Returns the answer, and what was put back or, where that takes more, found. Raises CannotRewind where it cannot
+        be asked so.
+        """
+        if self._pending or self._swap_needed or self._bearings.sweep_next:
+            raise CannotRewind("it takes more than one trip")
+        with _hindrances_told():
+            answer, look = self._bearings.look_beside(question, self._marks)
+            if not answer[-1] or look.verdict == "far":
+                return answer, None
+            return answer, look if look.verdict == "slow" else self._quick(look)
 
     def push_mark(self) -> MarkTaken:
         """Make the present state the newest mark, and tell what it holds that the mark below does not."""

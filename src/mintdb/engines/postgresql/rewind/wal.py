@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import LiteralString
+from typing import Any, LiteralString
 
 from psycopg import sql
 from psycopg.sql import SQL
@@ -151,9 +152,27 @@ begin
 end $$
 """
 
+LOOK: LiteralString = """
+select here, horizon, verdict, carried, own_xid, rels, rows, grown, detail
+  from pg_temp.mint_look(%s::pg_lsn, %s::xid[], %s, %s, %s::pg_lsn, %s)
+"""
+LOOK_BESIDE: LiteralString = """
+with asked as materialized ({})
+select asked.*, here, horizon, verdict, carried, own_xid, rels, rows, grown, detail
+  from asked, pg_temp.mint_look(%s::pg_lsn, %s::xid[], asked.quiet, %s, %s::pg_lsn, %s)
+"""
+OUTCOMES = 9  # columns of a look
 
 # The statement's snapshot is taken first: what was in progress then is young, wherever its records lie.
 MESSAGE = SQL("select pg_logical_emit_message({}), pg_snapshot_xmin(pg_current_snapshot())::xid::text")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A query of one row, with a column `quiet`: whether anything may be put back."""
+
+    sql: LiteralString
+    values: tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -218,14 +237,28 @@ def look(session: Session, powers: Powers, since: str, own: list[str], *, act: b
     trail.
     """
     flushed = None if powers.flushes else position(session, powers)[0]
-    own_xids = "{" + ",".join(own) + "}"
-    row = session.execute(
-        "select here, horizon, verdict, carried, own_xid, rels, rows, grown, detail"
-        " from pg_temp.mint_look(%s::pg_lsn, %s::xid[], %s, %s, %s::pg_lsn, %s)",
-        (since, own_xids, act, near, flushed, unlogged),
-        prepare=True,
-    ).fetchone()
+    values = (since, _xids(own), act, near, flushed, unlogged)
+    row = session.execute(LOOK, values, prepare=True).fetchone()
     assert row is not None
+    return _look(row)
+
+
+def look_beside(
+    session: Session, powers: Powers, question: Question, since: str, own: list[str], *, near: int, unlogged: bool
+) -> tuple[Sequence[Any], Look]:  # Any: rows are as the question selects
+    """Ask a question of the server's in the same trip, and act only where the answer's column `quiet` is true."""
+    flushed = None if powers.flushes else position(session, powers)[0]
+    values = (*question.values, since, _xids(own), near, flushed, unlogged)
+    row = session.execute(LOOK_BESIDE.format(question.sql), values, prepare=True).fetchone()
+    assert row is not None
+    return row[:-OUTCOMES], _look(row[-OUTCOMES:])
+
+
+def _xids(own: list[str]) -> str:
+    return "{" + ",".join(own) + "}"
+
+
+def _look(row: Sequence[Any]) -> Look:  # Any: as LOOK selects
     here, horizon, verdict, carried, own_xid, rels, rows, grown, detail = row
     touches = tuple(_touch(line) for line in detail if line != "shared")
     shared = "shared" in detail
