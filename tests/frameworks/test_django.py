@@ -13,10 +13,11 @@ from tests.connections.private_server import running
 from tests.frameworks.django_projects import DjangoProject, new_project
 
 POOL = '{"OPTIONS": {"pool": true}}'
+PREPARES = '{"OPTIONS": {"server_side_binding": true, "prepare_threshold": 1}}'  # its driver counts on its statements
 EVERY_RUNNER = {
     "runner": (("manage",), {}),
     "parallel": (("manage", "--parallel", "2"), {}),
-    "spawned": (("manage", "--parallel", "2"), {"SHOP_START": "spawn"}),
+    "spawned": (("manage", "--parallel", "2"), {"SHOP_START": "spawn", "SHOP_ALIAS": PREPARES}),
     "pytest": (("pytest",), {"SHOP_ALIASES": "replica archive"}),
     "xdist": (("pytest", "-n", "2"), {}),
     "psycopg2": (("manage",), {"SHOP_PSYCOPG2": "1"}),
