@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -167,7 +168,7 @@ def test_a_refusal_is_an_error_of_the_connector_and_says_what_to_do(cursor: Any)
         """\
 the emulated account does not do CREATE TASK: tasks do not run
   1. test this statement with a double:  mintdb.scripted()
-  2. docs/how-to/snowflake.md lists what works"""
+  2. docs/reference/snowflake.md lists what works"""
     )
 
 
@@ -212,3 +213,36 @@ def test_a_cursor_is_read_in_every_way(cursor: Any) -> None:
     assert cursor.executemany("insert into customer (name) values (%s)", [("Cid",), ("Dan",)]).rowcount == 2
     assert one(cursor, "select name from customer where id = %(id)s", {"id": 2}) == ("Ben",)
     assert one(cursor, "select %s", "it's one") == ("it's one",)
+
+
+def test_numbers_go_on_whatever_schema_the_session_is_in(db: Any, cursor: Any) -> None:
+    cursor.execute("create schema raw")
+    cursor.execute("create schema mart")  # which is the current one now
+    cursor.execute("create table raw.event (id int autoincrement start 10 increment 5, name varchar)")
+    cursor.execute("create sequence numbers start = 7")
+    cursor.execute("create table bill (no int default numbers.nextval, name varchar)")
+    with db.connect(schema="raw") as other:
+        elsewhere = other.cursor()
+        for _ in range(2):
+            elsewhere.execute("insert into event (name) values ('a')")
+            elsewhere.execute("insert into shop.mart.bill (name) values ('b')")
+        assert elsewhere.execute("select id from event order by id").fetchall() == [(10,), (15,)]
+        assert elsewhere.execute("select no from mart.bill order by no").fetchall() == [(7,), (8,)]
+        elsewhere.execute("select mart.numbers.nextval")
+        assert elsewhere.fetchall() == [(9,)]
+        assert [column.name for column in elsewhere.description] == ["NEXTVAL"]
+        assert elsewhere.execute("select shop.mart.numbers.nextval as n").fetchone() == (10,)
+        with pytest.raises(ProgrammingError):
+            elsewhere.execute("select numbers.nextval")
+
+
+def test_what_is_cut_from_a_date_is_a_date(cursor: Any) -> None:
+    cursor.execute("create table day (d date, t timestamp_ntz)")
+    cursor.execute("insert into day values ('2024-05-17', '2024-05-17 10:11:12')")
+    cut = "select date_trunc('month', d), date_trunc(hour, t), trunc(d, 'year'), date_trunc('day', '2024-05-17 01:00')"
+    assert cursor.execute(f"{cut} from day").fetchone() == (
+        date(2024, 5, 1),
+        datetime(2024, 5, 17, 10),
+        date(2024, 1, 1),
+        datetime(2024, 5, 17),
+    )

@@ -17,7 +17,7 @@ from snowflake.connector.cursor import DictCursor, SnowflakeCursor
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
-from mintdb.engines.snowflake import statements
+from mintdb.engines.snowflake import sequences, statements
 from mintdb.engines.snowflake.duck import Column, rows_of
 from mintdb.engines.snowflake.refusals import (
     closed_cursor,
@@ -239,10 +239,12 @@ class EmulatedCursor(FakeSnowflakeCursor):
         if self._run_by_itself(statement):
             return
         statement = statements.put_right(statement, self._session_facts())
+        statement = sequences.qualified(statement, self._conn.database, self._conn.schema)
         self.check_db_and_schema(statement)
         self._remember_use(statement)
         with self._transaction(statement):
-            for part in self._transform_explode(statement):
+            parts = self._transform_explode(statement)
+            for part in sequences.with_counting_columns(parts, self._conn.database, self._conn.schema):
                 transformed = statements.with_plain_defaults(self._transform(part, params))
                 if statements.is_dml(statement):  # a MERGE makes a table in between, whose facts nobody needs
                     for fact in ("text_lengths", "table_comment"):

@@ -24,6 +24,10 @@ MACROS = (
          when b = 0 then error('Division by zero')::double
          when _mint_exact(typeof(a)) and _mint_exact(typeof(b)) then round(a / b, _mint_scale(typeof(a)))
          else a / b end""",
+    # https://docs.snowflake.com/en/sql-reference/functions/date_trunc: a date stays a date
+    """create temp macro _mint_truncate(part, x date) as cast(date_trunc(part, x) as date),
+         (part, x timestamp) as date_trunc(part, x), (part, x timestamptz) as date_trunc(part, x),
+         (part, x varchar) as date_trunc(part, cast(x as timestamp))""",
     """create temp macro _mint_typeof(x) as case
          when typeof(x) = 'JSON' then case json_type(try_cast(x as json))
            when 'UBIGINT' then 'INTEGER' when 'BIGINT' then 'INTEGER' when 'DOUBLE' then 'DECIMAL'

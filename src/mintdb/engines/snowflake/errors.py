@@ -62,4 +62,4 @@ class NotEmulated(ServerError):
     text = """\
 the emulated account does not do {what}: {why}
   1. test this statement with a double:  mintdb.scripted()
-  2. docs/how-to/snowflake.md lists what works"""
+  2. docs/reference/snowflake.md lists what works"""

@@ -182,6 +182,10 @@ def _typeof(node: Any, session: object) -> Any:  # Any: see find_refusal_in
     return exp.Anonymous(this="_mint_typeof", expressions=[node.this])
 
 
+def _truncate(node: Any, session: object) -> Any:  # Any: see find_refusal_in
+    return exp.Anonymous(this="_mint_truncate", expressions=[exp.Literal.string(node.unit.name.lower()), node.this])
+
+
 def _named_function(node: Any, session: Mapping[str, str | None]) -> Any:  # Any: see find_refusal_in
     name = node.name.upper()
     if name == "TYPEOF" and len(node.expressions) == 1:
@@ -215,6 +219,8 @@ def _number_values(node: Any, session: object) -> Any:  # Any: see find_refusal_
 
 REWRITES: Mapping[Any, Callable[[Any, Any], Any]] = {  # Any: see find_refusal_in
     exp.Div: _divide,
+    exp.DateTrunc: _truncate,
+    exp.TimestampTrunc: _truncate,
     exp.Select: _number_values,
     exp.Anonymous: _named_function,
     **dict.fromkeys(
