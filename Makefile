@@ -7,15 +7,19 @@ EVERYTHING := --editable '.[all]' --group dev
 WORKERS ?= $(shell expr $$(nproc) + 1)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of interpreters, and each would compile mintdb anew
 
-.PHONY: demo test mariadb check bench soak clean
+.PHONY: demo test collected mariadb check bench soak clean
 
 demo: $(READY)  ## run a real application's suite on an embedded PostgreSQL
 	$(BIN)/mintdb demo
 
 # One worker more than there are cores: every now and then a test waits, for a lock, a linger or a server's end.
 test: $(READY)  ## lint, types and every test; what is slowest is told last
-	$(MAKE) --jobs 2 --output-sync=target check mariadb
+	$(MAKE) --jobs 2 --output-sync=target check mariadb collected
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 25
+
+# All workers import the same, so it is compiled once, on the core that the checks leave idle.
+collected: $(READY)
+	-@$(BIN)/python -m pytest --collect-only > /dev/null
 
 # A test machine gets the server where that is allowed; elsewhere the tests that need it are skipped, and say so.
 mariadb:
