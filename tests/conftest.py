@@ -15,7 +15,10 @@ import pytest
 LINGER = 2.0  # seconds
 STAYS = 60.0  # seconds in which the session's server has nobody, between two tests that need it
 # The files that take longest, of which none may be left over when every other worker is done.
-LONG = ("test_docs.py", "test_other_line.py", "test_isolation.py", "test_false_accusations.py", "test_two_at_once.py")
+LONG = (
+    *("test_docs.py", "test_rewind_exact.py", "test_exactness.py", "test_other_line.py", "test_isolation.py"),
+    *("test_django.py", "test_false_accusations.py", "test_two_at_once.py"),
+)
 
 for variable in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
     del os.environ[variable]  # what a test starts is no worker of the run that tests mintdb
