@@ -149,6 +149,21 @@ def psycopg2_with_a_factory(dsn: str) -> None:
     connection.close()
 
 
+def psycopg2_asynchronous(dsn: str) -> None:
+    connection = psycopg2.connect(dsn, async_=True)  # opens: psycopg2_asynchronous
+    psycopg2.extras.wait_select(connection)
+    KEPT.append(connection)
+
+
+def psycopg2_asynchronous_closed(dsn: str) -> None:
+    connection = psycopg2.connect(dsn, async_=True)  # opens: psycopg2_asynchronous_closed
+    psycopg2.extras.wait_select(connection)
+    (cursor := connection.cursor()).execute("select 1")
+    psycopg2.extras.wait_select(connection)
+    assert cursor.fetchone() == (1,)
+    connection.close()
+
+
 def psycopg2_collected(dsn: str) -> None:
     psycopg2.connect(dsn)  # opens: psycopg2_collected
 

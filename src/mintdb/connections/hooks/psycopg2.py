@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from asyncio.events import _get_running_loop
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache, wraps
 from types import ModuleType
 from typing import Any, cast
+from weakref import ref
 
 from mintdb.connections import gate
 from mintdb.connections.facts import Opener
@@ -30,7 +32,7 @@ class Psycopg2:
         return None if self.is_closed(connection) else int(cast(Any, connection).fileno())
 
     def is_async(self, connection: object) -> bool:
-        return False
+        return bool(cast(Any, connection).async_)
 
     def query(self, connection: object, sql: str) -> Sequence[str | None] | None:
         psycopg2 = cast(Any, connection)
@@ -60,13 +62,15 @@ class Psycopg2:
         """It never warns."""
 
     def finish(self, connection: object) -> None:
-        cast(Any, connection).close()
+        if not self.is_async(connection) or _get_running_loop() is None:
+            cast(Any, connection).close()  # else the loop watches its descriptor, and sees that its socket was shut
         ledger.closed(connection)
 
 
 _opener = never_raises("psycopg2")(ledger.opener)
 DRIVER = Psycopg2()
 Place = tuple[str, int, str]  # host, port and database
+POLL_OK = 0  # psycopg2.extensions.POLL_OK
 
 
 def install(psycopg2: ModuleType) -> Callable[[], None]:
@@ -87,7 +91,10 @@ def install(psycopg2: ModuleType) -> Callable[[], None]:
             opener = _opener()
             connection = original(dsn, connection_factory=_watched(connection_factory or plain), **kwargs)
             try:
-                _opened(connection, opener, place(dsn))
+                if connection.async_:
+                    _follow(connection, opener)
+                else:
+                    _opened(connection, opener, place(dsn))
             except Exception as reason:  # noqa: BLE001  as in never_raises, without the cost of one more call
                 cannot_see("psycopg2", reason)
             return connection
@@ -111,15 +118,27 @@ def _database(params: dict[str, str]) -> str:
 
 def adopt(psycopg2: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known, and its class cannot be exchanged: only asking it shows that it was closed."""
-    if issubclass(type(thing), psycopg2.extensions.connection):
+    if issubclass(type(thing), psycopg2.extensions.connection) and not thing.closed and thing.get_backend_pid():
         never_raises("psycopg2")(_opened)(thing, ledger.opener(stack=()), None)
 
 
 def _opened(connection: Any, opener: Opener | None, place: Place | None) -> None:  # Any: see above
-    if connection.closed or connection.async_:  # an asynchronous one is not connected yet
-        return
     host, port, database = place or _ask_place(connection.info)
     ledger.opened(connection, DRIVER, host, port, database, connection.get_backend_pid(), opener)
+
+
+def _follow(connection: Any, opener: Opener | None) -> None:  # Any: see above
+    """An asynchronous one is connected when its `poll` says so for the first time; later ones cost nothing more."""
+    me, poll = cast(Callable[[], Any], ref(connection)), type(connection).poll
+
+    def polling() -> Any:  # Any: see Function
+        state = poll(connection := me())
+        if state == POLL_OK:
+            del connection.poll
+            never_raises("psycopg2")(_opened)(connection, opener, None)
+        return state
+
+    connection.poll = polling
 
 
 def _ask_place(info: Any) -> Place:  # Any: see above
