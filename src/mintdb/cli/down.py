@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from mintdb.engines.postgresql.inventory import Running
 
 
-@click.command(short_help="Stop the embedded servers, and drop what was kept on them.")
+@click.command(short_help="Stop the embedded PostgreSQL servers, and drop what was kept on them.")
 @click.option("--force", is_flag=True, help="Stop them even if live runs use them.")
 def command(*, force: bool) -> None:
-    """Stop this user's embedded servers, and drop the databases of `mintdb up` and `--keep`.
+    """Stop this user's embedded PostgreSQL servers, and drop the databases of `mintdb up` and `--keep`.
 
-    A server that live runs use is left alone, unless --force is given.
+    A server that live runs use is left alone, unless --force is given. MariaDB's are not looked at: they stop by
+    themselves when nobody has used them for a while.
     """
     from mintdb.engines.postgresql import inventory
 

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from mintdb.engines.postgresql.inventory import Contents, Running
 
 
-@click.command(short_help="Show the embedded servers, and what is on them.")
+@click.command(short_help="Show the embedded PostgreSQL servers, and what is on them.")
 def command() -> None:
-    """Show this user's embedded servers: since when they run, who uses them, and what databases they hold."""
+    """Show this user's embedded PostgreSQL servers: since when they run, who uses them, and what databases they hold.
+
+    Who is connected to those of MariaDB shows mintdb ps, and what templates they have mintdb template list.
+    """
     from mintdb.engines.postgresql import inventory
 
     running = inventory.find_running()

@@ -28,11 +28,11 @@ mintdb up is for PostgreSQL, and the engine here is {engine}
   1. a database that stays when a command has ended:  mintdb run --keep -- CMD"""
 
 
-@click.command(short_help="Start the embedded server, and let it stay with a fresh database.")
+@click.command(short_help="Start the embedded PostgreSQL server, and let it stay with a fresh database.")
 @click.option("--name", metavar="NAME", help="The database's name; mint_PROJECT_up if none is configured.")
 @click.option("--schema", metavar="SOURCE", help="Where the tables come from: sql:db/, python:module:function, …")
 def command(**given: str | None) -> None:
-    """Start the embedded server and let it stay, and put a fresh database of the project's schema on it.
+    """Start the embedded PostgreSQL server and let it stay, and put a fresh database of the project's schema on it.
 
     Prints the database's URL, and nothing else, on stdout. A database of an earlier `up` is replaced; whoever was
     connected to it is named. `mintdb down` drops it and stops the server.
