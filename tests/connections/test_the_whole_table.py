@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cases
 import pytest
+from tests.frameworks import suites
 from tests.frameworks.suites import Suite
 
 from mintdb.engines.mysql.binaries import find_binaries
@@ -16,6 +17,7 @@ from mintdb.report.facts import RunReport
 from mintdb.report.files import read
 
 SOAK = "MINTDB_SOAK" in os.environ
+TIMEOUT = 3600 if SOAK else suites.TIMEOUT  # seconds; the whole product is some 750 tests
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def test_every_way_to_open_a_connection_is_told_as_it_was(
     suite = Suite(tmp_path)
     tests = cases.write(suite, table, engines)
 
-    ran = suite.run("-q", "-p", "asyncio", "--mintdb-report", "run.json")
+    ran = suite.run("-q", "-p", "asyncio", "--mintdb-report", "run.json", timeout=TIMEOUT)
 
     assert "failed" not in ran.outcomes, ran.output
     report = read(tmp_path / "run.json")
