@@ -7,6 +7,7 @@ import secrets
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 NAME_LIMIT = 63  # bytes: PostgreSQL's NAMEDATALEN - 1; MySQL allows 64 characters
 PROJECT_LIMIT = 20
@@ -54,6 +55,7 @@ PATTERNS = {
 }
 
 
+@lru_cache(1024)
 def find_role(name: str) -> DatabaseName | None:
     """Take a name apart; None if mintdb does not make names like it."""
     if len(name) > NAME_LIMIT:

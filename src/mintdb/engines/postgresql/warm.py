@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from mintdb.core.names import DatabaseName, Role, find_role, new_token
 from mintdb.engines.postgresql import databases
 from mintdb.engines.postgresql.maintenance import Maintenance
@@ -16,12 +18,13 @@ def stock(maintenance: Maintenance) -> None:
     own = {name for (name,) in maintenance.rows("select datname from pg_database where datdba = current_user::regrole")}
     made = [m for m in databases.list_made(maintenance) if m.name in own]
     templates = {m.name for m in made if m.role is Role.TEMPLATE}
-    for name in [m.name for m in made if m.role is Role.WARM and _template_of(m.name) not in templates]:
+    warm = {m.name: _template_of(m.name) for m in made if m.role is Role.WARM}
+    for name in [name for name, template in warm.items() if template not in templates]:
         databases.drop(maintenance, name)
-    for template in templates:
-        notes = databases.read_notes(maintenance, template)
-        missing = int(str(notes.get("warm", 0))) - len(_warm_of(template, [m.name for m in made]))
-        for _ in range(missing):
+    # One look at all of them: a server that many projects share has hundreds, and this happens at every tick.
+    wanted = Counter(dict(maintenance.rows("select name, (notes->>'warm')::int from databases where notes ? 'warm'")))
+    for template in (wanted - Counter(warm.values())).elements():
+        if template in templates:
             make(maintenance, template)
 
 
