@@ -38,7 +38,7 @@ class Way(StrEnum):
 class Session:
     """One connection as the server sees it; what the server does not tell is None, never guessed."""
 
-    backend_pid: int
+    backend_pid: int  # 0: there is no server
     state: str | None
     query: str | None
     application: str | None

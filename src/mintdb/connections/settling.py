@@ -92,10 +92,10 @@ class CloneAccounts:
             state.put_back(stay)
         self._last_seen, self._arrivals = dict(present.backends), present.arrivals
 
-    def cut_off(self) -> None:
-        """See core.clones.Accounts. A server has ended its own sessions already."""
+    def cut_off(self) -> Sequence[Session]:
+        """See core.clones.Accounts. A server has ended its own sessions already, and told whose they were."""
         left = [entry for entry in self._account.open_entries() if isinstance(entry.driver, Serverless)]
-        closing.end(left, lambda backend: None)
+        return [_of_this_process(entry) for entry in closing.end(left, lambda backend: None)]
 
     def _is_anything_unexplained(self, present: Present) -> bool:
         """Whether a full account is worth while: somebody is in the way, or a connection has come, or gone unclosed."""
@@ -118,6 +118,11 @@ class CloneAccounts:
         backends: list[int] = []
         closing.end([entry for entry in leaks if entry.is_open], backends.append)
         clone.end(backends)
+
+
+def _of_this_process(entry: Entry) -> Session:
+    opened = str(entry.site) if entry.site else None
+    return Session(0, None, None, "a connection of the tests' own process", None, None, None, opened=opened)
 
 
 def _find_held(verdict: Verdict) -> tuple[str, ...]:

@@ -34,8 +34,8 @@ class Accounts(Protocol):
     def remember(self) -> None:
         """The state that connections' sessions have now is the one to return to."""
 
-    def cut_off(self) -> None:
-        """The clone was swapped: end what would go on reading the old one."""
+    def cut_off(self) -> Sequence[Session]:
+        """The clone was swapped: end what would go on reading the old one; returns what was ended now."""
 
     def last_look(self, clone: Clone) -> Sequence[Session]:
         """The clone is about to be dropped: who of other processes is still connected."""
@@ -218,9 +218,8 @@ class ClonePool:
         if ends:
             place.marks.after_test()
         restored = Restored(Way.KEPT, 0.0) if keep else clone.restore()
-        if restored.way is Way.SWAP:
-            accounts.cut_off()
-        return replace(restored, seconds=time.perf_counter() - started, connections=connections)
+        ended = (*restored.ended, *(accounts.cut_off() if restored.way is Way.SWAP else ()))
+        return replace(restored, seconds=time.perf_counter() - started, ended=ended, connections=connections)
 
     @staticmethod
     def _put_off(place: Place) -> bool:

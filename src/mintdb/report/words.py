@@ -10,7 +10,7 @@ QUERY_LENGTH = 120  # characters of a query: one line of a wide terminal
 
 def describe(session: Session) -> str:
     """A session: who, what it is doing, what it last ran."""
-    parts = [f"backend {session.backend_pid}"] if session.backend_pid != session.process else []
+    parts = [f"backend {session.backend_pid}"] if session.backend_pid not in (0, session.process) else []
     if session.process:
         parts.append(f"process {session.process}" + (f" ({session.command_line})" if session.command_line else ""))
     if session.application:

@@ -185,10 +185,23 @@ def test_what_is_left_open_is_named_and_never_in_the_way(suite: Suite) -> None:
         def test_nothing():
             with pytest.raises(sqlite3.ProgrammingError):
                 kept[0].commit()
+
+        @pytest.fixture(scope="module")
+        def wide():
+            connection = sqlite3.connect(os.environ["DATABASE"])
+            yield connection
+            connection.close()
+
+        def test_a_file_that_is_gone(wide):
+            os.unlink(os.environ["DATABASE"])
         """,
     )
     ran = suite.run("-q")
-    assert ran.outcomes == {"passed": 6}, ran.output
+    assert ran.outcomes == {"passed": 7}, ran.output
+    ended = (
+        "putting the database back after test_leaks.py::test_a_file_that_is_gone had to end a connection of the tests' "
+    )
+    assert f"{ended}own process, opened test_leaks.py:41 in wide\n" in ran.output, ran.output
     for test in ("in_this_thread", "in_a_loop_that_has_ended", "idle"):
         assert f"LEAK  test_leaks.py::test_{test} left 1 connection open" in ran.output, ran.output
     assert "likewise 1 more test: test_leaks.py::test_in_a_thread_that_goes_on" in ran.output
@@ -198,7 +211,7 @@ def test_what_is_left_open_is_named_and_never_in_the_way(suite: Suite) -> None:
     assert "conn.close()  (sqlite3's `with conn:` only ends the transaction)" in ran.output
     assert "backend" not in ran.output
     strict = suite.run("-q", "--mintdb-leaks", "error")
-    assert strict.outcomes == {"passed": 6, "error": 5}, strict.output
+    assert strict.outcomes == {"passed": 7, "error": 5}, strict.output
 
 
 def test_what_a_wide_fixture_wrote_lives_as_long_as_that_fixture(suite: Suite) -> None:
