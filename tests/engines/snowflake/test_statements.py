@@ -236,6 +236,46 @@ def test_numbers_go_on_whatever_schema_the_session_is_in(db: Any, cursor: Any) -
             elsewhere.execute("select numbers.nextval")
 
 
+def test_a_division_within_another_is_one_of_snowflakes_too(cursor: Any) -> None:
+    assert one(cursor, "select (1/3)/2, 7/2/2") == (0.1666665, 1.75)
+    for sql in ("select (1/0)/2", "select 1/(1/0)"):
+        with pytest.raises(ProgrammingError, match="Division by zero"):
+            cursor.execute(sql)
+
+
+def test_a_result_without_a_name_has_the_text_of_its_expression(cursor: Any) -> None:
+    cursor.execute("select id / 2, date_trunc('month', '2024-05-17'::date), id, current_role() from orders")
+    names = [column.name for column in cursor.description]
+    assert names == ["ID / 2", "DATE_TRUNC('MONTH', CAST('2024-05-17' AS DATE))", "ID", "CURRENT_ROLE()"]
+
+
+def test_letters_are_trimmed_on_the_side_that_was_named(cursor: Any) -> None:
+    sql = "select ltrim('xax', 'x'), rtrim('xax', 'x'), trim('xax', 'x'), trim('  a '), ltrim(' a '), rtrim(' a ')"
+    assert one(cursor, sql) == ("ax", "xa", "a", "a", "a ", " a")
+
+
+def test_a_format_counts_for_columns_too(cursor: Any) -> None:
+    cursor.execute("create table day (d date, t timestamp_ntz, n number(10,2))")
+    cursor.execute("insert into day values ('2024-05-17', '2024-05-17 13:14:15', 1234.5)")
+    sql = """select to_char(d, 'YYYY-MM'), to_varchar(t, 'YYYYMMDD"T"HH24:MI'), to_char(d), to_char(n) from day"""
+    assert one(cursor, sql) == ("2024-05", "20240517T13:14", "2024-05-17", "1234.50")
+    for sql, why in (("select to_char(n, '9,999.00') from day", "of a number"), ("select to_char(t, 'FF3')", "'FF3'")):
+        with pytest.raises(ProgrammingError, match=why):
+            cursor.execute(sql)
+
+
+def test_a_date_plus_days_is_a_date_and_plus_hours_is_not(cursor: Any) -> None:
+    cursor.execute("create table day (d date)")
+    cursor.execute("insert into day values ('2024-01-31')")
+    sql = "select dateadd(month, 1, d), d + interval '1 day', d - interval '1 year', dateadd(hour, 1, d) from day"
+    assert one(cursor, sql) == (date(2024, 2, 29), date(2024, 2, 1), date(2023, 1, 31), datetime(2024, 1, 31, 1))
+
+
+def test_an_array_is_text_whichever_function_made_it(cursor: Any) -> None:
+    sql = "select array_distinct(array_construct(1, 1)), array_construct(1), object_keys(parse_json('{\"a\": 1}'))"
+    assert one(cursor, sql) == ("[1]", "[1]", '["a"]')
+
+
 def test_what_is_cut_from_a_date_is_a_date(cursor: Any) -> None:
     cursor.execute("create table day (d date, t timestamp_ntz)")
     cursor.execute("insert into day values ('2024-05-17', '2024-05-17 10:11:12')")

@@ -17,7 +17,7 @@ from snowflake.connector.cursor import DictCursor, SnowflakeCursor
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
-from mintdb.engines.snowflake import sequences, statements
+from mintdb.engines.snowflake import rewrites, sequences, statements
 from mintdb.engines.snowflake.duck import Column, rows_of
 from mintdb.engines.snowflake.refusals import (
     closed_cursor,
@@ -238,7 +238,7 @@ class EmulatedCursor(FakeSnowflakeCursor):
             raise nowhere_to_create(has_database=self._conn.database_set)
         if self._run_by_itself(statement):
             return
-        statement = statements.put_right(statement, self._session_facts())
+        statement = rewrites.put_right(statement, self._session_facts())
         statement = sequences.qualified(statement, self._conn.database, self._conn.schema)
         self.check_db_and_schema(statement)
         self._remember_use(statement)
@@ -273,7 +273,7 @@ class EmulatedCursor(FakeSnowflakeCursor):
         """A SQL function is a macro: Snowflake's, too, is an expression that stands for its call."""
         made = statement.this
         body = parse_one(f"select ({statement.expression.this})").expressions[0]
-        body = self._transform(statements.put_right(body, self._session_facts()), None)
+        body = self._transform(rewrites.put_right(body, self._session_facts()), None)
         returned = statement.find(exp.ReturnsProperty).this.sql(dialect="duckdb")
         name = made.this.sql(dialect="duckdb").upper()
         arguments = ", ".join(column.name.upper() for column in made.expressions)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -28,6 +30,17 @@ MACROS = (
     """create temp macro _mint_truncate(part, x date) as cast(date_trunc(part, x) as date),
          (part, x timestamp) as date_trunc(part, x), (part, x timestamptz) as date_trunc(part, x),
          (part, x varchar) as date_trunc(part, cast(x as timestamp))""",
+    # https://docs.snowflake.com/en/sql-reference/functions/dateadd: and stays one where days or more are added
+    """create temp macro _mint_dated(x date, moved) as cast(moved as date),
+         (x timestamp, moved) as moved, (x timestamptz, moved) as moved, (x time, moved) as moved,
+         (x varchar, moved) as moved""",
+    """create temp macro _mint_to_char(x date, format) as strftime(x, format),
+         (x timestamp, format) as strftime(x, format), (x timestamptz, format) as strftime(x, format),
+         (x time, format) as strftime(date '1970-01-01' + x, format),
+         (x double, format) as case when x is not null
+           then error('TO_CHAR of a number with a format is not emulated')::varchar end,
+         (x varchar, format) as case when x is not null
+           then error('TO_CHAR of a text with a format is not emulated')::varchar end""",
     """create temp macro _mint_typeof(x) as case
          when typeof(x) = 'JSON' then case json_type(try_cast(x as json))
            when 'UBIGINT' then 'INTEGER' when 'BIGINT' then 'INTEGER' when 'DOUBLE' then 'DECIMAL'
@@ -53,6 +66,7 @@ PLAIN = {
 }
 WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 WIDE = ("UBIGINT", "HUGEINT", "UHUGEINT")
+NESTED = ("STRUCT", "MAP", "UNION")
 INT64 = range(-(2**63), 2**63)
 NOWHERE = "memory.main"  # a database of DuckDB's own, with nothing in it
 # What makes or drops a schema, or takes such a statement back, or makes another schema the session's.
@@ -171,7 +185,18 @@ def as_array(kind: str, cells: Sequence[Any]) -> pyarrow.Array:  # Any: a column
     if kind.startswith("DECIMAL"):
         precision, scale = kind.removeprefix("DECIMAL(").rstrip(")").split(",")
         return pyarrow.array(cells, pyarrow.decimal128(int(precision), int(scale)))
+    if kind.endswith("]") or kind.startswith(NESTED):
+        return pyarrow.array([None if cell is None else as_json(cell) for cell in cells], pyarrow.string())
     return pyarrow.array(cells)
+
+
+def as_json(cell: object) -> str:
+    """A list or a structure as the text that it would be as a VARIANT."""
+    return json.dumps(cell, separators=(",", ":"), ensure_ascii=False, default=_as_plain)
+
+
+def _as_plain(value: object) -> object:
+    return float(value) if isinstance(value, Decimal) else str(value)
 
 
 def _whole_numbers(cells: Sequence[Any]) -> pyarrow.Array:  # Any: see as_array

@@ -1,16 +1,18 @@
-"""Which statements are refused, and which are put right before fakesnow sees them: decided on the parsed statement.
+"""Which statements are refused by name, and what kind of statement one is: decided on its words or when it is parsed.
 
-A statement that fakesnow would answer wrongly and silently is either rewritten here, or refused by name.
+A statement that fakesnow would answer wrongly and silently is refused here, or put right by `rewrites`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlglot import exp
+
+from mintdb.engines.snowflake import rewrites
 
 # The kinds of object that CREATE, ALTER, DROP, DESCRIBE and SHOW may name, and that no emulation here has.
 ABSENT = {
@@ -140,6 +142,8 @@ def find_refusal_in(statement: Any) -> Refusal | None:  # Any: sqlglot is not ch
         return Refusal(f"CREATE {statement.kind} … CLONE", "only tables are copied")
     if any(table.args.get("when") for table in statement.find_all(exp.Table)):
         return Refusal("time travel (AT, BEFORE)", "the past is not kept")
+    if (unknown := rewrites.find_unknown_format(statement)) is not None:
+        return Refusal(f"TO_CHAR with the format {unknown}", "DuckDB has no such format")
     if _scans_within(statement):
         return Refusal("RESULT_SCAN within another query", "only select … from table(result_scan(…)) is answered")
     if isinstance(statement, exp.Create) and statement.find(exp.DynamicProperty):
@@ -160,83 +164,6 @@ def _refuse_function(statement: Any) -> Refusal | None:  # Any: see find_refusal
     if returned is None or returned.args.get("is_table"):
         return Refusal("a function that returns a table", "only functions that return one value are emulated")
     return None
-
-
-def put_right(statement: Any, session: Mapping[str, str | None]) -> Any:  # Any: see find_refusal_in
-    """The statement as it has to be put to fakesnow. `session` answers `current_…()` and `last_query_id()`."""
-    return statement.transform(lambda node: _put_right(node, session), copy=False)
-
-
-def _put_right(node: Any, session: Mapping[str, str | None]) -> Any:  # Any: see find_refusal_in
-    for kind, rewrite in REWRITES.items():
-        if isinstance(node, kind):
-            return rewrite(node, session)
-    return node
-
-
-def _divide(node: Any, session: object) -> Any:  # Any: see find_refusal_in
-    return exp.Anonymous(this="_mint_divide", expressions=[node.this, node.expression])
-
-
-def _typeof(node: Any, session: object) -> Any:  # Any: see find_refusal_in
-    return exp.Anonymous(this="_mint_typeof", expressions=[node.this])
-
-
-def _truncate(node: Any, session: object) -> Any:  # Any: see find_refusal_in
-    return exp.Anonymous(this="_mint_truncate", expressions=[exp.Literal.string(node.unit.name.lower()), node.this])
-
-
-def _named_function(node: Any, session: Mapping[str, str | None]) -> Any:  # Any: see find_refusal_in
-    name = node.name.upper()
-    if name == "TYPEOF" and len(node.expressions) == 1:
-        return exp.Anonymous(this="_mint_typeof", expressions=node.expressions)
-    return _session_function(name, node, session)
-
-
-def _session_function(name: str, node: Any, session: Mapping[str, str | None]) -> Any:  # Any: see find_refusal_in
-    if name not in session or node.args.get("expressions"):
-        return node
-    value = session[name]
-    return exp.Null() if value is None else exp.Literal.string(value)
-
-
-def _typed_function(node: Any, session: Mapping[str, str | None]) -> Any:  # Any: see find_refusal_in
-    return _session_function(node.sql_name(), node, session)
-
-
-def _number_values(node: Any, session: object) -> Any:  # Any: see find_refusal_in
-    """`$1` in a query of VALUES, whose columns DuckDB knows by their names alone."""
-    values = node.args["from_"].this if node.args.get("from_") else None
-    if not isinstance(values, exp.Values) or values.alias_column_names:
-        return node
-    columns = [exp.to_identifier(f"COLUMN{number}") for number in range(1, len(values.expressions[0].expressions) + 1)]
-    values.set("alias", exp.TableAlias(this=exp.to_identifier(values.alias or "_MINT_VALUES"), columns=columns))
-    for parameter in [*node.find_all(exp.Parameter)]:
-        if parameter.name.isdigit() and parameter.find_ancestor(exp.Select) is node:
-            parameter.replace(exp.column(f"COLUMN{parameter.name}"))
-    return node
-
-
-REWRITES: Mapping[Any, Callable[[Any, Any], Any]] = {  # Any: see find_refusal_in
-    exp.Div: _divide,
-    exp.DateTrunc: _truncate,
-    exp.TimestampTrunc: _truncate,
-    exp.Select: _number_values,
-    exp.Anonymous: _named_function,
-    **dict.fromkeys(
-        (
-            exp.CurrentUser,
-            exp.CurrentRole,
-            exp.CurrentWarehouse,
-            exp.CurrentAccount,
-            exp.CurrentSession,
-            exp.CurrentRegion,
-            exp.CurrentAccountName,
-        ),
-        _typed_function,
-    ),
-    exp.Typeof: _typeof,
-}
 
 
 def with_plain_defaults(transformed: Any) -> Any:  # Any: see find_refusal_in
