@@ -45,6 +45,14 @@ def end(entries: Iterable[Entry], terminate: Terminate) -> list[Entry]:
     return ended
 
 
+def stop_reading(entries: Iterable[Entry]) -> None:
+    """Let idle connections without a server, opened in this thread, give up the locks of what they have read half."""
+    for entry in entries:
+        connection, driver = entry.connection(), entry.driver
+        if connection is not None and isinstance(driver, Serverless) and entry.thread_ident == get_ident():
+            driver.stop_reading(connection)
+
+
 def roll_back(entry: Entry) -> bool:
     """Take back what an idle connection has begun, so that it can go on; False where it can only be ended.
 

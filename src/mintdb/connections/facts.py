@@ -81,6 +81,9 @@ class Serverless(Protocol):
     def find_session(self, connection: object) -> Session | None:
         """The session as its connection sees it; asked from any thread. None: the connection is closed."""
 
+    def stop_reading(self, connection: object) -> None:
+        """Let go of what was read half: its lock would outlive a close. Called in the connection's own thread."""
+
 
 @runtime_checkable
 class SpeaksMysql(Protocol):

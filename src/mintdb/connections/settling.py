@@ -55,6 +55,8 @@ class CloneAccounts:
         found = [find(v, database=self.database, held=_find_held(v)) for v in told]
         if self.ends_leaks:
             self._end(clone, verdicts)
+            if present.in_the_way:
+                closing.stop_reading(self._account.open_entries())
         if any(v.kind is Kind.RESIDENT and v.session is not None and v.session.is_busy for v in verdicts):
             clone.welcome()  # its transaction only reads: nobody is to end it on the way
         return Connections(opened, peak, [f.to_plain() for f in found], explain(found, test=test) + prepared)

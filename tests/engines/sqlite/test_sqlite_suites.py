@@ -192,12 +192,22 @@ def test_what_is_left_open_is_named_and_never_in_the_way(suite: Suite) -> None:
             yield connection
             connection.close()
 
+        def test_half_read(wide):
+            for connection in (wide, sqlite3.connect(os.environ["DATABASE"])):
+                kept.append(connection.execute("select owner from account, (values (1), (2), (3))"))
+                assert kept[-1].fetchone() == ("Ann",)
+
+        def test_the_wide_connection_goes_on(wide):
+            assert kept[-2].fetchone() is None
+            assert wide.execute("select owner from account").fetchall() == [("Ann",)]
+
         def test_a_file_that_is_gone(wide):
             os.unlink(os.environ["DATABASE"])
         """,
     )
     ran = suite.run("-q")
-    assert ran.outcomes == {"passed": 7}, ran.output
+    assert ran.outcomes == {"passed": 9}, ran.output
+    assert "mintdb: swapped 1 x because somebody holds a lock on its file\n" in ran.output  # the thread that goes on
     ended = (
         "putting the database back after test_leaks.py::test_a_file_that_is_gone had to end a connection of the tests' "
     )
@@ -211,7 +221,7 @@ def test_what_is_left_open_is_named_and_never_in_the_way(suite: Suite) -> None:
     assert "conn.close()  (sqlite3's `with conn:` only ends the transaction)" in ran.output
     assert "backend" not in ran.output
     strict = suite.run("-q", "--mintdb-leaks", "error")
-    assert strict.outcomes == {"passed": 7, "error": 5}, strict.output
+    assert strict.outcomes == {"passed": 9, "error": 6}, strict.output
 
 
 def test_what_a_wide_fixture_wrote_lives_as_long_as_that_fixture(suite: Suite) -> None:

@@ -44,6 +44,9 @@ class Aiosqlite:
         inner = cast(Any, connection)._connection
         return None if inner is None else sqlite3.find_session(inner)
 
+    def stop_reading(self, connection: object) -> None:
+        """See connections.facts.Serverless. It belongs to a thread of its own."""
+
     def silence(self, connection: object) -> None:
         """Its thread sets the inner connection to None as it closes it: then nothing warns."""
 

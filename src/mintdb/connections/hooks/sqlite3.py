@@ -6,6 +6,7 @@ and many others keep their own things in.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import weakref
@@ -25,6 +26,7 @@ from mintdb.contract import Session
 
 NAMES = ("sqlite3", "sqlite3.dbapi2")
 FACTORY = 5  # place of `factory` among connect's positional arguments
+NO_ROWS = "select null where false"
 IDLE, BUSY = "idle", "idle in transaction"
 
 carrier: ContextVar[tuple[object, Driver] | None] = ContextVar("mintdb_sqlite_carrier", default=None)
@@ -53,10 +55,18 @@ class Sqlite3:
     def find_session(self, connection: object) -> Session | None:
         return find_session(connection)
 
+    def stop_reading(self, connection: object) -> None:
+        """See connections.facts.Serverless. Only its cursor can let go of a SELECT: by running another one."""
+        plain = sys.modules["sqlite3"].Cursor
+        for cursor in (found for found in gc.get_referrers(connection) if issubclass(type(found), plain)):
+            with suppress(Exception):  # it is closed, or of another thread's connection
+                plain.execute(cursor, NO_ROWS)
+
     def silence(self, connection: object) -> None:
         """Python 3.13 warns of one that is collected; closing it is all that can be done."""
 
     def finish(self, connection: object) -> None:
+        self.stop_reading(connection)
         with suppress(Exception):  # ProgrammingError: only the thread that opened it may close it
             cast(Any, connection).interrupt()
             cast(Any, connection).close()
