@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from mintdb.connections import clock
+from mintdb.connections.elsewhere import explain_elsewhere, find_place
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
 from mintdb.connections.live import LIVE, live_file
@@ -100,8 +101,10 @@ class Boundaries:
         self._running = ""
         failing = [self._end_watch(test, policy or self.mint.settings.leaks)]
         if self.leases:
-            self._look_elsewhere()
+            self._look_elsewhere(test)
             failing += [self._release(alias, test, policy, keep=keep) for alias in list(self.leases)]
+            if self.mint.settings.isolation == "clone":
+                self._clear_home()
         return list(filter(None, failing))
 
     def before_teardown(self) -> None:
@@ -147,15 +150,19 @@ class Boundaries:
     def clear(self, *, more_tests: bool = True) -> None:
         """Put the databases back once more if something wider was torn down after the test's own put-back."""
         if self._wide_ended and more_tests and self.mint.settings.isolation != "none":
-            for alias in self._aliases():
-                self.mint.open(alias).pool.marks.clear(settle=self.mint.settings.settle)
+            self._clear_home()
         self._wide_ended = False
 
-    def _look_elsewhere(self) -> None:
+    def _clear_home(self) -> None:
+        """Put the home clones back if something was written there that belongs to no test."""
+        for alias in self._aliases():
+            self.mint.open(alias).pool.marks.clear(settle=self.mint.settings.settle)
+
+    def _look_elsewhere(self, test: str) -> None:
         """Note databases that the test connected to and that mintdb did not make: a `.env` file may have won."""
         for entry in (*ledger.ended_since(self._began), *ledger.open_entries()):
-            if not self.mint.has_made(entry.database):
-                self._summary.note_elsewhere(entry.database, entry.host, entry.port)
+            if not self.mint.has_made(entry.database) and (place := find_place(entry)) not in self._summary.elsewhere:
+                self._summary.elsewhere[place] = explain_elsewhere(entry, test=test)
 
     def _end_watch(self, test: str, policy: str) -> str:
         if self._watch is None:

@@ -144,6 +144,22 @@ def test_a_test_may_ask_for_a_clone_of_its_own(suite: Suite) -> None:
     assert "1 on a clone of its own" in ran.output
 
 
+def test_clones_for_all_tests_leave_the_one_at_the_exported_url_in_mint_condition(suite: Suite) -> None:
+    suite.write(
+        app=APP,
+        test_app="""
+            import app
+            import pytest
+
+            @pytest.mark.parametrize("attempt", range(2))
+            def test_the_application_has_not_heard_of_clones(attempt):
+                assert app.add("ann") == 1
+        """,
+    )
+    ran = suite.run("--mintdb-isolation", "clone")
+    assert ran.outcomes == {"passed": 2}, ran.output
+
+
 def test_isolation_none_puts_nothing_back(suite: Suite) -> None:
     suite.write(
         app=APP,

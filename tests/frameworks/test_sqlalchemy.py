@@ -42,6 +42,7 @@ ZOO = """
     engine = create_engine(os.environ["ZOO_URL"])
     SessionLocal = sessionmaker(engine, expire_on_commit=False)
     async_engine = create_async_engine(os.environ["ASYNC_ZOO_URL"])
+    narrow_engine = create_async_engine(os.environ["ASYNC_ZOO_URL"], pool_size=1, max_overflow=0)
     AsyncSessionLocal = async_sessionmaker(async_engine, expire_on_commit=False)
 
 
@@ -92,7 +93,7 @@ COMMITTING = """
 
     import pytest
     from sqlalchemy import select, text
-    from zoo import Animal, add, add_async, async_engine, first_free
+    from zoo import Animal, add, add_async, async_engine, first_free, narrow_engine
 
     names = select(Animal.name).order_by(Animal.name)
 
@@ -136,6 +137,15 @@ COMMITTING = """
             assert (await connection.scalar(text("select count(*) from animal"))) == 3
 
 
+    @pytest.mark.parametrize("attempt", range(2))
+    async def test_a_pool_that_had_somebody_wait_serves_the_next_loop(attempt):
+        async def ask():
+            async with narrow_engine.connect() as connection:
+                return await connection.scalar(text("select 1"))
+
+        assert await asyncio.gather(*(ask() for _ in range(3))) == [1, 1, 1]
+
+
     def test_a_module_level_engine_outlives_a_loop_within_one_test(mintdb_async_engine):
         async def pid(engine):
             async with engine.connect() as connection:
@@ -162,7 +172,7 @@ COMMITTING = """
 def test_sessions_really_commit_and_are_put_back(suite: Suite, blocking: str, asynchronous: str) -> None:
     zoo(suite, blocking=blocking, asynchronous=asynchronous, test_zoo=COMMITTING)
     printed = run(suite)
-    assert "13 passed" in printed
+    assert "15 passed" in printed
     assert "LEAK" not in printed
 
 
@@ -170,7 +180,7 @@ def test_sessions_really_commit_and_are_put_back(suite: Suite, blocking: str, as
 def test_a_session_loop_is_as_good_as_a_loop_for_each_test(suite: Suite) -> None:
     scopes = [f"-oasyncio_default_{kind}_loop_scope=session" for kind in ("fixture", "test")]
     printed = run(zoo(suite, test_zoo=COMMITTING), *scopes)
-    assert "13 passed" in printed
+    assert "15 passed" in printed
     assert "LEAK" not in printed
 
 

@@ -29,7 +29,7 @@ def tell(stories: Sequence[Story]) -> Iterator[str]:
     """The text of each different story, those of the most tests first."""
     groups = sorted(_grouped(stories), key=len, reverse=True)
     for group in groups[:STORIES_SHOWN]:
-        yield "\n" + group[0].text.rstrip("\n") + _likewise(group[1:])
+        yield "\n" + group[0].text.rstrip("\n") + _likewise(group)
     if rest := groups[STORIES_SHOWN:]:
         tests = sum(map(len, rest))
         yield f"\n… and {tests} more report{'s' * (tests != 1)}, of other lines: --mintdb-report FILE has them all"
@@ -42,8 +42,9 @@ def _grouped(stories: Sequence[Story]) -> list[list[Story]]:
     return list(groups.values())
 
 
-def _likewise(others: Sequence[Story]) -> str:
-    if not others:
+def _likewise(group: Sequence[Story]) -> str:
+    tests = [test for test in dict.fromkeys(story.test for story in group) if test != group[0].test]
+    if not tests:
         return ""
-    names = ", ".join(story.test for story in others[:TESTS_SHOWN]) + ", …" * (len(others) > TESTS_SHOWN)
-    return f"\n  likewise {len(others)} more test{'s' * (len(others) != 1)}: {names}"
+    names = ", ".join(tests[:TESTS_SHOWN]) + ", …" * (len(tests) > TESTS_SHOWN)
+    return f"\n  likewise {len(tests)} more test{'s' * (len(tests) != 1)}: {names}"

@@ -55,7 +55,7 @@ class Summary:
     sprawl: list[dict[str, Any]] = field(default_factory=list)  # Any: JSON
     troubles: list[str] = field(default_factory=list)
     ended: list[tuple[str, Session]] = field(default_factory=list)  # test, session that its put-back ended
-    elsewhere: list[str] = field(default_factory=list)  # databases that tests used and mintdb did not make
+    elsewhere: dict[str, str] = field(default_factory=dict)  # databases that mintdb did not make: what to say of each
     kept: list[tuple[str, str]] = field(default_factory=list)  # test, URL
     written: list[str] = field(default_factory=list)  # files with the report
     left_behind: list[Session] = field(default_factory=list)
@@ -109,15 +109,9 @@ class Summary:
         self.sprawl += plain["sprawl"]
         self.troubles += plain["troubles"]
         self.ended += [(test, Session(**session)) for test, session in plain["ended"]]
-        self.elsewhere += [place for place in plain["elsewhere"] if place not in self.elsewhere]
+        self.elsewhere = plain["elsewhere"] | self.elsewhere
         self.kept += [(test, url) for test, url in plain["kept"]]
         self.left_behind += [Session(**session) for session in plain["left_behind"]]
-
-    def note_elsewhere(self, database: str, host: str, port: int) -> None:
-        """A test connected to a database that mintdb did not make."""
-        place = f"{database!r} on {host or 'localhost'}" + (f":{port}" if port else "")
-        if place not in self.elsewhere:
-            self.elsewhere.append(place)
 
     def tell_sprawl(self, policy: str) -> None:
         """Add a report for each database that several pools of this process lead to."""
@@ -153,8 +147,7 @@ class Summary:
             yield f"putting the database back after {test} had to end {describe(session)}"
         if any(session.opened for _, session in self.ended):
             yield HOW_NOT_TO_BE_ENDED
-        for place in self.elsewhere[:REASONS_SHOWN]:
-            yield f"the tests also connected to database {place}, which mintdb did not make"
+        yield from list(self.elsewhere.values())[:REASONS_SHOWN]
         for session in self.left_behind:
             yield f"still connected at the end: {describe(session)}"
 

@@ -108,6 +108,7 @@ def install(sqlalchemy: ModuleType) -> Callable[[], None]:
     patches = Patches()
     # Not Engine.__init__: wrapping it breaks create_engine(echo=…) and Flask-SQLAlchemy.
     patches.replace(sqlalchemy.engine.Dialect, "engine_created", _engine_created)
+    patches.replace(sqlalchemy.util.queue.AsyncAdaptedQueue, "get", _waits_on_its_own_loop)
     events = [
         (sqlalchemy.pool.Pool, "connect", _connected),
         (sqlalchemy.pool.Pool, "checkout", _stands_still(sqlalchemy.exc.DisconnectionError)),
@@ -197,6 +198,28 @@ def _let_go_of_another_loop(record: Any) -> bool:  # Any: see above
     entry.driver.finish(connection)
     record.dbapi_connection = None  # a record without a connection makes one
     return True
+
+
+def _waits_on_its_own_loop(original: Any) -> Any:  # Any: a function of SQLAlchemy's
+    """A pool at which somebody once had to wait never again binds the waiting to a loop that stands still."""
+
+    def get(queue: Any, *args: Any, **named: Any) -> Any:  # Any: see above
+        _unbind(queue)
+        return original(queue, *args, **named)
+
+    return get
+
+
+@never_raises("sqlalchemy")
+def _unbind(queue: Any) -> None:  # Any: see above
+    bound = queue._queue
+    loop = getattr(bound, "_loop", None)  # set by asyncio when somebody first waits
+    if loop is None or loop.is_running():
+        return
+    free = type(bound)(maxsize=bound.maxsize)
+    while not bound.empty():
+        free.put_nowait(bound.get_nowait())
+    queue._queue = free
 
 
 @never_raises("sqlalchemy")
