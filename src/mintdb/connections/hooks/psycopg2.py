@@ -153,18 +153,21 @@ def _watched(factory: Function) -> Function:
 def _watched_class(base: Any) -> Any:  # Any: a class that is only known when it runs
     """The class that the application asked for, telling the ledger of its end."""
 
-    tell = teller(lambda connection: bool(connection.closed))
+    tell, end, finalizer = (
+        teller(lambda connection: bool(connection.closed)),
+        base.close,
+        getattr(base, "__del__", None),
+    )
 
     class Watched(base):  # type: ignore[misc]  # see above
         def close(self) -> None:
-            super().close()
+            end(self)
             ledger.closed(self)
 
         def __del__(self) -> None:
             tell(self)
-            finalizer = getattr(super(), "__del__", None)
             if finalizer is not None:
-                finalizer()
+                finalizer(self)
 
     Watched.__name__, Watched.__qualname__, Watched.__module__ = base.__name__, base.__qualname__, base.__module__
     return Watched
