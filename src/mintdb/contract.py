@@ -86,6 +86,7 @@ class Restored:
     connections: Connections = field(default_factory=Connections)
     outside: Sequence[str] = ()  # what was changed outside any database, and stays: "roles"
     horizon_held_by: int | None = None  # backend whose old snapshot keeps dead rows in the tables
+    lost: Sequence[str] = ()  # what a wider fixture had, and a swap could not keep: "replication slot 'orders'"
 
     @property
     def report(self) -> str:

@@ -30,6 +30,7 @@ HOW_NOT_TO_SWAP = (
 )
 SCHEMA_CHANGED = "the schema was changed"
 MANY = 3  # tests; fewer are about the schema itself
+OR_A_CLONE = 'let that test have a clone of its own:  @pytest.mark.mintdb(isolation="clone")'
 WORDS = {
     Way.UNTOUCHED: "wrote nothing",
     Way.REWIND: "rewound",
@@ -78,6 +79,10 @@ class Summary:
         for outside in restored.outside:
             self._once(
                 f"{outside} were changed by {test or 'a lease'}: they belong to no database, and stay as they are"
+            )
+        for lost in restored.lost:
+            self._once(
+                f"{lost} of a wider fixture went when the database was swapped after {test or 'a lease'}: {OR_A_CLONE}"
             )
         if restored.horizon_held_by is not None:
             self._once(

@@ -8,12 +8,17 @@ import psycopg
 
 import mintdb
 from mintdb.contract import Way
+from mintdb.report.summary import Summary
 
 LOGICAL = {"wal_level": "logical", "max_wal_senders": "5"}
 FOUND = """
 select array(select slot_name::text from pg_replication_slots order by 1),
        array(select subname::text from pg_subscription order by 1)
 """
+LOST = (
+    "replication slot 'fixtures', subscription 'fixtures' of a wider fixture went when the database was swapped after"
+    ' test_orders.py::test_ddl: let that test have a clone of its own:  @pytest.mark.mintdb(isolation="clone")'
+)
 
 
 def replicate(connection: psycopg.Connection, name: str) -> None:
@@ -41,6 +46,12 @@ def test_what_replication_leaves_goes_with_its_test_and_blocks_no_drop(project: 
             with mint.lease() as lease, psycopg.connect(lease.url, autocommit=True) as connection:
                 assert connection.execute(FOUND).fetchone() == (["fixtures"], ["fixtures"])
                 replicate(connection, "tests")
+        with mint.lease() as lease, psycopg.connect(lease.url, autocommit=True) as connection:
+            connection.execute("create table left_over (id int)")
+        assert lease.restored.lost == ("replication slot 'fixtures', subscription 'fixtures'",)
+        summary = Summary()
+        summary.count(lease.restored, "test_orders.py::test_ddl")
+        assert summary.troubles == [LOST]
         name = pool.home.address.database
         server = pool.home.address.with_database("postgres")
         mint.close()

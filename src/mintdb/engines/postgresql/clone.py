@@ -238,8 +238,10 @@ class PostgresClone:
         return self._swap_away(str(DatabaseName(Role.TRASH, worker=new_token())))
 
     def _swap_away(self, name: str, *, owner: str = "") -> Restored:
+        lost: tuple[str, ...] = ()
         if self._replicating != replication.NONE and not self._is_of_others:  # a worker of theirs would be in the way
             replication.remove(self._stay.maintenance, self._name)
+            lost, self._replicating = (str(self._replicating),), replication.NONE
         ended = self._vacate()
         half_way, self._aside = self._aside == NOT_SWAPPED, NOT_SWAPPED
         if not half_way or databases.read_oid(self._stay.maintenance, self._name):
@@ -247,7 +249,7 @@ class PostgresClone:
         self._copy()
         outside = self._move()
         self._aside = None
-        return Restored(Way.SWAP, 0.0, ended=ended, outside=outside)
+        return Restored(Way.SWAP, 0.0, ended=ended, outside=outside, lost=lost)
 
     def _vacate(self) -> list[Session]:
         """Make the database one without sessions: a rename or a copy would wait 5 s for the last of them and fail.

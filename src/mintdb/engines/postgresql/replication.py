@@ -34,6 +34,10 @@ class Replication:
     slots: frozenset[str] = frozenset()
     subscriptions: frozenset[str] = frozenset()
 
+    def __str__(self) -> str:
+        slots = [f"replication slot {name!r}" for name in sorted(self.slots)]
+        return ", ".join([*slots, *(f"subscription {name!r}" for name in sorted(self.subscriptions))])
+
 
 NONE = Replication()
 
