@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import select
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import psycopg
 import psycopg2
@@ -203,6 +206,28 @@ def test_a_connection_in_a_transaction_is_left_alone(dsn: str, watched: Ledger) 
 
         assert left.backend_pid == connection.info.backend_pid
         assert connection.execute("show search_path").fetchone() == ("acme",)
+
+
+def test_a_psycopg2_connection_on_which_another_thread_may_wait_is_not_asked(dsn: str, watched: Ledger) -> None:
+    connected, enough = threading.Event(), threading.Event()
+
+    def listen() -> None:
+        with closing(psycopg2.connect(dsn)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute("listen jobs")
+            connected.set()
+            while not enough.is_set():
+                if select.select([connection], [], [], 0.05)[0]:
+                    connection.poll()  # takes whatever has come, an answer to somebody else too
+
+    worker = threading.Thread(target=listen)
+    worker.start()
+    assert connected.wait(10)
+    state.remember(watched.open_entries())
+    [entry] = state.put_back(watched.open_entries())
+    assert entry.baseline is None
+    enough.set()
+    worker.join()
 
 
 def test_a_blocking_drivers_own_transaction_state_is_untouched(dsn: str, watched: Ledger) -> None:

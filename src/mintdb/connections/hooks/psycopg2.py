@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from asyncio.events import _get_running_loop
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -38,6 +39,8 @@ class Psycopg2:
         psycopg2 = cast(Any, connection)
         if psycopg2.async_ or psycopg2.info.transaction_status != 0:  # TRANSACTION_STATUS_IDLE
             return None
+        if _may_be_polled(connection):
+            return None
         autocommit = psycopg2.autocommit
         psycopg2.autocommit = True  # only this object's own flag: no BEGIN before the statements …
         try:
@@ -65,6 +68,14 @@ class Psycopg2:
         if not self.is_async(connection) or _get_running_loop() is None:
             cast(Any, connection).close()  # else the loop watches its descriptor, and sees that its socket was shut
         ledger.closed(connection)
+
+
+def _may_be_polled(connection: object) -> bool:
+    """Whether a thread may wait on it for notifications: it takes no lock, and would take our answer from us."""
+    entry = ledger.find(connection)
+    if entry is None or entry.owner is not None or entry.thread_ident == threading.get_ident():
+        return False
+    return any(thread.ident == entry.thread_ident for thread in threading.enumerate())
 
 
 _opener = never_raises("psycopg2")(ledger.opener)
