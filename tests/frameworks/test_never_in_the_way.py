@@ -173,7 +173,7 @@ def test_what_belongs_to_no_database_is_told_and_stays(suite: Suite) -> None:
     )
     ran = suite.run()
     assert ran.outcomes == {"passed": 2}, ran.output
-    assert "roles were changed by test_roles.py::test_makes_a_role" in ran.output
+    assert "roles were changed while test_roles.py::test_makes_a_role ran" in ran.output
 
 
 def test_a_snapshot_that_lets_tables_grow_is_told(suite: Suite) -> None:

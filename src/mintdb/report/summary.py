@@ -78,7 +78,8 @@ class Summary:
             self.ended += [(test, _with_its_line(session)) for session in restored.ended]
         for outside in restored.outside:
             self._once(
-                f"{outside} were changed by {test or 'a lease'}: they belong to no database, and stay as they are"
+                f"{outside} were changed while {test or 'a lease'} ran, by it or by somebody else on the server:"
+                " they belong to no database, and stay as they are"
             )
         for lost in restored.lost:
             self._once(

@@ -72,6 +72,44 @@ def test_what_leaves_nothing_behind_is_no_reason_to_swap(clone_of, statements):
     assert clone.rows("select count(*), max(id) from item") == [(30, 30)]
 
 
+TYPED = [
+    "create type mood as enum ('sad', 'fine')",
+    "create type pair as (a mood, b timestamptz)",
+    "create domain age as int check (value >= 0)",
+    'create collation own_order from "C"',
+    "create table typed (m mood unique, ms mood[], p pair, a age, w text collate own_order,"
+    " c char(5) collate own_order,"
+    " g mood generated always as (case when a > 3 then 'sad'::mood else 'fine' end) stored)",
+    """insert into typed values ('sad', '[0:1]={sad,NULL}', row('fine', '2024-02-29 12:00+05'), 4, 'o"w,n', 'ab'),"""
+    " ('fine', '{}', row(null, null), null, null, ' '), (null, null, null, 1, '', null)",
+]
+
+
+def test_nothing_of_ours_stands_in_the_way_of_ddl(clone_of):
+    clone = clone_of(*TYPED)
+    rows = "select typed::text from typed"
+    before = clone.rows(rows)
+    clone.run("update typed set w = 'fixture' where a = 4")
+    assert not clone.push_mark().ddl
+    with_fixture = clone.rows(rows)
+    for statement in (
+        "drop table typed; drop type mood cascade",
+        "alter type pair add attribute c int cascade",
+        "alter domain age add check (value < 200)",
+        "drop table typed; drop collation own_order",
+        "alter type mood rename value 'sad' to 'low'",
+    ):
+        clone.run("delete from typed where a = 4", "update typed set p = null", "insert into typed values (null)")
+        assert clone.rewinder.put_back()
+        assert clone.rows(rows) == with_fixture
+        clone.run(statement)
+        assert clone.put_back() is None  # a swap
+        assert clone.rows(rows) == with_fixture
+    clone.pop_mark()
+    clone.put_back()
+    assert clone.rows(rows) == before
+
+
 def test_the_sweep_names_the_same_changes(clone_of):
     clone = clone_of(TABLE)
     clone.rewinder._bearings.near = -1

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from psycopg import errors, sql
 
 from mintdb.engines.postgresql.rewind.blocks import Blocks, joined, live, located
+from mintdb.engines.postgresql.rewind.columns import Shape, names, shape, unique_keys, values
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
-from mintdb.engines.postgresql.rewind.relations import Relation, Shape, shape, unique_keys
+from mintdb.engines.postgresql.rewind.relations import Relation
 from mintdb.engines.postgresql.rewind.session import Session, names_as_the_user
 
 PAGE = 8192
@@ -129,9 +130,9 @@ class SideCopies:
             self.session.execute(
                 sql.SQL(
                     "create temp table {side} as select 0::int8 as mint_n, 0 as mint_born, null::int4 as mint_hidden,"
-                    " null::tid as mint_at, null::xid as mint_x, null::tid as mint_home {columns} from only {table}"
+                    " null::tid as mint_at, null::xid as mint_x, null::tid as mint_home {columns} from only {table} t"
                     " with no data"
-                ).format(side=self.side(relation), columns=_more(form.columns), table=relation.identifier)
+                ).format(side=self.side(relation), columns=_also(form.kept), table=relation.identifier)
             )
             # A small table is read whole; without an index its rows move at a third of the cost.
             for column in () if self.small[relation.oid] else ("mint_at", "mint_n"):
@@ -148,15 +149,15 @@ class SideCopies:
         return int(row[0]) if row else 0
 
     def _fetch(self, relation: Relation, blocks: Blocks, *, had: frozenset[int]) -> None:
-        columns = _names(self.shapes[relation.oid].columns, "t")
+        form = self.shapes[relation.oid]
         known = sql.SQL(" where not {}").format(located("mint_at", had)) if blocks is None and had else sql.SQL("")
         rows = sql.SQL(
             "select {start} + row_number() over (order by mint_at), 0, null::int4, mint_at, mint_x, mint_at {columns}"
             " from ({live}) r{known}"
         ).format(
             start=sql.Literal(self.next_floor[relation.oid]),
-            columns=_more(self.shapes[relation.oid].columns),
-            live=live(relation, blocks, columns if self.shapes[relation.oid].columns else None),
+            columns=form.more,
+            live=live(relation, blocks, form.kept),
             known=known,
         )
         if self.reference is None:
@@ -213,8 +214,8 @@ class SideCopies:
                 " select bool_and(at is not distinct from mint_at), pg_current_xact_id()::xid::text from placed"
             ).format(
                 table=relation.identifier,
-                names=_names(form.written),
-                values=_names(form.written, "w"),
+                names=names(form.written),
+                values=values(form.written, "w"),
                 side=self.side(relation),
             ),
             (list(numbers),),
@@ -229,7 +230,7 @@ class SideCopies:
             differs = self.session.execute(
                 sql.SQL(
                     "select from {table} t join {side} s on t.ctid = s.mint_at where s.mint_n = any (%s)"
-                    " and t.{name}::text is distinct from s.{name}::text limit 1"
+                    ' and t.{name}::text collate "C" is distinct from s.{name}::text collate "C" limit 1'
                 ).format(table=relation.identifier, side=self.side(relation), name=sql.Identifier(name)),
                 (list(numbers),),
             )
@@ -250,7 +251,7 @@ class SideCopies:
 
     def take(self, relation: Relation, blocks: Blocks, mark: int) -> Delta | None:
         """Make what lies in `blocks` the state of a new mark; None where it is the state of the mark below."""
-        side, columns = self.side(relation), self.shapes[relation.oid].columns
+        side, form = self.side(relation), self.shapes[relation.oid]
         hidden = self.session.execute(
             self._filled(
                 sql.SQL(
@@ -271,8 +272,8 @@ class SideCopies:
                 " where s.mint_at = l.mint_at and s.mint_x = l.mint_x and s.mint_hidden is null)"
             ).format(
                 side=side,
-                columns=_more(columns),
-                live=live(relation, blocks, _names(columns, "t") if columns else None),
+                columns=form.more,
+                live=live(relation, blocks, form.kept),
             ),
             (self.next_born, mark),
         ).rowcount
@@ -287,7 +288,7 @@ class SideCopies:
         )
         form = self.shapes[relation.oid]
         with self.session.cursor() as cursor:
-            query = rows.format(_more(form.columns), self.side(relation), sql.Literal(mark))
+            query = rows.format(form.more, self.side(relation), sql.Literal(mark))
             with cursor.copy(query) as chunks:
                 data = b"".join(bytes(chunk) for chunk in chunks)
         between = tuple(number for number, home in hidden if home is None)
@@ -315,17 +316,17 @@ class SideCopies:
 
         Returns number, home and the later mark of each.
         """
-        same = [_same_key(columns) for columns in unique_keys(self.session, relation)]
+        form = self.shapes[relation.oid]
+        same = [form.same(key, "v", "s") for key in unique_keys(self.session, relation)]
         if not back or not same:
             return []
-        found = self.session.execute(
-            sql.SQL(
-                "update {side} s set mint_hidden = v.mint_born from {side} v where s.mint_n = any (%s)"
-                " and v.mint_hidden is null and v.mint_n <> all (%s) and ({same})"
-                " returning s.mint_n, s.mint_home::text, v.mint_born"
-            ).format(side=self.side(relation), same=sql.SQL(" or ").join(same)),
-            (list(back), list(back)),
-        )
+        statement = sql.SQL(
+            "update {side} s set mint_hidden = v.mint_born from {side} v where s.mint_n = any (%s)"
+            " and v.mint_hidden is null and v.mint_n <> all (%s) and ({same})"
+            " returning s.mint_n, s.mint_home::text, v.mint_born"
+        ).format(side=self.side(relation), same=sql.SQL(" or ").join(same))
+        with names_as_the_user(self.session) if form.has_own_types else nullcontext():  # citext has an = of its own
+            found = self.session.execute(statement, (list(back), list(back))).fetchall()
         return [(number, home, mark) for number, home, mark in found]
 
     def replay(self, relation: Relation, mark: int, delta: Delta) -> None:
@@ -337,7 +338,7 @@ class SideCopies:
             ).format(side),
             (mark, list(delta.hidden_home), list(delta.hidden_born)),
         )
-        columns = sql.SQL("mint_n, mint_born") + _more(self.shapes[relation.oid].columns)
+        columns = sql.SQL("mint_n, mint_born") + self.shapes[relation.oid].more
         rows = sql.SQL("copy {} ({}) from stdin (format binary)").format(side, columns)
         with self.session.cursor() as cursor, cursor.copy(rows) as sink:
             sink.write(delta.born)
@@ -364,15 +365,5 @@ def own_xid(session: Session) -> str:
     return str(row[0])
 
 
-def _same_key(columns: Sequence[str]) -> sql.Composable:
-    pairs = (sql.SQL("{} = {}").format(sql.Identifier("v", name), sql.Identifier("s", name)) for name in columns)
-    return sql.SQL("({})").format(sql.SQL(" and ").join(pairs))
-
-
-def _names(columns: Sequence[str], table: str | None = None) -> sql.Composed:
-    path = (table,) if table else ()
-    return sql.SQL(", ").join(sql.Identifier(*path, name) for name in columns)
-
-
-def _more(columns: Sequence[str]) -> sql.Composable:
-    return sql.SQL(", ") + _names(columns) if columns else sql.SQL("")
+def _also(columns: sql.Composable | None) -> sql.Composable:
+    return sql.SQL(", ") + columns if columns else sql.SQL("")

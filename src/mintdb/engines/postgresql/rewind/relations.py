@@ -112,19 +112,6 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Shape:
-    """The columns of a table: what is stored, and what of it is computed."""
-
-    columns: tuple[str, ...]  # all stored ones
-    generated: tuple[str, ...]
-
-    @property
-    def written(self) -> tuple[str, ...]:
-        """The columns that an insert may name."""
-        return tuple(name for name in self.columns if name not in self.generated)
-
-
-@dataclass(frozen=True)
 class Survey:
     """Every relation of a clone, and the session's map of them, which holds for each fresh clone of its template."""
 
@@ -203,16 +190,6 @@ def _relation(
     return Relation(oid, letter, schema, name, unlogged, hooked, empty, foreign_am, calls, cache, value)
 
 
-def shape(session: Session, relation: Relation) -> Shape:
-    """The stored columns of a table; virtual generated ones hold nothing."""
-    rows = session.execute(
-        "select attname, attgenerated <> '' from pg_attribute"
-        " where attrelid = %s and attnum > 0 and not attisdropped and attgenerated <> 'v' order by attnum",
-        (relation.oid,),
-    ).fetchall()
-    return Shape(tuple(row[0] for row in rows), tuple(row[0] for row in rows if row[1]))
-
-
 def refiled(session: Session) -> list[int]:
     """Relations whose file is another one than the map says: TRUNCATE, VACUUM FULL, rewrites.
 
@@ -241,15 +218,3 @@ def read_sequence(session: Session, relation: Relation) -> tuple[SequenceValue, 
 def set_sequence(session: Session, relation: Relation, value: SequenceValue) -> None:
     """Put a sequence where it stood; setval also makes its next use visible in the WAL."""
     session.execute("select setval(%s::oid::regclass, %s, %s)", (relation.oid, value.last, value.called))
-
-
-def unique_keys(session: Session, relation: Relation) -> list[list[str]]:
-    """The columns of each key that the table enforces at once; those on expressions or on parts are left out."""
-    rows = session.execute(
-        "select array_agg(a.attname order by k.n) from pg_index i, unnest(i.indkey) with ordinality k (attnum, n),"
-        " pg_attribute a where i.indrelid = %s and i.indisunique and i.indimmediate and i.indpred is null"
-        " and i.indexprs is null and k.n <= i.indnkeyatts and a.attrelid = i.indrelid and a.attnum = k.attnum"
-        " group by i.indexrelid",
-        (relation.oid,),
-    )
-    return [row[0] for row in rows]
