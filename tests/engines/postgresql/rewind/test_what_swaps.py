@@ -55,6 +55,7 @@ def test_a_change_that_no_rewind_undoes_is_named(clone_of, statement, reason):
         ["create temp table t (id serial primary key, v text)"],
         ["alter table item rename column v to w", "alter table item rename column w to v"],
         ["create index made on item (v)", "drop index made"],
+        ["create rule made as on delete to item do instead nothing", "drop rule made on item"],
         ["create table made (id serial primary key)", "drop table made"],
         ["create schema made", "create table made.t (id int)", "drop schema made cascade"],
         ["create function f() returns int language sql as 'select 1'", "drop function f"],
