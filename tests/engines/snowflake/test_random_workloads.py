@@ -29,6 +29,7 @@ STATEMENTS = [
     "alter table customer add column age int",
     "alter table orders drop column note",
     "alter table orders rename to sold",
+    "alter table customer rename column name to called",
     "drop table orders",
     "drop view rich",
     "create or replace view rich as select 1 as one",

@@ -68,6 +68,38 @@ def test_a_text_that_is_too_long_is_refused_on_every_way_in(cursor: Any, sql: st
     assert cursor.execute("select name from customer order by id").fetchall() == [("Ann",), ("Ben",)]
 
 
+@pytest.mark.parametrize(
+    ("change", "table", "column"),
+    [
+        ("alter table customer rename column name to called", "customer", "called"),
+        ("alter table customer rename to buyer", "buyer", "name"),
+        ("alter table customer drop column joined", "customer", "name"),
+        ("create table buyer like customer", "buyer", "name"),
+        ("create table buyer clone customer", "buyer", "name"),
+    ],
+)
+def test_a_length_stays_with_its_column_under_whatever_name(cursor: Any, change: str, table: str, column: str) -> None:
+    cursor.execute(change)
+    insert = f"insert into {table} (id, {column}) values (9, %s)"
+    cursor.execute(insert, ("short",))
+    with pytest.raises(ProgrammingError, match="too long"):
+        cursor.execute(insert, ("far too long",))
+
+
+def test_a_length_goes_with_its_column(cursor: Any) -> None:
+    cursor.execute("alter table customer drop column name")
+    cursor.execute("insert into customer (id) values (9)")
+    cursor.execute("create or replace table customer as select 1 as id, 'a name that is long' as name")
+    cursor.execute("insert into customer values (2, 'another long name')")
+    cursor.execute("drop table customer")
+    cursor.execute("create table customer (name int)")
+    cursor.execute("insert into customer values (12345678901)")
+
+
+def test_dual_has_one_row(cursor: Any) -> None:
+    assert cursor.execute("select 1 + 1 from dual").fetchall() == [(2,)]
+
+
 def test_ddl_commits_the_open_transaction(connection: Any, db: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("begin")

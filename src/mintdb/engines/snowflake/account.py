@@ -37,8 +37,11 @@ CONFIG = {"lambda_syntax": "ENABLE_SINGLE_ARROW", **NO_NETWORK}
 STATEMENTS = RLock()
 
 LENGTHS = """
-    select ext_column_name, ext_character_maximum_length from _fs_global._fs_information_schema._fs_columns_ext
-     where (ext_table_catalog, ext_table_schema, ext_table_name) = (?, ?, ?)"""
+    select ext_column_name, ext_character_maximum_length
+      from _fs_global._fs_information_schema._fs_columns_ext, duckdb_columns() as there
+     where (ext_table_catalog, ext_table_schema, ext_table_name) = (?, ?, ?)
+       and (database_name, schema_name, table_name, column_name, data_type)
+         = (ext_table_catalog, ext_table_schema, ext_table_name, ext_column_name, 'VARCHAR')"""
 
 
 class EmulatedAccount:

@@ -17,8 +17,9 @@ from snowflake.connector.cursor import DictCursor, SnowflakeCursor
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
-from mintdb.engines.snowflake import rewrites, sequences, statements
+from mintdb.engines.snowflake import lengths, rewrites, sequences, statements
 from mintdb.engines.snowflake.duck import Column, rows_of
+from mintdb.engines.snowflake.naming import spelled
 from mintdb.engines.snowflake.refusals import (
     closed_cursor,
     no_variable,
@@ -238,6 +239,7 @@ class EmulatedCursor(FakeSnowflakeCursor):
             raise nowhere_to_create(has_database=self._conn.database_set)
         if self._run_by_itself(statement):
             return
+        lengths_to_write = list(lengths.follow(statement, self._conn.database, self._conn.schema))
         statement = rewrites.put_right(statement, self._session_facts())
         statement = sequences.qualified(statement, self._conn.database, self._conn.schema)
         self.check_db_and_schema(statement)
@@ -252,6 +254,8 @@ class EmulatedCursor(FakeSnowflakeCursor):
                 self._execute(transformed, params if transformed.find(exp.Placeholder) else None)
                 self._put(transformed)
             self._check_lengths(statement)
+            for sql, place in lengths_to_write:
+                self._duck_conn.execute(sql, place)
 
     def _run_by_itself(self, statement: Any) -> bool:  # Any: see _run_parsed
         """What fakesnow has no transformation for: SQL functions, and dropping a database."""
@@ -419,8 +423,7 @@ class EmulatedCursor(FakeSnowflakeCursor):
 
 def _names(statement: Any) -> list[str]:  # Any: see _run_parsed
     """The names of the objects that a DROP names, as Snowflake keeps them."""
-    identifiers = [table.this for table in statement.args.get("tables") or [statement.this]]
-    return [name.name if name.args.get("quoted") else name.name.upper() for name in identifiers]
+    return [spelled(table.this) for table in statement.args.get("tables") or [statement.this]]
 
 
 def _describe(columns: Sequence[Column]) -> Any:  # Any: the connector's ResultMetadata

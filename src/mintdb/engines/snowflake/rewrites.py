@@ -125,8 +125,10 @@ def _typed_function(node: Any, session: Mapping[str, str | None]) -> Any:
 
 
 def _number_values(node: Any, session: object) -> Any:
-    """`$1` in a query of VALUES, whose columns DuckDB knows by their names alone."""
+    """`$1` in a query of VALUES, whose columns DuckDB knows by their names alone; and a query of DUAL."""
     values = node.args["from_"].this if node.args.get("from_") else None
+    if isinstance(values, exp.Table) and values.name.upper() == "DUAL" and not values.db:
+        node.set("from_", None)  # Snowflake has it, as a table of one row
     if not isinstance(values, exp.Values) or values.alias_column_names:
         return node
     columns = [exp.to_identifier(f"COLUMN{number}") for number in range(1, len(values.expressions[0].expressions) + 1)]

@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlglot import exp
 
+from mintdb.engines.snowflake.naming import spelled, whole_name
+
 OF_COUNTING_COLUMNS = "_FS_SEQ_"  # what fakesnow calls those that it makes for AUTOINCREMENT and IDENTITY
 NEXT = "NEXTVAL"
 
@@ -37,20 +39,12 @@ def _next_number(node: Any, database: str | None, schema: str | None) -> Any:
     if not isinstance(node, exp.Column) or node.name.upper() != NEXT or not node.table:
         return node
     place = exp.Table(db=node.args.get("db"), catalog=node.args.get("catalog"))
-    name = _spelled(node.args["table"])
+    name = spelled(node.args["table"])
     call = exp.Anonymous(this=NEXT, expressions=[exp.Literal.string(_path(place, name, database, schema))])
     return exp.alias_(call, NEXT) if isinstance(node.parent, exp.Select) else call
 
 
 def _path(place: Any, name: str, database: str | None, schema: str | None) -> str:
     """The whole name of a sequence as far as it is known, where `place` names what it names."""
-    in_schema = _spelled(place.args.get("db")) or schema
-    in_database = (_spelled(place.args.get("catalog")) or database) if in_schema else None
-    return ".".join(f'"{part}"' for part in (in_database, in_schema, name) if part)
-
-
-def _spelled(identifier: Any) -> str:
-    """A name as Snowflake keeps it; empty for none."""
-    if identifier is None:
-        return ""
-    return str(identifier.name if identifier.args.get("quoted") else identifier.name.upper())
+    in_database, in_schema, _ = whole_name(place, database, schema)
+    return ".".join(f'"{part}"' for part in (in_database if in_schema else "", in_schema, name) if part)
