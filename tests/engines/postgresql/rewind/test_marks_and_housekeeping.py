@@ -161,6 +161,27 @@ def test_a_dropped_mark_takes_its_rows_with_it(clone_of):
     assert clone.rows("select last_value, is_called from item_id_seq") == [(1, False)]
 
 
+def test_a_row_that_a_later_mark_has_replaced_gives_way_to_it(clone_of):
+    clone = clone_of(
+        "create type mood as enum ('sad', 'fine')",
+        "create table held (n int unique nulls not distinct, v text)",
+        "create table felt (m mood primary key, v text)",
+        "insert into held values (null, 'seed'), (2, 'seed')",
+        "insert into felt values ('sad', 'seed'), ('fine', 'seed')",
+    )
+    clone.run("delete from held", "delete from felt")
+    clone.push_mark()
+    clone.run("insert into held values (null, 'later')", "insert into felt values ('sad', 'later')")
+    clone.push_mark()
+    clone.rewinder.drop_mark(1)
+    clone.floors.pop(1)
+    for _ in range(2):
+        clone.put_back()
+        assert clone.rows("select v from held order by n") == [("seed",), ("later",)]
+        assert clone.rows("select v from felt order by m") == [("later",), ("seed",)]
+        clone.swap()
+
+
 def test_a_swap_brings_the_rows_of_the_marks_along(clone_of):
     clone = clone_of(*SEED)
     clone.run("insert into item (v) values ('outer')", "delete from seed where id = 1")

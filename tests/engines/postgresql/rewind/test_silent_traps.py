@@ -411,7 +411,7 @@ def test_a_lost_session_of_ours_is_a_swap_and_costs_no_mark(clone_of):
 
 def test_a_column_named_like_ours_is_no_trouble(clone_of):
     names = "at, x, n, t, o, s, u, w, b, l, r, number, page, missing, young, now, back, placed, wanted, said"
-    columns = names.replace(",", " int default 1,") + " int default 1"
+    columns = names.replace(",", " int default 1,") + ' int default 1, "rate %" int default 1, "%s {x}" int default 1'
     clone = clone_of(f"create table t ({columns})", "insert into t default values", f"create table o ({columns})")
     before = clone.rows("select * from t")
     for _ in range(2):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -29,6 +29,14 @@ class Column:
         """Its value again, from the side table."""
         kept = sql.Identifier(table, self.name)
         return sql.SQL("{}::{}").format(kept, sql.SQL(self.own_type)) if self.own_type else kept
+
+
+@dataclass(frozen=True)
+class Key:
+    """Columns that no two rows have the same values in."""
+
+    names: frozenset[str]
+    of_nulls: bool  # two nulls count as the same
 
 
 @dataclass(frozen=True)
@@ -62,13 +70,12 @@ class Shape:
         """Whether some are kept as text."""
         return any(column.own_type for column in self.columns)
 
-    def same(self, names: Iterable[str], one: str, other: str) -> sql.Composable:
-        """The condition that two rows of the side table have the same values in these columns."""
-        columns = [column for column in self.columns if column.name in set(names)]
+    def same(self, key: Key, one: str, other: str) -> sql.Composable:
+        """The condition that two rows of the side table have the same key."""
+        columns = [column for column in self.columns if column.name in key.names]
+        is_same = sql.SQL("{} is not distinct from {}" if key.of_nulls else "{} = {}")
         return sql.SQL("({})").format(
-            sql.SQL(" and ").join(
-                sql.SQL("{} = {}").format(column.value(one), column.value(other)) for column in columns
-            )
+            sql.SQL(" and ").join(is_same.format(column.value(one), column.value(other)) for column in columns)
         )
 
 
@@ -99,13 +106,14 @@ def shape(session: Session, relation: Relation) -> Shape:
     return Shape(tuple(Column(*row) for row in rows))
 
 
-def unique_keys(session: Session, relation: Relation) -> list[list[str]]:
+def unique_keys(session: Session, relation: Relation) -> list[Key]:
     """The columns of each key that the table enforces at once; those on expressions or on parts are left out."""
     rows = session.execute(
-        "select array_agg(a.attname order by k.n) from pg_index i, unnest(i.indkey) with ordinality k (attnum, n),"
+        "select array_agg(a.attname), coalesce(bool_or((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean), false)"
+        " from pg_index i, unnest(i.indkey) with ordinality k (attnum, n),"
         " pg_attribute a where i.indrelid = %s and i.indisunique and i.indimmediate and i.indpred is null"
         " and i.indexprs is null and k.n <= i.indnkeyatts and a.attrelid = i.indrelid and a.attnum = k.attnum"
         " group by i.indexrelid",
         (relation.oid,),
     )
-    return [row[0] for row in rows]
+    return [Key(frozenset(columns), of_nulls=of_nulls) for columns, of_nulls in rows]

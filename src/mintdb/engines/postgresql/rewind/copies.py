@@ -96,7 +96,10 @@ select (select count(*) from young), array(select mint_n from missing order by 1
 
 @dataclass
 class SideCopies:
-    """The side tables of one floor (the template's state, or that of a mark with DDL) on one session."""
+    """The side tables of one floor (the template's state, or that of a mark with DDL) on one session.
+
+    A statement with a name of the user's in it has no parameters: a name may contain %, which would be taken for one.
+    """
 
     session: Session
     prefix: str
@@ -203,7 +206,7 @@ class SideCopies:
     def _insert(self, relation: Relation, form: Shape, numbers: Sequence[int]) -> Inserted:
         row = self.session.execute(
             sql.SQL(
-                "with wanted as (select s.*, u.mint_o from unnest(%s::int8[]) with ordinality u (n, mint_o)"
+                "with wanted as (select s.*, u.mint_o from unnest({numbers}::int8[]) with ordinality u (n, mint_o)"
                 " join {side} s on s.mint_n = u.n),"
                 " back as (insert into {table} ({names}) overriding system value select {values}"
                 " from wanted w order by w.mint_o returning ctid),"
@@ -217,8 +220,8 @@ class SideCopies:
                 names=names(form.written),
                 values=values(form.written, "w"),
                 side=self.side(relation),
-            ),
-            (list(numbers),),
+                numbers=sql.Literal(list(numbers)),
+            )
         ).fetchone()
         assert row is not None
         self._check_generated(relation, numbers)
@@ -229,10 +232,14 @@ class SideCopies:
         for name in self.shapes[relation.oid].generated:
             differs = self.session.execute(
                 sql.SQL(
-                    "select from {table} t join {side} s on t.ctid = s.mint_at where s.mint_n = any (%s)"
+                    "select from {table} t join {side} s on t.ctid = s.mint_at where s.mint_n = any ({numbers}::int8[])"
                     ' and t.{name}::text collate "C" is distinct from s.{name}::text collate "C" limit 1'
-                ).format(table=relation.identifier, side=self.side(relation), name=sql.Identifier(name)),
-                (list(numbers),),
+                ).format(
+                    table=relation.identifier,
+                    side=self.side(relation),
+                    name=sql.Identifier(name),
+                    numbers=sql.Literal(list(numbers)),
+                )
             )
             if differs.rowcount:
                 raise CannotRewind(f"generated column {name!r} of {relation.label} is computed differently now")
@@ -255,27 +262,28 @@ class SideCopies:
         hidden = self.session.execute(
             self._filled(
                 sql.SQL(
-                    "update {side} s set mint_hidden = %s where s.mint_hidden is null and {located} and not exists ("
-                    "select from ({live}) l where l.mint_at = s.mint_at and l.mint_x = s.mint_x)"
+                    "update {side} s set mint_hidden = {mark} where s.mint_hidden is null and {located}"
+                    " and not exists (select from ({live}) l where l.mint_at = s.mint_at and l.mint_x = s.mint_x)"
                     " returning mint_n, mint_home::text"
                 ),
                 relation,
                 blocks,
-            ),
-            (mark,),
+                mark=sql.Literal(mark),
+            )
         ).fetchall()
         born = self.session.execute(
             sql.SQL(
                 "insert into {side}"
-                " select %s + row_number() over (order by mint_at), %s, null, mint_at, mint_x, null {columns}"
+                " select {first} + row_number() over (order by mint_at), {mark}, null, mint_at, mint_x, null {columns}"
                 " from ({live}) l where not exists (select from {side} s"
                 " where s.mint_at = l.mint_at and s.mint_x = l.mint_x and s.mint_hidden is null)"
             ).format(
                 side=side,
                 columns=form.more,
                 live=live(relation, blocks, form.kept),
-            ),
-            (self.next_born, mark),
+                first=sql.Literal(self.next_born),
+                mark=sql.Literal(mark),
+            )
         ).rowcount
         self.next_born += born
         if not born and not hidden:
@@ -321,12 +329,12 @@ class SideCopies:
         if not back or not same:
             return []
         statement = sql.SQL(
-            "update {side} s set mint_hidden = v.mint_born from {side} v where s.mint_n = any (%s)"
-            " and v.mint_hidden is null and v.mint_n <> all (%s) and ({same})"
+            "update {side} s set mint_hidden = v.mint_born from {side} v where s.mint_n = any ({back}::int8[])"
+            " and v.mint_hidden is null and v.mint_n <> all ({back}::int8[]) and ({same})"
             " returning s.mint_n, s.mint_home::text, v.mint_born"
-        ).format(side=self.side(relation), same=sql.SQL(" or ").join(same))
+        ).format(side=self.side(relation), same=sql.SQL(" or ").join(same), back=sql.Literal(list(back)))
         with names_as_the_user(self.session) if form.has_own_types else nullcontext():  # citext has an = of its own
-            found = self.session.execute(statement, (list(back), list(back))).fetchall()
+            found = self.session.execute(statement).fetchall()
         return [(number, home, mark) for number, home, mark in found]
 
     def replay(self, relation: Relation, mark: int, delta: Delta) -> None:
@@ -345,8 +353,9 @@ class SideCopies:
         # Rows that are born from now on must not be given the numbers of these.
         self.next_born = max([self.next_born, *self._numbers(relation, sql.SQL("order by mint_n desc limit 1"))])
 
-    def _filled(self, statement: sql.SQL, relation: Relation, blocks: Blocks) -> sql.Composed:
+    def _filled(self, statement: sql.SQL, relation: Relation, blocks: Blocks, **more: sql.Composable) -> sql.Composed:
         return statement.format(
+            **more,
             table=relation.identifier,
             side=self.side(relation),
             live=live(relation, blocks),
