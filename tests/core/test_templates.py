@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mintdb.core import templates
 from mintdb.core.names import DatabaseName, Role, find_role, new_token
 from mintdb.core.templates import fingerprint, get_template
+from mintdb.engines.postgresql import warm
 from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.server import PostgresServer
 from mintdb.schemas import get_layers
@@ -38,6 +39,26 @@ def test_it_is_built_once_and_found_ever_after(join: Join, maintenance: Maintena
     assert first.name == again.name
     assert Role.TEMPLATE in named(maintenance, project).values()
     assert Role.BUILDING not in named(maintenance, project).values()
+
+
+def test_what_a_keeper_asks_at_every_tick_does_not_grow_with_the_templates(
+    server: PostgresServer, maintenance: Maintenance, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ask = Maintenance.rows
+    monkeypatch.setattr(Maintenance, "rows", lambda self, *what: asked.append(what[0]) or ask(self, *what))
+
+    def asked_at_a_tick() -> list[str]:
+        asked.clear()
+        warm.stock(maintenance)
+        return list(asked)
+
+    get_template(server, Source("one"), project=project)
+    asked_at_a_tick()  # what earlier tests have left to do is done
+    before = asked_at_a_tick()
+    for content in ("two", "three"):
+        get_template(server, Source(content), project=project)
+    assert asked_at_a_tick() == before
 
 
 def test_nobody_can_connect_to_a_sealed_template(server: PostgresServer, project: str) -> None:
