@@ -13,6 +13,7 @@ import pytest
 
 import mintdb
 from mintdb.address import Address, parse_url
+from tests.conftest import LINGER
 
 
 @pytest.fixture
@@ -20,9 +21,10 @@ def project(tmp_path: Path, server_home: Path, monkeypatch: pytest.MonkeyPatch) 
     """An empty folder to work in, where nothing of the caller's environment says anything."""
     for variable in list(os.environ):
         if variable.startswith(("PG", "DATABASE_URL")) or (
-            variable.startswith("MINTDB_") and variable not in ("MINTDB_CACHE_DIR", "MINTDB_LINGER")
+            variable.startswith("MINTDB_") and variable != "MINTDB_CACHE_DIR"
         ):
             monkeypatch.delenv(variable)
+    monkeypatch.setenv("MINTDB_LINGER", f"{LINGER:g}")  # a keeper's end is waited for
     monkeypatch.setenv("MINTDB_PROJECT", "orchard")
     monkeypatch.chdir(tmp_path)
     return tmp_path
