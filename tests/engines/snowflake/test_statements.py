@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from snowflake.connector import DictCursor
 from snowflake.connector.errors import DatabaseError, InterfaceError, ProgrammingError
 from snowflake.connector.pandas_tools import write_pandas
 
@@ -275,10 +276,19 @@ def test_a_division_within_another_is_one_of_snowflakes_too(cursor: Any) -> None
             cursor.execute(sql)
 
 
-def test_a_result_without_a_name_has_the_text_of_its_expression(cursor: Any) -> None:
-    cursor.execute("select id / 2, date_trunc('month', '2024-05-17'::date), id, current_role() from orders")
-    names = [column.name for column in cursor.description]
-    assert names == ["ID / 2", "DATE_TRUNC('MONTH', CAST('2024-05-17' AS DATE))", "ID", "CURRENT_ROLE()"]
+def test_a_result_without_a_name_has_the_text_of_its_expression(connection: Any) -> None:
+    sql = "select count(*), max(id), sum(id) / 2, date_trunc('month', '2024-05-17'::date), current_role() from customer"
+    columns = ["COUNT(*)", "MAX(ID)", "SUM(ID) / 2", "DATE_TRUNC('MONTH', CAST('2024-05-17' AS DATE))"]
+    found = connection.cursor(DictCursor).execute(sql).fetchone()
+    assert list(found) == [*columns, "CURRENT_ROLE()"]
+    first = connection.cursor().execute("select count(*) from customer union all select 1")
+    assert [column.name for column in first.description] == ["COUNT(*)"]
+
+
+def test_a_text_within_a_variant_is_compared_without_its_quotes(cursor: Any) -> None:
+    cursor.execute("""insert into orders (id, note) select 1, parse_json('{"s": "x", "f": 1.5, "o": {"p": "q"}}')""")
+    true = "note:s = 'x' and note['s'] = 'x' and note:o.p in ('q', 'r') and note:s like 'x%' and note:f > 1"
+    assert one(cursor, f"select note:s || 'y', 'y' || note:o.p from orders where {true}") == ("xy", "yq")
 
 
 def test_letters_are_trimmed_on_the_side_that_was_named(cursor: Any) -> None:

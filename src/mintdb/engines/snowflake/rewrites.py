@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlglot import exp
@@ -13,28 +13,36 @@ UNKNOWN_ELEMENT = re.compile("[A-SU-Ya-z]")  # a letter that is left; T and Z st
 KEEPS_DATES = ("DAY", "DAYS", "WEEK", "WEEKS", "MONTH", "MONTHS", "QUARTER", "QUARTERS", "YEAR", "YEARS")
 TRIMS = {"LEADING": "ltrim", "TRAILING": "rtrim", "": "trim"}
 
+COMPARED = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.In)
+ALWAYS_TEXT = (exp.DPipe, exp.Like, exp.ILike)
+
 # Expressions are `Any` here: sqlglot is not checked.
 
 
 def put_right(statement: Any, session: Mapping[str, str | None]) -> Any:
     """The statement as it has to be put to fakesnow. `session` answers `current_…()` and `last_query_id()`."""
-    names = dict(_names_of_unnamed(statement))
+    columns = _find_columns(statement)
+    names = {at: each.sql(dialect="snowflake").upper() for at, each in enumerate(columns) if _is_unnamed(each)}
     for node in reversed(list(statement.walk())):  # what is within first: a division may have one on either side
         better = _put_right(node, session)
         if better is not node:
             node.replace(better)
-    for position, name in names.items():
-        each = statement.expressions[position]
-        if each.sql(dialect="snowflake").upper() != name:
-            each.replace(exp.alias_(each.copy(), name, quoted=True))
+    for at, name in names.items():
+        each = _find_columns(statement)[at]
+        each.replace(exp.alias_(each.copy(), name, quoted=True))
     return statement
 
 
-def _names_of_unnamed(statement: Any) -> Iterator[tuple[int, str]]:
-    """What a query returns under no name, by its position: Snowflake makes one of the text."""
-    for position, each in enumerate(statement.expressions if isinstance(statement, exp.Select) else ()):
-        if not isinstance(each, exp.Alias | exp.Column | exp.Star):
-            yield position, each.sql(dialect="snowflake").upper()
+def _find_columns(statement: Any) -> list[Any]:
+    """What a query returns, as it is written; nothing for another statement."""
+    while isinstance(statement, exp.SetOperation):
+        statement = statement.left
+    return list(statement.expressions) if isinstance(statement, exp.Select) else []
+
+
+def _is_unnamed(column: Any) -> bool:
+    """Whether Snowflake makes a name of the text. A sequence's number has one."""
+    return not isinstance(column, exp.Alias | exp.Column | exp.Star)
 
 
 def find_unknown_format(statement: Any) -> str | None:
@@ -84,6 +92,16 @@ def _add_to_date(node: Any, session: object) -> Any:
 def _find_unit(node: Any) -> str:
     interval = node.expression
     return interval.unit.name.upper() if isinstance(interval, exp.Interval) and interval.unit else ""
+
+
+def _as_text(node: Any, session: object) -> Any:
+    """A text within a VARIANT is compared, and put together with others, without its quotes."""
+    operands = [node.this, node.args.get("expression"), *node.expressions]
+    if any(isinstance(each, exp.Literal) and each.is_string for each in operands) or isinstance(node, ALWAYS_TEXT):
+        for each in operands:
+            if isinstance(each, exp.JSONExtract | exp.Bracket):
+                each.replace(exp.cast(each.copy(), "varchar"))
+    return node
 
 
 def _trim(node: Any, session: object) -> Any:
@@ -144,6 +162,7 @@ REWRITES: Mapping[Any, Callable[[Any, Any], Any]] = {
     exp.Sub: _add_to_date,
     exp.DateAdd: _add_to_date,
     exp.DateSub: _add_to_date,
+    **dict.fromkeys((*COMPARED, *ALWAYS_TEXT), _as_text),
     exp.Trim: _trim,
     exp.ToChar: _to_char,
     exp.Div: _divide,
