@@ -55,12 +55,54 @@ def test_every_test_finds_what_the_migrations_made_and_nothing_else(
     assert "had to end" not in ran.output
 
 
-def test_it_works_on_the_embedded_server_too(project: DjangoProject) -> None:
+def test_what_a_runner_of_their_own_writes_belongs_to_every_test_on_the_embedded_server_too(
+    project: DjangoProject,
+) -> None:
     settings = project.folder / "project" / "settings.py"
-    settings.write_text(settings.read_text().replace('if "SHOP_DATABASE" in os.environ', "if False"))
-    ran = project.manage("test", "shop.tests.TransactionTests", "shop.tests.Rollbacks")
+    text = settings.read_text().replace('if "SHOP_DATABASE" in os.environ', "if False")
+    settings.write_text(f'{text}\nTEST_RUNNER = "project.runner.Runner"\n')
+    project.write(
+        **{
+            "project/runner.py": """
+            from django.contrib.auth.models import User
+            from django.test.runner import DiscoverRunner
+
+            class Runner(DiscoverRunner):
+                def setup_databases(self, **options):
+                    before = super().setup_databases(**options)
+                    User.objects.create(username="of the runner")
+                    return before
+            """
+        },
+        tests_of_runner="""
+        from django.contrib.auth.models import User
+        from django.db import connection, models
+        from django.test import TestCase, TransactionTestCase
+
+        class First(TestCase):
+            def test_finds_it(self):
+                assert User.objects.get().username == "of the runner"
+
+        class Second(TransactionTestCase):
+            def test_finds_it(self):
+                User.objects.get(username="of the runner").delete()
+                class Young(models.Model):
+                    class Meta:
+                        app_label = "shop"
+                with connection.schema_editor() as editor:
+                    editor.create_model(Young)
+
+        class Third(TransactionTestCase):
+            serialized_rollback = True
+
+            def test_finds_it_and_no_table_of_another_test(self):
+                assert User.objects.get().username == "of the runner"
+                assert "shop_young" not in connection.introspection.table_names()
+        """,
+    )
+    ran = project.manage("test", "shop.tests.TransactionTests", "shop.tests.Rollbacks", "tests_of_runner")
     assert ran.code == 0, ran.output
-    assert "Ran 11 tests" in ran.output
+    assert "Ran 14 tests" in ran.output
 
 
 def test_whoever_left_a_connection_is_named_and_never_in_the_way(project: DjangoProject) -> None:

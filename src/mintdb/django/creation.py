@@ -77,7 +77,7 @@ def _create_test_db(original: Original, creation: Any, *args: Any, **kwargs: Any
         _create(creation, name, wanted)
         _point_to(connection, name)
         if wanted.serialize:
-            connection._test_serialized_contents = serialized.LATER
+            connection._test_serialized_contents = serialized.Later()
     connection.ensure_connection()
     if os.environ.get(OWN_SUITE) == "true":
         creation.mark_expected_failures_and_skips()

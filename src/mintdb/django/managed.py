@@ -37,10 +37,17 @@ class TestDatabase:
     adopted: bool = False
     lease: Lease | None = None
     began: float = 0.0  # when the lease did, in seconds since the epoch
+    is_settled_in: bool = False  # whether tests have begun, so that what is written is a test's or a fixture's
 
     @property
     def pool(self) -> ClonePool:
         return self.mint.open(self.alias).pool
+
+    def settle_in(self) -> None:
+        """The first test is about to begin: what was written until now, by a runner say, belongs to all of them."""
+        if not self.is_settled_in:
+            self.is_settled_in = True
+            self.pool.marks.keep_what_is_there()
 
     def begin(self, test: str | None) -> None:
         """Lease it, unless it is leased."""
@@ -130,7 +137,6 @@ def _address_of(connection: Any, name: str) -> Address:  # Any: see new
 
 
 def _register(database: TestDatabase) -> TestDatabase:
-    database.pool.marks.keep_what_is_there()
     databases[database.alias] = database
     return database
 

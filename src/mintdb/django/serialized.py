@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
+from django.apps import apps
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -13,9 +16,15 @@ from mintdb.django import managed
 from mintdb.django.patching import wrap
 
 CONTENTS = "_test_serialized_contents"  # Django's own name for it, an attribute of each connection
-LATER = object()  # stands for it until it is asked for
 SETUP = "django.test.utils", "setup_databases"
 CALLER = 2  # frames from _serialize_db_to_string to whoever called Django's method: the wrapper lies between
+
+
+@dataclass(frozen=True)
+class Later:
+    """Stands for it until it is asked for. `models` are those of the start: tests may define some, without tables."""
+
+    models: frozenset[Any] = field(default_factory=lambda: frozenset(apps.get_models()))  # Any: Django's classes
 
 
 class Contents:
@@ -24,8 +33,8 @@ class Contents:
     def __get__(self, connection: Any, kind: type | None = None) -> Any:  # Any: Django's wrapper; a text, or this
         if connection is None:
             return self
-        if vars(connection).get(CONTENTS) is LATER:
-            vars(connection)[CONTENTS] = _serialize(connection)
+        if isinstance(later := vars(connection).get(CONTENTS), Later):
+            vars(connection)[CONTENTS] = _serialize(connection, later)
         try:
             return vars(connection)[CONTENTS]
         except KeyError:
@@ -47,10 +56,10 @@ def _serialize_db_to_string(original: Callable[[], str], creation: Any) -> Any: 
     caller = sys._getframe(CALLER)
     at_start = (caller.f_globals.get("__name__"), caller.f_code.co_name) == SETUP
     database = managed.find_same(creation.connection, creation.connection.settings_dict["NAME"])
-    return LATER if at_start and database is not None and not database.adopted else original()
+    return Later() if at_start and database is not None and not database.adopted else original()
 
 
-def _serialize(connection: Any) -> str:  # Any: see Contents.__get__
+def _serialize(connection: Any, later: Later) -> str:  # Any: see Contents.__get__
     """Read it from a further clone: tests may have been at work in the home clone."""
     alias = connection.alias
     database = managed.find_same(connection, connection.settings_dict["NAME"])
@@ -62,7 +71,21 @@ def _serialize(connection: Any) -> str:  # Any: see Contents.__get__
         other.settings_dict["OPTIONS"].pop("pool", None)  # a pool is shared by all connections of an alias
         connections[alias] = other
         try:
-            return str(other.creation.serialize_db_to_string())
+            with _without_tables(apps.get_models(), later):
+                return str(other.creation.serialize_db_to_string())
         finally:
             connections[alias] = connection
             other.close()
+
+
+@contextmanager
+def _without_tables(models: Iterable[Any], later: Later) -> Iterator[None]:  # Any: see Later
+    """Let Django pass over the models that were not there at the start."""
+    young = [model._meta for model in models if model not in later.models and model._meta.managed]
+    for meta in young:
+        meta.managed = False
+    try:
+        yield
+    finally:
+        for meta in young:
+            meta.managed = True

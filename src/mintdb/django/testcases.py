@@ -38,6 +38,9 @@ _eager = False  # whether setUpClass itself prepares the first test, as it does 
 
 def _set_up_class(original: Original, cls: Any) -> None:  # Any: a test class of Django's
     if managed.databases and issubclass(cls, TransactionTestCase):
+        if not sessions.in_transaction():
+            for database in managed.databases.values():
+                database.settle_in()
         before = ledger.enter(Opening(_name(cls), "setup", "setUpClass", "class"))
         cls.addClassCleanup(_close_class, cls, before)
         mirrors.share(set(connections if cls.databases == "__all__" else cls.databases))
