@@ -166,19 +166,32 @@ def test_a_row_that_a_later_mark_has_replaced_gives_way_to_it(clone_of):
         "create type mood as enum ('sad', 'fine')",
         "create table held (n int unique nulls not distinct, v text)",
         "create table felt (m mood primary key, v text)",
+        "create table folded (n text, v text)",
+        "create unique index on folded (lower(n))",
+        "create table kept (n int, gone bool default false, v text)",
+        "create unique index on kept (n) where not gone",
+        "create table late (n int unique deferrable, v text)",
+        "create table booked (n int4range, v text, exclude using gist (n with &&))",
         "insert into held values (null, 'seed'), (2, 'seed')",
+        "insert into folded values ('ann', 'seed'), ('bob', 'seed')",
+        "insert into kept (n, v) values (1, 'seed'), (2, 'seed')",
+        "insert into late values (1, 'seed'), (2, 'seed')",
+        "insert into booked values ('[1,5)', 'seed'), ('[7,9)', 'seed')",
         "insert into felt values ('sad', 'seed'), ('fine', 'seed')",
     )
-    clone.run("delete from held", "delete from felt")
+    keyed = ("held", "felt", "folded", "kept", "late", "booked")
+    clone.run(*(f"delete from {table}" for table in keyed))
     clone.push_mark()
     clone.run("insert into held values (null, 'later')", "insert into felt values ('sad', 'later')")
+    clone.run("insert into folded values ('ANN', 'later')", "insert into booked values ('[3,4)', 'later')")
+    clone.run("insert into kept (n, v) values (1, 'later')", "insert into late values (1, 'later')")
     clone.push_mark()
     clone.rewinder.drop_mark(1)
     clone.floors.pop(1)
     for _ in range(2):
         clone.put_back()
-        assert clone.rows("select v from held order by n") == [("seed",), ("later",)]
-        assert clone.rows("select v from felt order by m") == [("later",), ("seed",)]
+        for table in keyed:
+            assert clone.rows(f"select v from {table} order by 1") == [("later",), ("seed",)], table
         clone.swap()
 
 

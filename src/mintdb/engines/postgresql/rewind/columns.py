@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import LiteralString
 
 from psycopg import sql
 
@@ -33,10 +34,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Key:
-    """Columns that no two rows have the same values in."""
+    """What no two rows of a table may have in common: columns or expressions, each by `=` or an operator of its own."""
 
-    names: frozenset[str]
-    of_nulls: bool  # two nulls count as the same
+    parts: tuple[str, ...]  # names of columns where `is_plain`, else SQL
+    operators: tuple[str, ...]
+    where: str | None  # only such rows count
+    is_plain: bool
 
 
 @dataclass(frozen=True)
@@ -65,18 +68,26 @@ class Shape:
         """The names of all, each behind a comma."""
         return sql.SQL("").join(sql.SQL(", {}").format(sql.Identifier(column.name)) for column in self.columns)
 
-    @property
-    def has_own_types(self) -> bool:
-        """Whether some are kept as text."""
-        return any(column.own_type for column in self.columns)
-
     def same(self, key: Key, one: str, other: str) -> sql.Composable:
         """The condition that two rows of the side table have the same key."""
-        columns = [column for column in self.columns if column.name in key.names]
-        is_same = sql.SQL("{} is not distinct from {}" if key.of_nulls else "{} = {}")
-        return sql.SQL("({})").format(
-            sql.SQL(" and ").join(is_same.format(column.value(one), column.value(other)) for column in columns)
-        )
+        pairs = zip(self._parts(key, one), key.operators, self._parts(key, other), strict=True)
+        terms: list[sql.Composable] = [sql.SQL(" ").join([mine, sql.SQL(by), theirs]) for mine, by, theirs in pairs]
+        if key.where:
+            terms += [self._said(key.where, table) for table in (one, other)]
+        return sql.SQL("({})").format(sql.SQL(" and ").join(terms))
+
+    def _parts(self, key: Key, table: str) -> list[sql.Composable]:
+        if not key.is_plain:
+            return [self._said(part, table) for part in key.parts]
+        columns = {column.name: column for column in self.columns}
+        return [columns[name].value(table) for name in key.parts]
+
+    def _said(self, expression: str, table: str) -> sql.Composable:
+        """An expression on the table's own columns, of a row in the side table."""
+        row: list[sql.Composable] = [
+            sql.SQL("{} as {}").format(column.value(table), sql.Identifier(column.name)) for column in self.columns
+        ]
+        return sql.SQL("(select {} from (select {}) r)").format(sql.SQL(expression), sql.SQL(", ").join(row))
 
 
 def names(columns: Sequence[Column]) -> sql.Composed:
@@ -106,14 +117,28 @@ def shape(session: Session, relation: Relation) -> Shape:
     return Shape(tuple(Column(*row) for row in rows))
 
 
-def unique_keys(session: Session, relation: Relation) -> list[Key]:
-    """The columns of each key that the table enforces at once; those on expressions or on parts are left out."""
-    rows = session.execute(
-        "select array_agg(a.attname), coalesce(bool_or((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean), false)"
-        " from pg_index i, unnest(i.indkey) with ordinality k (attnum, n),"
-        " pg_attribute a where i.indrelid = %s and i.indisunique and i.indimmediate and i.indpred is null"
-        " and i.indexprs is null and k.n <= i.indnkeyatts and a.attrelid = i.indrelid and a.attnum = k.attnum"
-        " group by i.indexrelid",
-        (relation.oid,),
-    )
-    return [Key(frozenset(columns), of_nulls=of_nulls) for columns, of_nulls in rows]
+KEYS: LiteralString = """
+select case when plain then columns else expressions end, case when operators = '{}' then equal else operators end,
+       case when not plain then pg_get_expr(i.indpred, i.indrelid) end, plain
+  from pg_index i
+  left join pg_constraint c on c.conindid = i.indexrelid and c.conrelid = i.indrelid and c.conexclop is not null,
+  lateral (select i.indpred is null and i.indexprs is null and c.oid is null,
+    array(select case when (to_jsonb(i) ->> 'indnullsnotdistinct')::boolean then 'is not distinct from' else '=' end
+            from generate_series(1, i.indnkeyatts)),
+    array(select format('operator(%%I.%%s)', n.nspname, o.oprname)
+            from unnest(c.conexclop) with ordinality u (operator, place) join pg_operator o on o.oid = u.operator
+            join pg_namespace n on n.oid = o.oprnamespace order by place),
+    array(select pg_get_indexdef(i.indexrelid, place, true)
+            from generate_series(1, i.indnkeyatts) place order by place),
+    array(select a.attname::text from unnest(i.indkey) with ordinality k (number, place)
+            join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number
+           where place <= i.indnkeyatts order by place)
+  ) found (plain, equal, operators, expressions, columns)
+ where i.indrelid = %s and (i.indisunique or c.oid is not null)
+"""
+
+
+def keys(session: Session, relation: Relation) -> list[Key]:
+    """Every key of a table, of unique indexes and of constraints that exclude; what is checked late, too."""
+    rows = session.execute(KEYS, (relation.oid,))
+    return [Key(tuple(parts), tuple(operators), where, is_plain=plain) for parts, operators, where, plain in rows]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from psycopg import errors, sql
 
 from mintdb.engines.postgresql.rewind.blocks import Blocks, joined, live, located
-from mintdb.engines.postgresql.rewind.columns import Shape, names, shape, unique_keys, values
+from mintdb.engines.postgresql.rewind.columns import Shape, keys, names, shape, values
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
 from mintdb.engines.postgresql.rewind.relations import Relation
 from mintdb.engines.postgresql.rewind.session import Session, names_as_the_user
@@ -325,7 +325,7 @@ class SideCopies:
         Returns number, home and the later mark of each.
         """
         form = self.shapes[relation.oid]
-        same = [form.same(key, "v", "s") for key in unique_keys(self.session, relation)]
+        same = [form.same(key, "v", "s") for key in keys(self.session, relation)]
         if not back or not same:
             return []
         statement = sql.SQL(
@@ -333,7 +333,7 @@ class SideCopies:
             " and v.mint_hidden is null and v.mint_n <> all ({back}::int8[]) and ({same})"
             " returning s.mint_n, s.mint_home::text, v.mint_born"
         ).format(side=self.side(relation), same=sql.SQL(" or ").join(same), back=sql.Literal(list(back)))
-        with names_as_the_user(self.session) if form.has_own_types else nullcontext():  # citext has an = of its own
+        with names_as_the_user(self.session):  # citext has an = of its own, and an expression may call anything
             found = self.session.execute(statement).fetchall()
         return [(number, home, mark) for number, home, mark in found]
 
