@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
+from socket import AF_INET, AF_INET6, socket  # bound here: a test may forbid sockets, and these are not new ones
+from stat import S_ISSOCK
 
 from mintdb.address import redact
 from mintdb.connections import clock
@@ -35,8 +37,28 @@ def _trace(backend_pid: int, client_port: int) -> tuple[int | None, str | None]:
 
 def find_process(port: int) -> int | None:
     """The process of this machine that connects from local TCP port `port`; None for another user's or machine's."""
+    if _is_own(port):  # a thread that connects at this moment: asked first, for the tables of all sockets are long
+        return os.getpid()
     inode = _find_inode(port)
     return None if inode is None else _find_holder(f"socket:[{inode}]")
+
+
+def _is_own(port: int) -> bool:
+    with suppress(OSError):
+        return any(_local_port(int(name)) == port for name in os.listdir(PROC / "self" / "fd"))
+    return False
+
+
+def _local_port(descriptor: int) -> int | None:
+    """The TCP port of one of this process's descriptors, if it is a socket that is connected."""
+    with suppress(OSError):  # another thread may close it at any moment
+        if not S_ISSOCK(os.fstat(descriptor).st_mode):
+            return None
+        with socket(fileno=os.dup(descriptor)) as duplicate:
+            if duplicate.family in (AF_INET, AF_INET6):
+                duplicate.getpeername()  # one that listens is connected to nobody
+                return int(duplicate.getsockname()[1])
+    return None
 
 
 def is_child_since(process: int, moment: float) -> bool:
