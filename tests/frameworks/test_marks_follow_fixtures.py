@@ -151,13 +151,27 @@ def test_each_scope_sees_the_wider_ones_and_nothing_else(project: Suite) -> None
         """,
         test_two="""
             import app
+            import pytest
+            from mintdb.boundaries import Boundaries
 
             def test_module_is_gone():
                 assert app.owners() == ["session"]
                 assert app.add("x") == 2
+
+            @pytest.fixture(scope="class")
+            def of_no_class():
+                app.add("no class")
+
+            def test_a_class_fixture_of_no_class_is_the_tests_own_and_needs_no_mark(of_no_class):
+                assert app.owners() == ["session", "no class"]
+                marks = Boundaries.present.mint.open("default").pool.marks
+                assert [fixture.argname for fixture in marks._owners] == ["of_session"]
+
+            def test_it_is_gone():
+                assert app.owners() == ["session"]
         """,
     )
-    check(project, 5)
+    check(project, 7)
 
 
 def test_a_parametrised_fixture_starts_from_the_mark_below_it(project: Suite) -> None:

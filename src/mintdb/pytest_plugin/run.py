@@ -210,15 +210,16 @@ class Run:
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Iterator[Any]:
         """What a fixture wider than a test writes gets a mark, and lives as long as the fixture."""
-        opening = Opening(request.node.nodeid or None, "setup", fixturedef.argname, fixturedef.scope)
-        with self.boundaries.phase(opening):
-            if fixturedef.scope == "function" or not self.boundaries.leases or self.settings.isolation == "none":
+        wide = _is_wide(request)
+        scope = fixturedef.scope if wide else "function"
+        with self.boundaries.phase(Opening(request.node.nodeid or None, "setup", fixturedef.argname, scope)):
+            if not wide or not self.boundaries.leases or self.settings.isolation == "none":
                 return (yield)
             with self.boundaries.wide(fixturedef):
                 return (yield)
 
-    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        if fixturedef.scope != "function" and self._mint is not None:
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+        if _is_wide(request) and self._mint is not None:
             self.boundaries.end_wide(fixturedef)
 
     @pytest.hookimpl(trylast=True)
@@ -272,6 +273,11 @@ class Run:
         if reporter is not None and not self._is_worker:
             reporter.ensure_newline()
             reporter.write_line(line if line.startswith("mintdb") else f"mintdb: {line}")
+
+
+def _is_wide(request: pytest.FixtureRequest) -> bool:
+    """Whether a fixture may outlive the test. One of a class's scope ends with a test that is in no class."""
+    return not isinstance(request.node, pytest.Item)
 
 
 def _origin(database: DatabaseSettings) -> str:
