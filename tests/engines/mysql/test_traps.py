@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
@@ -149,6 +151,26 @@ def test_a_wider_session_that_only_reads_stays_unless_its_table_is_needed_alone(
         reader.cursor().execute("select * from t")
         run(clone.address, "insert into t (v) values (1)")
         assert [session.backend_pid for session in clone.restore().ended] == [reader.thread_id()]
+
+
+def test_a_poller_whose_statement_has_just_begun_is_not_ended(make: Make) -> None:
+    clone = make(*TWO)
+    done = threading.Event()
+    with closing(connect(clone.address)) as poller, ThreadPoolExecutor(1) as thread:
+
+        def poll() -> int:
+            while not done.wait(0.01):
+                poller.cursor().execute("select sleep(0.01), v from t")
+            return poller.thread_id()
+
+        polling = thread.submit(poll)
+        try:
+            for _ in range(20):
+                run(clone.address, "insert into other values ()")
+                assert clone.restore().ended == []
+        finally:
+            done.set()
+        polling.result()
 
 
 def test_changed_users_are_told_for_they_stay(make: Make, server: MysqlServer) -> None:

@@ -78,6 +78,8 @@ class MysqlClone:
         self._come_back()
         read = self._rewinder.read_log()
         present, answers = self._ask()
+        if present.in_the_way:  # somebody was waited for before: who is busy now may have begun a moment ago
+            present, read, answers = self.settle(seconds=sessions.PASSING), None, ()
         self._cleared = list(present.in_the_way)
         self.end(sessions.all_of(self._cleared))
         # What was found is worth nothing once somebody has been ended: a rollback counts as well.

@@ -13,6 +13,7 @@ from mintdb.engines.mysql.session import literal
 
 POLL = 0.002  # seconds; a killed session is gone in less than 1 ms
 STUCK_AFTER = 0.1  # seconds; a program that is between two statements of a transaction goes on within some milliseconds
+PASSING = 0.5  # seconds; a statement of somebody who comes by, as a poller does, is over in some milliseconds
 END_TIMEOUT = 5.0  # seconds; rolling back a large transaction is all that takes longer
 READING = ("MDL_SHARED", "MDL_SHARED_READ", "MDL_SHARED_HIGH_PRIO", "MDL_INTENTION_EXCLUSIVE")
 NOBODY = ("Daemon", "Binlog Dump", "Slave_IO", "Slave_SQL", "Killed")
