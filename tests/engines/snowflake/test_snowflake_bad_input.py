@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+from datetime import date
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -63,6 +64,8 @@ def test_parameters_of_the_wrong_style_fail_as_in_the_connector(
 def test_question_marks_are_bound_where_they_were_asked_for(db: Lease) -> None:
     with db.connect(paramstyle="qmark") as connection:
         assert connection.cursor().execute("select ?, ?", (1, "it's")).fetchone() == (1, "it's")
+        moved = connection.cursor().execute("select dateadd(day, 1, to_date(?))::date", ("2024-05-17",))
+        assert moved.fetchone() == (date(2024, 5, 18),)
     with pytest.raises(ProgrammingError, match="Invalid paramstyle: 'dollar'"):
         db.connect(paramstyle="dollar")
 

@@ -86,6 +86,8 @@ def _add_to_date(node: Any, session: object) -> Any:
     unit = node.unit.name.upper() if isinstance(node, exp.DateAdd | exp.DateSub) and node.unit else _find_unit(node)
     if unit not in KEEPS_DATES or isinstance(node.this, exp.Literal):
         return node
+    if node.this.find(exp.Placeholder):  # it would ask for its value twice
+        return node
     return exp.Anonymous(this="_mint_dated", expressions=[node.this.copy(), node.copy()])
 
 
