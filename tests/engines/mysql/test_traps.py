@@ -49,6 +49,18 @@ def test_what_a_session_without_binary_log_writes_is_seen(make: Make) -> None:
     assert changed_by(clone, "set sql_log_bin = 0", "create table extra (id int)").way is Way.SWAP
 
 
+@pytest.mark.parametrize("engine", ["memory", "myisam", "aria"])
+def test_nor_is_it_hidden_in_tables_of_other_engines(make: Make, engine: str) -> None:
+    clone = make(f"create table kept (id int auto_increment primary key, v int) engine={engine}", *TWO)
+    for unseen in ("insert into kept (v) values (1)", "insert into kept (v) values (1); delete from kept"):
+        assert changed_by(clone, "set sql_log_bin = 0", *unseen.split(";")).tables == ["kept"]
+        assert clone.restore().way is Way.UNTOUCHED
+    run(clone.address, "insert into kept (v) values (1)")
+    clone.push_mark()
+    assert changed_by(clone, "set sql_log_bin = 0", "update kept set v = 2").tables == ["kept"]
+    assert changed_by(clone, "insert into t (v) values (3)").tables == ["t"]
+
+
 def test_what_is_logged_as_a_statement_is_seen(make: Make) -> None:
     clone = make(*TWO)
     assert "t" in changed_by(clone, "set binlog_format = statement", "update t set v = 9").tables

@@ -21,6 +21,7 @@ from mintdb.engines.mysql.rewind.counters import (
 )
 from mintdb.engines.mysql.rewind.marks import Mark, Marks
 from mintdb.engines.mysql.rewind.putting import Plan, carry_out, make_plan
+from mintdb.engines.mysql.rewind.unlogged import Held, read_held, unlogged_tables
 from mintdb.engines.mysql.schema import Definition, Kind, Schema, differences, read_schema, replay
 from mintdb.engines.mysql.sequences import exact_sequences, read_sequences, restart
 from mintdb.engines.mysql.session import Session, name, reason_of
@@ -85,6 +86,7 @@ class Rewinder:
         plain = {d.name: d.counter for d in schema.tables.values()}
         counters = {**plain, **{table: each.next for table, each in self._counters.items()}}
         self._marks = Marks(Mark(lowest.sources, counters, sequences, schema, lowest.side))
+        self._held = self._read_held()
 
     @property
     def marks(self) -> int:
@@ -174,11 +176,18 @@ class Rewinder:
     def _judge(self, seen: Seen, now: dict[str, Counter]) -> Changes:
         # TRUNCATE gives a table another id; so does what is not in the log, of a session that had turned it off.
         unexplained = remade(now, self._counters) - seen.truncated
-        tables = seen.tables | seen.truncated | moved(now, self._counters)
+        tables = seen.tables | seen.truncated | moved(now, self._counters) | self._changed_unlogged()
         schema = bool(seen.statements or seen.lost or unexplained)
         if schema:
             tables |= self._marks.schema.tables.keys()
         return Changes(tables, schema, now, seen.accounts)
+
+    def _changed_unlogged(self) -> set[str]:
+        try:
+            now = self._read_held()
+        except pymysql.MySQLError:  # somebody has one of them locked: whoever empties them will see to that
+            return set(unlogged_tables(self._marks.schema))
+        return {table for table, held in now.items() if held != self._held.get(table)}
 
     # putting back
 
@@ -232,6 +241,7 @@ class Rewinder:
         then = counters_statement(self._session, self._database) if self._means.counts else "do 0"
         rows = carry_out(plan, self._session, self._database, make=self._make, then=then)
         self._counters = take_counters(self._session, rows) if self._means.counts else {}
+        self._held = self._read_held()
 
     def _put_schema_back(self) -> tuple[str | None, set[str]]:
         """Make definitions what they were; returns what had to be made again, and the tables that are empty now."""
@@ -270,6 +280,7 @@ class Rewinder:
         sources = {table: side if table in filled else None for table in tables}
         self._marks.push(Mark(sources, counters, sequences, schema, side))
         self._take_counters()
+        self._held = self._read_held()
 
     def _plain_counters(self, tables: set[str]) -> dict[str, int]:
         """AUTO_INCREMENT of what InnoDB does not count."""
@@ -284,6 +295,11 @@ class Rewinder:
 
     def _take_counters(self) -> None:
         self._counters = self._read_counters()
+
+    def _read_held(self) -> Held:
+        """Of no table where every one is visited anyhow."""
+        tables = unlogged_tables(self._marks.schema) if self._means.log else ()
+        return read_held(self._session, self._database, tables)
 
     def _read_counters(self) -> dict[str, Counter]:
         read = read_counters if self._means.counts else read_plain_counters
