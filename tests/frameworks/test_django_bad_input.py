@@ -124,12 +124,23 @@ def test_what_is_kept_is_djangos_and_stays(project: DjangoProject) -> None:
 
             def test_2(self):
                 assert Product.objects.count() == 3
-        """
+        """,
+        conftest="""
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def django_db_setup(django_db_setup, django_db_blocker):
+            from django.contrib.auth.models import User
+            with django_db_blocker.unblock():
+                User.objects.create(username="of the session")
+        """,
     )
     ran = project.manage("test", "--keepdb", "test_kept")
     assert ran.code == 0, ran.output
     reused = project.pytest("--reuse-db", "--create-db", "shop/tests.py")
     assert reused.outcomes == {"passed": 20}, reused.output
+    again = project.pytest("--reuse-db", "shop/tests.py", "-k", "TransactionTests or Rollbacks")
+    assert again.outcomes["passed"] == 11, again.output
     assert project.databases() == {"test_shop"}
     project.ask("drop database test_shop")
 
