@@ -185,14 +185,14 @@ def test_blocking_and_asynchronous_sessions_in_one_test(maker: sessionmaker[Sess
         session.execute(sa.text("select 1"))
         joined = session.get_bind
         transactions = inspect.getclosurevars(joined.__func__).nonlocals["transactions"]
-        said = message_of(lambda: transactions.get_connection(other))
+        said = message_of(lambda: transactions.get_connection(session, other))
     assert (
         said
         == f"""\
 {tmp_path / "shop.db"} has a blocking connection in this test, and an asynchronous session wants to join it under \
 isolation = "transaction"
   1. use sessions of one kind in this test
-  2. or let it really commit:  @pytest.mark.mintdb(isolation="rewind")"""
+  2. or let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
     )
 
 

@@ -6,6 +6,9 @@ from typing import Any, ClassVar
 
 from mintdb.errors import LeaseError, SettingsError
 
+REALLY_HERE = 'let this test really commit:  @pytest.mark.mintdb(isolation="rewind")'
+REALLY_ELSEWHERE = "run it where mintdb may create databases:  alter role … createdb, or take `url` away"
+
 
 class DriverNotInstalled(SettingsError):
     """The driver of an engine is not installed. Facts: form, error, install."""
@@ -50,15 +53,16 @@ the session of {test} was used after that test had ended
 
 
 class Refused(LeaseError):
-    """Base of what one shared connection cannot be right about.
+    """Base of what one shared connection cannot be right about. Fact of all: really, how it would be right.
 
     Each is kept until the test ends, since an application may make an error page of it, and the test see no more.
     """
 
     raised: ClassVar[list[Refused]] = []
+    really: ClassVar[str] = REALLY_HERE  # what to do where the test's isolation is what is wrong
 
     def __init__(self, **facts: Any) -> None:  # Any: see MintdbError
-        super().__init__(**facts)
+        super().__init__(**{"really": self.really} | facts)
         self.raised.append(self)
 
 
@@ -69,11 +73,43 @@ class SecondConnection(Refused):
 a second connection to {database} under isolation = "transaction"
 {opener}  it would see nothing of what the test wrote, and what it commits would stay
   1. let the application's sessions join:  mintdb_join(SessionLocal)
-  2. or let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
+  2. or {really}"""
+
+
+class ConnectionOutside(Refused):
+    """A wider fixture connects, or what a test has left behind, where tests share one connection each.
+
+    Facts: database, opener.
+    """
+
+    text = """\
+a connection to {database} outside of a test's transaction
+{opener}  what it commits would stay
+  1. let a fixture of function scope do it, which asks for mintdb_join
+  2. or {really}"""
+
+
+class ConnectionLost(Refused):
+    """The one connection was lost, and with it all that was written on it. Facts: database, how."""
+
+    text = """\
+{database} has lost its one connection under isolation = "transaction": what the test wrote is gone
+  {how}
+  1. let no statement be cut short (a task cancelled, a timeout): it costs the session its connection, here all of them
+  2. or {really}"""
+
+
+class TransactionEnded(Refused):
+    """The outer transaction was not there any more when its test ended. Facts: database, test."""
+
+    text = """\
+the one transaction of {test} on {database} was ended in the test's midst: what it had written is committed, or gone
+  1. look for a driver connection's own commit() or rollback(): a session's is what mintdb can see
+  2. or {really}"""
 
 
 class OutOfTurn(Refused):
-    """Two sessions on one connection begin at once, or do not end in the reverse order of their beginning.
+    """Two sessions on one connection work at once, or do not end in the reverse order of their beginning.
 
     Facts: doing, first, second.
     """
@@ -83,18 +119,18 @@ a session {doing}: under isolation = "transaction" both share one connection
   began first  {first}
   began later  {second}
   1. let one end before the other goes on: concurrent requests need connections of their own
-  2. or let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
+  2. or {really}"""
 
 
 class CommitUndone(Refused):
-    """A session's rollback would undo what another session had committed meanwhile. Facts: first, second."""
+    """A session's rollback would undo what another session did meanwhile. Facts: done, first, second."""
 
     text = """\
-a session rolls back what another one has committed: under isolation = "transaction" both share one connection
+a session rolls back what another one has {done}: under isolation = "transaction" both share one connection
   rolls back   {first}
-  committed    {second}
+  {done:<12} {second}
   1. end the first session (commit, rollback or close) before the other one begins
-  2. or let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
+  2. or {really}"""
 
 
 class NeedsRealCommit(Refused):
@@ -102,7 +138,7 @@ class NeedsRealCommit(Refused):
 
     text = """\
 {statement} under isolation = "transaction": {why}
-  1. let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
+  1. {really}"""
 
 
 class TwoKindsOfSession(Refused):
@@ -111,7 +147,7 @@ class TwoKindsOfSession(Refused):
     text = """\
 {database} has {opened} connection in this test, and {wanted} session wants to join it under isolation = "transaction"
   1. use sessions of one kind in this test
-  2. or let it really commit:  @pytest.mark.mintdb(isolation="rewind")"""
+  2. or {really}"""
 
 
 class NoUrlHere(SettingsError):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from mintdb.sqlalchemy.errors import SessionAfterTest
 from mintdb.sqlalchemy.loops import end_on_its_loop
@@ -29,9 +29,22 @@ class TestSession(Session):
 
     def get_bind(self, *args: Any, **options: Any) -> sa.Engine | sa.Connection:  # Any: as Session has it
         """Raises SessionAfterTest; every statement asks here first."""
+        self._check_not_over()
+        return super().get_bind(*args, **options)
+
+    def begin(self, nested: bool = False) -> SessionTransaction:  # as Session has it
+        """Raises SessionAfterTest."""
+        self._check_not_over()
+        return super().begin(nested)
+
+    def commit(self) -> None:
+        """Raises SessionAfterTest, even where there is nothing to commit."""
+        self._check_not_over()
+        super().commit()
+
+    def _check_not_over(self) -> None:
         if ENDED in self.info:
             raise SessionAfterTest(test=self.info[ENDED])
-        return super().get_bind(*args, **options)
 
 
 @contextmanager

@@ -1,8 +1,12 @@
-"""What statements mean for a transaction that is never committed: savepoints, and what only a commit would do."""
+"""What statements mean for a transaction that is never committed: savepoints, writes, what only a commit would do."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mintdb.schemas.sql_split import MetaCommandFound, TextAfterCopy, split
 
 STARTS = re.compile(r"\s*(?:/\*.*?\*/\s*|--[^\n]*\n\s*)*(\w+)(?:\s+(\w+))?", re.DOTALL)
 NEVER_ARRIVES = "a notification is sent, and a channel joined, by a commit, which never comes"
@@ -18,18 +22,54 @@ REASONS = {
     "start": ENDS_IT,
     "prepare transaction": ENDS_IT,
 }
-OWN = "mintdb_check"
 # What a commit checks; the savepoint puts back which constraints are deferred, and what still waits to be checked.
-CHECK = (f"savepoint {OWN}", "set constraints all immediate")
-END_OF_CHECK = (f"rollback to savepoint {OWN}", f"release savepoint {OWN}")
-SAVEPOINT = re.compile(r"\s*savepoint\s+\"?(\w+)", re.IGNORECASE)
+CHECK = ("savepoint mintdb_check", "set constraints all immediate")
+END_OF_CHECK = ("rollback to savepoint mintdb_check", "release savepoint mintdb_check")
+# The first savepoint of the one transaction: at its end it is still there, or the transaction is another one.
+OUTER = "savepoint mintdb_outer"
+BACK_TO_OUTER = "rollback to savepoint mintdb_outer"
 NOTIFIES = re.compile(r"\bpg_notify\s*\(", re.IGNORECASE)
+SAVEPOINTS = re.compile(
+    r"\s*(?:(?P<set>savepoint)"
+    r"|(?P<release>release)(?:\s+savepoint)?"
+    r"|(?P<rollback>rollback)(?:\s+(?:work|transaction))?\s+to(?:\s+savepoint)?)"
+    r"\s+\"?(?P<name>\w+)",
+    re.IGNORECASE,
+)
+BEGINS = re.compile(r"\s*(?:begin|start\s+transaction)\b", re.IGNORECASE)
+# Statements that write, whatever else they say. What a function does that a SELECT calls is not seen.
+WRITES = {"insert", "update", "delete", "merge", "truncate", "copy", "create", "alter", "drop", "call", "replace"}
 
 
-def find_savepoint(statement: str) -> str | None:
-    """The name of the savepoint that a statement sets; None for another statement, and for a savepoint of our own."""
-    found = SAVEPOINT.match(statement)
-    return found[1] if found and found[1] != OWN else None
+@dataclass(frozen=True)
+class Step:
+    """What a statement does: "set", "release" or "rollback" to a savepoint; "write"; or nothing that matters here."""
+
+    kind: str
+    name: str = ""  # the savepoint's
+
+
+def find_step(statement: str) -> Step:
+    """What a statement does to the savepoints of its connection, or on top of them."""
+    if found := SAVEPOINTS.match(statement):
+        return Step(_kind_of(found), found["name"])
+    first = STARTS.match(statement)
+    return Step("write" if first and first[1].lower() in WRITES else "")
+
+
+def begins(statement: str) -> bool:
+    """Whether it begins a transaction."""
+    return BEGINS.match(statement) is not None
+
+
+def parts_of(text: str) -> Iterable[str]:
+    """The statements of a text that may hold several, as a PostgreSQL driver sends them without parameters."""
+    if ";" not in text:
+        return [text]
+    try:
+        return [statement.text for statement in split(text)]
+    except (MetaCommandFound, TextAfterCopy):  # it is for psql, and the server will say so
+        return [text]
 
 
 def find_why_not(statement: str) -> tuple[str, str] | None:
@@ -40,12 +80,14 @@ def find_why_not(statement: str) -> tuple[str, str] | None:
     if NOTIFIES.search(statement):
         return "pg_notify()", NEVER_ARRIVES
     found = STARTS.match(statement)
-    if found is None:
+    if found is None or SAVEPOINTS.match(statement):
         return None
     first, second = (found[1].lower(), (found[2] or "").lower())
-    if first == "rollback" and re.search(r"\bto\b", statement, re.IGNORECASE):
-        return None
     for words in (f"{first} {second}", first):
         if words in REASONS:
             return words.upper(), REASONS[words]
     return None
+
+
+def _kind_of(found: re.Match[str]) -> str:
+    return next(kind for kind in ("set", "release", "rollback") if found[kind])
