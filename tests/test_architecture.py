@@ -51,7 +51,7 @@ FLOOR = {
     "doorman": {"connections"},
     "report": {*FACTS, "connections", "engines.places"},
     "boundaries": {"contract", "engines.places", "core", "connections", "mint", "report"},
-    "sqlalchemy": {*FACTS, "connections"},
+    "sqlalchemy": {*FACTS, "connections", "schemas"},
     "pytest_plugin": {
         *FACTS,
         "core",
@@ -93,6 +93,7 @@ DOORS = {
     ("django", "engines.postgresql"): {"mintdb.django.creation", "mintdb.django.managed"},
     ("pytest_plugin", "core"): {f"mintdb.pytest_plugin{part}" for part in ("", ".django", ".fixtures", ".leasing")},
     ("pytest_plugin", "django"): {"mintdb.pytest_plugin.django"},
+    ("sqlalchemy", "schemas"): {"mintdb.sqlalchemy.statements"},
 }
 
 # Libraries that not everybody has, or that cost too much to import for nothing; and who may, at module level.

@@ -20,12 +20,15 @@ export = {{ DATABASE_URL = "postgresql+psycopg" }}
 """
 TESTS = """
     import os
+    import threading
+    from pathlib import Path
 
     import psycopg
     import pytest
     from mintdb.pytest_plugin.fixtures import CannotReallyCommit
-    from mintdb.sqlalchemy.errors import SecondConnection
+    from mintdb.sqlalchemy.errors import ConnectionOutside, NeedsRealCommit, SecondConnection
     from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.orm import sessionmaker
 
     engine = create_engine(os.environ["DATABASE_URL"])
@@ -36,6 +39,37 @@ TESTS = """
         with SessionLocal() as session:
             session.execute(text("insert into guest (name) values (:name)"), {"name": name})
             session.commit()
+
+
+    @pytest.fixture(scope="session", autouse=True)
+    def wider_than_a_test():
+        with pytest.raises(ConnectionOutside, match="run it where mintdb may create databases"):
+            add("set-up")
+        yield
+        with pytest.raises(ConnectionOutside):
+            add("teardown")
+
+
+    def after_the_run():
+        threading.main_thread().join()
+        with pytest.raises(ConnectionOutside) as caught:
+            add("late")
+        Path("late.txt").write_text(str(caught.value))
+
+
+    def test_leaves_a_thread_behind():
+        threading.Thread(target=after_the_run).start()
+
+
+    def test_a_commit_among_several_statements_is_refused(mintdb_session):
+        with pytest.raises(NeedsRealCommit, match="run it where mintdb may create databases"):
+            mintdb_session.execute(text("insert into guest values ('Bob'); commit"))
+
+
+    def test_the_drivers_own_commit_is_told(mintdb_session):
+        mintdb_session.connection().connection.commit()
+        with pytest.raises(DBAPIError, match="savepoint .* does not exist"):
+            mintdb_session.commit()
 
 
     @pytest.mark.parametrize("attempt", range(2))
@@ -82,7 +116,10 @@ def test_nothing_of_a_test_stays_and_nothing_is_created(suite: Suite, port: int)
         connection.execute("create table guest (name text not null)")
     before = admin.execute("select datname from pg_database order by 1").fetchall()
     ran = suite.write(**{"pyproject.toml": SETTINGS.format(url=url)}, test_guests=TESTS).run("-q")
-    assert ran.outcomes == {"passed": 5, "xfailed": 1} or "5 passed, 1 xfailed" in ran.output, ran.output
+    assert "8 passed, 1 xfailed, 1 error" in ran.output, ran.output
+    assert "the one transaction of test_guests.py::test_the_drivers_own_commit_is_told on hotel was ended" in ran.output
+    assert "put back: 9 rolled back" in ran.output
+    assert "outside of a test's transaction" in (suite.folder / "late.txt").read_text()
     said = f"mintdb: default: no right to create databases: postgresql://guest@127.0.0.1:{port}/hotel is used as it is"
     assert said in ran.output
     assert admin.execute("select datname from pg_database order by 1").fetchall() == before

@@ -180,6 +180,31 @@ TESTS = '''
         assert add("Max") == 1, "it has another one"
 
 
+    def set_local():
+        "SET LOCAL ends with its transaction"
+        with zoo.Sessions() as session:
+            session.execute(text("set local application_name = 'zoo'"))
+            session.commit()
+            assert session.scalar(text("show application_name")) != "zoo", "it outlives its commit"
+
+
+    def drop_on_commit():
+        "a temporary table ON COMMIT DROP"
+        with zoo.Sessions() as session:
+            session.execute(text("create temp table brief (x int) on commit drop"))
+            session.commit()
+            assert session.scalar(text("select to_regclass('brief')")) is None, "it outlives its commit"
+
+
+    def skip_locked():
+        "FOR UPDATE SKIP LOCKED, beside who has locked the row"
+        add("Max")
+        with zoo.Sessions() as first, zoo.Sessions() as second:
+            first.execute(select(Animal).with_for_update())
+            rows = second.execute(select(Animal).with_for_update(skip_locked=True)).all()
+            assert not rows, "it gets the row as well"
+
+
     def create_table():
         "CREATE TABLE, gone for the next test"
         with zoo.Sessions() as session:

@@ -192,7 +192,9 @@ IN_ONE_TRANSACTION = """
     import pytest
     import zoo
     from mintdb.core.lease import NoMarkInTransaction
-    from mintdb.sqlalchemy.errors import NeedsRealCommit, SecondConnection, TwoKindsOfSession
+    from mintdb.sqlalchemy.errors import (
+        CommitUndone, ConnectionLost, NeedsRealCommit, OutOfTurn, SecondConnection, TwoKindsOfSession,
+    )
     from sqlalchemy import select, text
     from sqlalchemy.exc import IntegrityError, InterfaceError
     from zoo import Animal, AsyncSessionLocal, SessionLocal, add, add_async, first_free
@@ -240,7 +242,7 @@ IN_ONE_TRANSACTION = """
 
 
     def test_what_needs_a_real_commit_is_refused(mintdb_session):
-        for statement in ("select pg_notify('zoo', 'x')", "listen zoo", "commit"):
+        for statement in ("select pg_notify('zoo', 'x')", "listen zoo", "commit", "select 1; commit"):
             with pytest.raises(NeedsRealCommit):
                 mintdb_session.execute(text(statement))
 
@@ -278,6 +280,47 @@ IN_ONE_TRANSACTION = """
         assert mintdb_session.scalars(names).all() == []
 
 
+    async def test_what_a_concurrent_request_commits_is_never_lost_in_silence(joined):
+        await add_async("Max")  # the connection is open
+        started, flushed, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def fails():
+            async with AsyncSessionLocal() as session:
+                session.add(Animal(name="Cody"))
+                started.set()
+                await session.flush()
+                flushed.set()
+                await done.wait()
+                await session.rollback()
+
+        failing = asyncio.create_task(fails())
+        await started.wait()
+        with pytest.raises(OutOfTurn, match="a session begins while another one is being answered"):
+            await add_async("Robby")  # both savepoints would be set at once
+        await flushed.wait()
+        assert await add_async("Robby")
+        done.set()
+        with pytest.raises(CommitUndone):
+            await failing
+
+
+    async def test_a_cancelled_task_takes_the_one_connection_with_it_and_that_is_said(joined):
+        async def slow():
+            async with AsyncSessionLocal() as session:
+                sleeping.set()
+                await session.execute(text("select pg_sleep(60)"))
+
+        sleeping = asyncio.Event()
+        task = asyncio.create_task(slow())
+        await sleeping.wait()
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(ConnectionLost, match="cut short   test_zoo.py"):
+            await add_async("Max")
+
+
     async def test_an_application_that_makes_an_error_page_of_it(joined):
         pages = await asyncio.gather(add_async("Max"), add_async("Cody"), return_exceptions=True)
         assert ["500" if isinstance(page, Exception) else "200" for page in pages] == ["200", "200"]
@@ -286,7 +329,7 @@ IN_ONE_TRANSACTION = """
 
 def test_sessions_share_one_transaction(suite: Suite) -> None:
     printed = zoo(suite, test_zoo=IN_ONE_TRANSACTION).run("-p", "asyncio", "--mintdb-isolation=transaction").output
-    assert "1 failed, 13 passed" in printed
+    assert "1 failed, 15 passed" in printed
     said = printed.partition("- refused by mintdb -")[2]
     assert 'a session begins while another one is connecting: under isolation = "transaction" both share one' in said
     assert "zoo.py:" in said.partition("began first")[2].splitlines()[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 from mintdb.address import Address
@@ -21,10 +21,12 @@ from mintdb.sqlalchemy.errors import (
     EngineElsewhere,
     NeedsRealCommit,
     OutOfTurn,
+    Refused,
     SecondConnection,
     SessionAfterTest,
+    TransactionEnded,
 )
-from mintdb.sqlalchemy.statements import find_why_not
+from mintdb.sqlalchemy.statements import find_why_not, parts_of
 
 
 class Base(DeclarativeBase):
@@ -196,6 +198,114 @@ def test_a_rollback_that_would_undo_anothers_commit_is_refused(joined: sessionma
             older.rollback()
 
 
+def test_a_rollback_that_would_undo_anothers_writing_is_refused(joined: sessionmaker[Session]) -> None:
+    with joined() as older, joined() as younger:
+        older.add(Animal(name="early"))
+        older.flush()
+        younger.add(Animal(name="younger"))
+        younger.flush()
+        older.add(Animal(name="late"))
+        older.flush()  # upon the younger one's savepoint
+        with pytest.raises(CommitUndone, match="rolls back what another one has written"):
+            younger.rollback()
+
+
+def test_a_rollback_that_would_undo_anothers_nested_part_is_refused(joined: sessionmaker[Session]) -> None:
+    with joined() as older, joined() as younger:
+        older.execute(sa.text("select 1"))
+        younger.execute(sa.text("select 1"))
+        with older.begin_nested():
+            older.add(Animal(name="late"))
+        with pytest.raises(CommitUndone):
+            younger.rollback()
+
+
+def test_threads_at_once_are_right_or_refused(joined: sessionmaker[Session]) -> None:
+    kept, refused = [], []
+    together = threading.Barrier(4)
+
+    def work(name: str) -> None:
+        together.wait(10)
+        try:
+            add(joined, name)
+        except Refused as error:
+            refused.append(error)
+        else:
+            kept.append(name)
+
+    threads = [threading.Thread(target=work, args=name) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(kept) + len(refused) == 4
+    assert set(kept) <= set(names(joined))
+
+
+def test_a_session_that_failed_is_in_nobodys_way(joined: sessionmaker[Session]) -> None:
+    with joined() as first, joined() as second:
+        first.execute(sa.text("select 1"))
+        second.execute(sa.text("select 1"))
+        with pytest.raises(OutOfTurn):
+            first.commit()
+    add(joined, "Max")
+    assert names(joined) == ["Max"]
+
+
+def test_the_connections_own_commit_is_refused(joined: sessionmaker[Session]) -> None:
+    with joined() as session:
+        for end in (session.connection().commit, session.connection().rollback):
+            with pytest.raises(NeedsRealCommit, match="the connection's own"):
+                end()
+        session.connection().close()  # means nothing here
+        session.add(Animal(name="Max"))
+        session.commit()
+    assert names(joined) == ["Max"]
+
+
+def test_who_ends_the_transaction_by_hand_is_told(engine: sa.Engine, maker: sessionmaker[Session]) -> None:
+    address = Address(engine="sqlite", database=str(engine.url.database))
+    transactions = Transactions([address], variables={}, test="test_zoo.py::test_add").__enter__()
+    transactions.join(maker)
+    session = maker()
+    session.add(Animal(name="Max"))
+    session.flush()
+    session.connection().connection.commit()
+    with pytest.raises(OperationalError):
+        session.commit()  # its savepoint is gone
+    with pytest.raises(TransactionEnded, match=r"of test_zoo\.py::test_add on .*zoo\.db was ended in the test's midst"):
+        transactions.__exit__()
+    add(maker, "Cody")  # the sessionmaker and the pool are as they were
+    assert names(maker) == ["Cody", "Max"]
+
+
+def test_an_applications_own_begin_for_sqlite_is_in_nobodys_way(
+    joined: sessionmaker[Session], engine: sa.Engine
+) -> None:
+    """SQLAlchemy's page on SQLite has it."""
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("begin"))
+    add(joined, "Max")
+    assert names(joined) == ["Max"]
+
+
+def test_a_joined_session_says_so_when_its_test_is_over(engine: sa.Engine, maker: sessionmaker[Session]) -> None:
+    address = Address(engine="sqlite", database=str(engine.url.database))
+    scoped = scoped_session(maker)
+    with Transactions([address], variables={}) as transactions:
+        transactions.join(scoped)
+        left = scoped()
+        left.add(Animal(name="left"))
+        left.flush()
+    for use in (left.commit, left.begin, lambda: left.scalars(sa.select(Animal))):
+        with pytest.raises(SessionAfterTest):
+            use()
+    left.close()
+    scoped.add(Animal(name="next"))  # the registry has a session that the next test may use
+    scoped.commit()
+    scoped.remove()
+    assert names(maker) == ["next"]
+
+
 def test_an_engine_that_leads_elsewhere_is_refused_before_anything_is_sent(
     transactions: Transactions, tmp_path: Path
 ) -> None:
@@ -210,8 +320,9 @@ def test_a_session_says_so_when_its_test_is_over(engine: sa.Engine) -> None:
     with open_session(engine, test="test_zoo.py::test_add") as session:
         session.add(Animal(name="Max"))
         session.commit()
-    with pytest.raises(SessionAfterTest, match=r"of test_zoo\.py::test_add was used after"):
-        session.scalars(sa.select(Animal))
+    for use in (lambda: session.scalars(sa.select(Animal)), session.begin, session.commit):
+        with pytest.raises(SessionAfterTest, match=r"of test_zoo\.py::test_add was used after"):
+            use()
 
 
 def test_a_tests_own_session_is_closed_in_silence(transactions: Transactions, engine: sa.Engine) -> None:
@@ -258,6 +369,11 @@ def test_a_statement_that_needs_a_commit_is_known(statement: str, what: str) -> 
 )
 def test_a_statement_that_needs_none_is_let_through(statement: str) -> None:
     assert find_why_not(statement) is None
+
+
+def test_a_commit_among_several_statements_is_found() -> None:
+    several = "insert into t values ('a; commit'); commit /* ; */;"
+    assert [find_why_not(part) is not None for part in parts_of(several)] == [False, True]
 
 
 def test_such_a_statement_is_refused(joined: sessionmaker[Session]) -> None:

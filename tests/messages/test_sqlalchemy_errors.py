@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from mintdb.address import Address
 from mintdb.connections import hooks
+from mintdb.connections.facts import Opening
+from mintdb.connections.ledger import ledger
 from mintdb.errors import MintdbError
 from mintdb.pytest_plugin.fixtures import CannotReallyCommit
 from mintdb.sqlalchemy import Transactions, check_leads_to, create_async_engine, create_engine, open_session
@@ -117,6 +120,61 @@ a second connection to {engine.url.database} under isolation = "transaction"
   1. let the application's sessions join:  mintdb_join(SessionLocal)
   2. or let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
     )
+
+
+def test_a_connection_of_a_wider_fixture(maker: sessionmaker[Session]) -> None:
+    engine: sa.Engine = maker.kw["bind"]
+    before = ledger.enter(Opening("tests/test_shop.py", "setup", "shop", "session"))
+    try:
+        said = message_of(engine.connect)
+    finally:
+        ledger.enter(before)
+    assert (
+        said
+        == f"""\
+a connection to {engine.url.database} outside of a test's transaction
+  asked for at  HERE in message_of
+  what it commits would stay
+  1. let a fixture of function scope do it, which asks for mintdb_join
+  2. or let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
+    )
+
+
+def test_the_one_connection_is_lost(maker: sessionmaker[Session]) -> None:
+    with maker() as session:
+        session.connection().invalidate()
+    assert (
+        message_of(lambda: maker().execute(sa.text("select 1")))
+        == f"""\
+{maker.kw["bind"].url.database} has lost its one connection under isolation = "transaction": what the test wrote is gone
+  it was ended by the server, or from outside
+  1. let no statement be cut short (a task cancelled, a timeout): it costs the session its connection, here all of them
+  2. or let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
+    )
+
+
+def test_the_one_transaction_is_ended_by_hand(tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'shop.db'}")
+    address = Address(engine="sqlite", database=str(engine.url.database))
+    transactions = Transactions([address], variables={}, test="tests/test_shop.py::test_order")
+    maker = sessionmaker(engine)
+
+    def end_it() -> None:
+        with transactions:
+            transactions.join(maker)
+            with suppress(sa.exc.OperationalError), maker() as session:  # its savepoint is gone
+                session.execute(sa.text("create table t (x int)"))
+                session.connection().connection.commit()
+
+    assert (
+        message_of(end_it)
+        == f"""\
+the one transaction of tests/test_shop.py::test_order on {engine.url.database} was ended in the test's midst: \
+what it had written is committed, or gone
+  1. look for a driver connection's own commit() or rollback(): a session's is what mintdb can see
+  2. or let this test really commit:  @pytest.mark.mintdb(isolation="rewind")"""
+    )
+    engine.dispose()
 
 
 def test_two_sessions_at_once(maker: sessionmaker[Session]) -> None:

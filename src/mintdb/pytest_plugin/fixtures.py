@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from mintdb.core.lease import Lease
     from mintdb.pytest_plugin.run import Run
-    from mintdb.sqlalchemy import Engines, Transactions
+    from mintdb.sqlalchemy import Engines, Guard, Transactions
 
 REFUSED = pytest.StashKey[Sequence[Exception]]()  # what isolation = "transaction" has refused in a test
+GUARD: pytest.StashKey[Guard] = pytest.StashKey()  # of databases of somebody else's, from the first test on
 
 
 class SqlalchemyMissing(SettingsError):
@@ -53,6 +54,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if untold := [text for text in texts if text.splitlines()[0] not in report.longreprtext]:
         report.sections.append(("refused by mintdb", "\n".join(untold)))
     return report
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Threads that tests have left behind stay refused until the process ends; who has called pytest may go on."""
+    if guard := config.stash.get(GUARD, None):
+        guard.spare_this_thread()
 
 
 @pytest.fixture(scope="session")
@@ -158,19 +165,26 @@ def _mintdb_transactions(request: pytest.FixtureRequest, mintdb: Lease) -> Itera
     """The test's outer transactions, if that is its isolation."""
     run = _run(request)
     isolation = run.leasing.isolation_of(request.node)
+    as_it_is = run.mint.uses_as_it_is(run.leasing.alias_of(request.node))
     if isolation != "transaction":
-        if run.mint.uses_as_it_is(run.leasing.alias_of(request.node)):
+        if as_it_is:
             raise CannotReallyCommit(isolation=isolation, url=mintdb.address.redacted)
         yield None
         return
     library = _sqlalchemy()
+    if as_it_is and GUARD not in request.config.stash:
+        request.config.stash[GUARD] = library.guard_what_is_not_ours(
+            [lease.address for lease in run.leasing.leases_with(mintdb)]
+        )
     request.node.stash[REFUSED] = library.Refused.raised
     library.Refused.raised.clear()
     leases = run.leasing.leases_with(mintdb)
     for lease in leases:
         lease.is_one_transaction = True
     transactions: Transactions = library.Transactions(
-        [lease.address for lease in leases], variables=run.leasing.exports_of(request.node)
+        [lease.address for lease in leases],
+        variables=run.leasing.exports_of(request.node),
+        test=request.node.nodeid,
     )
     with transactions:
         yield transactions

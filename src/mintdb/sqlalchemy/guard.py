@@ -16,7 +16,7 @@ from mintdb.connections import gate
 from mintdb.connections.ledger import ledger
 from mintdb.connections.stack import find_app_site, take
 from mintdb.sqlalchemy.engines import leads_to
-from mintdb.sqlalchemy.errors import ConnectionOutside, Refused, SecondConnection
+from mintdb.sqlalchemy.errors import REALLY_ELSEWHERE, ConnectionOutside, Refused, SecondConnection
 
 _opening: ContextVar[bool] = ContextVar(
     "opening", default=False
@@ -33,8 +33,11 @@ def opening() -> Iterator[None]:
         _opening.reset(token)
 
 
+_entered: list[Guard] = []  # the last of them answers
+
+
 class Guard:
-    """Refuses connections to these databases while it is entered. `outside`: no test may be running."""
+    """Refuses connections to these databases while it is the last one entered. `outside`: that is between tests."""
 
     def __init__(self, addresses: Sequence[Address], *, outside: bool = False) -> None:
         self._addresses = addresses
@@ -45,9 +48,11 @@ class Guard:
     def __enter__(self) -> Self:
         event.listen(sa.Engine, "engine_connect", self._engine_connects)
         self._before, gate.keeper = gate.keeper, self
+        _entered.append(self)
         return self
 
     def __exit__(self, *error: object) -> None:
+        _entered.remove(self)
         gate.keeper = self._before
         event.remove(sa.Engine, "engine_connect", self._engine_connects)
 
@@ -75,7 +80,7 @@ class Guard:
             raise
 
     def _check(self, is_there: Callable[[Address], bool]) -> None:
-        if _opening.get() or threading.current_thread() is self._spared:
+        if _opening.get() or self is not _entered[-1] or threading.current_thread() is self._spared:
             return
         for address in self._addresses:
             if is_there(address):
@@ -87,6 +92,12 @@ class Guard:
         wide = ledger.opening is not None and ledger.opening.scope not in ("", "function")
         kind = ConnectionOutside if self._outside or wide else SecondConnection
         return kind(database=address.database, opener=opener)
+
+
+def guard_what_is_not_ours(addresses: Sequence[Address]) -> Guard:
+    """For the rest of this process, refuse what connects to databases of somebody else's outside of a test."""
+    Refused.really = REALLY_ELSEWHERE
+    return Guard(addresses, outside=True).__enter__()
 
 
 def _names(database: str, address: Address) -> bool:

@@ -101,7 +101,7 @@ class OneTransaction:
         if root.dialect.is_async is not engine.dialect.is_async:
             opened, wanted = KINDS[root.dialect.is_async], KINDS[engine.dialect.is_async]
             raise TwoKindsOfSession(database=self.address.database, opened=opened, wanted=wanted)
-        if self._pooled is None or not self._pooled.is_valid:
+        if not self._is_alive:
             raise ConnectionLost(database=self.address.database, how=self._cut_short)
         if session not in self._faces:
             self._count += 1
@@ -112,6 +112,10 @@ class OneTransaction:
     def find_engine(self) -> sa.Engine | None:
         """That which the connection was opened through, if a session has needed it."""
         return self._root.engine if self._root else None
+
+    @property
+    def _is_alive(self) -> bool:
+        return self._pooled is not None and self._pooled.is_valid
 
     def forget(self, session: Session) -> None:
         """A session's transaction has ended: its next one gets a face of its own."""
@@ -225,7 +229,7 @@ class OneTransaction:
                     face.let_go()
                 if outer := root.get_transaction():
                     outer.rollback()
-                if self._isolation_level is not None:
+                if self._isolation_level is not None and self._is_alive:
                     _raw(root).isolation_level = self._isolation_level
             except sa.exc.DBAPIError:
                 root.invalidate()  # the test has lost it, and the server has rolled it back
@@ -234,7 +238,7 @@ class OneTransaction:
 
     def _check_it_is_there(self, root: sa.Connection) -> None:
         """Raises TransactionEnded unless the transaction is the one that was begun."""
-        if self._pooled is None or not self._pooled.is_valid:
+        if not self._is_alive:
             return
         try:
             root.exec_driver_sql(BACK_TO_OUTER)

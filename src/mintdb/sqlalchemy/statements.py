@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mintdb.schemas.sql_split import MetaCommandFound, TextAfterCopy, split
-
 STARTS = re.compile(r"\s*(?:/\*.*?\*/\s*|--[^\n]*\n\s*)*(\w+)(?:\s+(\w+))?", re.DOTALL)
 NEVER_ARRIVES = "a notification is sent, and a channel joined, by a commit, which never comes"
 ENDS_IT = "it would end the test's one transaction, and what was written so far would stay, or be gone"
@@ -64,8 +62,10 @@ def begins(statement: str) -> bool:
 
 def parts_of(text: str) -> Iterable[str]:
     """The statements of a text that may hold several, as a PostgreSQL driver sends them without parameters."""
-    if ";" not in text:
+    if ";" not in text.rstrip().removesuffix(";"):
         return [text]
+    from mintdb.schemas.sql_split import MetaCommandFound, TextAfterCopy, split
+
     try:
         return [statement.text for statement in split(text)]
     except (MetaCommandFound, TextAfterCopy):  # it is for psql, and the server will say so

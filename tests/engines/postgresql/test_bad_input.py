@@ -398,7 +398,8 @@ def test_a_role_that_may_not_create_databases(project: Path, server: Address, as
             == f"""\
 role 'clerk' may not create databases on postgresql://clerk:***@127.0.0.1:{server.port}/postgres
   1. as a superuser:  alter role "clerk" createdb
-  2. or take the URL away: mintdb then runs a server of its own"""
+  2. or take the URL away: mintdb then runs a server of its own
+  3. or, with isolation = "transaction", use its database as it is: each test is rolled back"""
         )
         assert ask("select datname from pg_database where datdba = 'clerk'::regrole") == []
     finally:

@@ -105,7 +105,8 @@ class PrivilegeMissing(ServerError):
     text = """\
 role {role!r} may not create databases on {url}
   1. as a superuser:  alter role "{role}" createdb
-  2. or take the URL away: mintdb then runs a server of its own"""
+  2. or take the URL away: mintdb then runs a server of its own
+  3. or, with isolation = "transaction", use its database as it is: each test is rolled back"""
 
 
 class DumpFailed(TemplateError):

@@ -130,8 +130,8 @@ class GuestClone:
         return Present({})
 
     def restore(self) -> Restored:
-        """See contract.Clone."""
-        return Restored(Way.KEPT, 0.0)
+        """See contract.Clone. The test's one transaction is rolled back by now."""
+        return Restored(Way.ROLLED_BACK, 0.0)
 
     def end(self, backends: Collection[int]) -> None:
         """See contract.Clone. Nobody's sessions are mintdb's to end here."""
