@@ -174,6 +174,8 @@ class Case:
         }
         if isinstance(self.way, Pool):
             found |= {"owner": self.way.owner, "pool_place": self._line(suite, "makes")}
+            if self.way.opener:
+                found["task"] = None  # its own thread knows no task
             if self.way.opener and not self.fate.is_in_the_way:
                 found |= {"place": found["pool_place"], "thread": self.way.opener}
         return [{fact: value for fact, value in found.items() if value is not None}]

@@ -264,7 +264,7 @@ CHILD_PLACES = [
 
 def _fixture(scope: str) -> Place:
     source = IN_A_FIXTURE.replace("SCOPE", scope)
-    wide = None if scope == "function" else scope
+    wide = None if scope in ("function", "class") else scope  # the tests are in no class, whose fixtures end with them
     return Place(f"{scope}_fixture", source, "with_NAME", fixture="with_NAME", scope=wide)
 
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from itertools import takewhile
-from threading import current_thread, local
+from threading import current_thread
 from typing import TYPE_CHECKING
 from weakref import ref
 
@@ -69,11 +69,11 @@ class Ledger:
         Noting that afterwards costs several times as much: a processor that waited for the server has forgotten the
         stack, and most of the interpreter.
         """
-        here = _HERE
+        thread = current_thread()
         loop, task = _running()
         if stack is None:
             stack = take(skip=skip + 1)
-        return Opener(here.name, here.ident, here.ref, task, loop, self._opening, stack)
+        return Opener(thread.name, thread.ident, ref(thread), task, loop, self._opening, stack)
 
     def expect(self, *, skip: int = 1) -> None:
         """Note the opener for the connection that this thread or task opens next: where no hook sees both ends."""
@@ -199,17 +199,6 @@ def _leads_to(entry: Entry, database: str | None, port: int | None) -> bool:
 
 def _test(opening: Opening | None) -> str | None:
     return None if opening is None else opening.test
-
-
-class _Here(local):
-    """This thread, as it was when it first connected."""
-
-    def __init__(self) -> None:
-        thread = current_thread()
-        self.name, self.ident, self.ref = thread.name, thread.ident, ref(thread)
-
-
-_HERE = _Here()
 
 
 def _running() -> tuple[ref[AbstractEventLoop] | None, str | None]:
