@@ -23,7 +23,7 @@ from mintdb.core.lease import Lease, NoMarkInTransaction, UncommittedWrites
 from mintdb.hypothesis import NoExamples, NothingToRewind, rewind_examples
 from tests.frameworks.suites import Suite
 
-few = settings(max_examples=8, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
+few = settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
 @pytest.fixture(scope="module")
@@ -360,7 +360,9 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from mintdb.hypothesis import rewind_examples
 
-few = settings(max_examples=5, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(
+    max_examples=5, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def open_account(owner):
