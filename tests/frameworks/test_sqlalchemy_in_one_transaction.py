@@ -6,7 +6,7 @@ On SQLite, whose driver has to be kept from committing by itself; test_sqlalchem
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -213,7 +213,8 @@ def test_a_rollback_that_would_undo_anothers_writing_is_refused(joined: sessionm
 def test_a_rollback_that_would_undo_anothers_nested_part_is_refused(joined: sessionmaker[Session]) -> None:
     with joined() as older, joined() as younger:
         older.execute(sa.text("select 1"))
-        younger.execute(sa.text("select 1"))
+        younger.add(Animal(name="younger"))
+        younger.flush()
         with older.begin_nested():
             older.add(Animal(name="late"))
         with pytest.raises(CommitUndone):
@@ -244,12 +245,43 @@ def test_threads_at_once_are_right_or_refused(joined: sessionmaker[Session]) -> 
 
 def test_a_session_that_failed_is_in_nobodys_way(joined: sessionmaker[Session]) -> None:
     with joined() as first, joined() as second:
-        first.execute(sa.text("select 1"))
-        second.execute(sa.text("select 1"))
+        for session in (first, second):
+            session.add(Animal(name=str(id(session))))
+            session.flush()
         with pytest.raises(OutOfTurn):
             first.commit()
     add(joined, "Max")
-    assert names(joined) == ["Max"]
+    assert "Max" in names(joined)
+
+
+@pytest.mark.parametrize("end", [Session.commit, Session.rollback, Session.close])
+def test_who_has_only_read_is_in_nobodys_way(joined: sessionmaker[Session], end: Callable[[Session], None]) -> None:
+    with joined() as reader, joined() as writer:
+        reader.scalars(sa.select(Animal)).all()
+        writer.add(Animal(name="Max"))
+        writer.flush()
+        end(reader)  # whoever began first
+        reader.scalars(sa.select(Animal)).all()
+        writer.rollback()
+        end(reader)
+        writer.add(Animal(name="Cody"))
+        writer.flush()
+        reader.scalars(sa.select(Animal)).all()
+        writer.commit()
+        end(reader)
+    assert names(joined) == ["Cody"]
+
+
+def test_who_has_only_read_and_writes_then_can_still_roll_back(joined: sessionmaker[Session]) -> None:
+    with joined() as older, joined() as younger:
+        older.add(Animal(name="older"))
+        older.flush()
+        younger.scalars(sa.select(Animal)).all()
+        older.commit()
+        younger.add(Animal(name="younger"))
+        younger.flush()
+        younger.rollback()
+    assert names(joined) == ["older"]
 
 
 def test_the_connections_own_commit_is_refused(joined: sessionmaker[Session]) -> None:

@@ -179,8 +179,8 @@ what it had written is committed, or gone
 
 def test_two_sessions_at_once(maker: sessionmaker[Session]) -> None:
     with maker() as first, maker() as second:
-        first.execute(sa.text("select 1"))
-        second.execute(sa.text("select 1"))
+        first.execute(sa.text("create table t (x int)"))
+        second.execute(sa.text("insert into t values (1)"))
         said = message_of(first.commit)
     assert (
         said
@@ -195,9 +195,9 @@ a session commits while a younger one is at work: under isolation = "transaction
 
 def test_a_rollback_of_what_another_session_committed(maker: sessionmaker[Session]) -> None:
     with maker() as first:
-        first.execute(sa.text("select 1"))
+        first.execute(sa.text("create table t (x int)"))
         with maker() as second:
-            second.execute(sa.text("select 1"))
+            second.execute(sa.text("insert into t values (1)"))
             second.commit()
         said = message_of(first.rollback)
     assert (

@@ -209,15 +209,19 @@ class OneTransaction:
         step = find_step(statement)
         doing = "begins" if step.kind == "set" else "goes on"
         with self._turns.take(face.caller, doing=doing, being="being answered", waits=not face.dialect.is_async):
-            self._savepoints.check(step)
+            plan = self._savepoints.plan(step)
             try:
-                send(statement)
+                if not plan.skip:
+                    send(statement)
+                if self._root is not None:
+                    _execute(self._root, [f"savepoint {name}" for name in plan.again])
             except Exception:
+                self._savepoints.spoil(face.caller)
                 raise
             except BaseException:  # a task was cancelled: SQLAlchemy gives up its connection
                 self._cut_short = f"cut short   {_where()}"
                 raise
-            self._savepoints.note(step, face.caller)
+            self._savepoints.note(step, face.caller, plan)
 
     def _close(self, root: sa.Connection) -> None:
         """Roll back, whatever was lost or ended before."""
