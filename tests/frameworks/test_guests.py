@@ -79,6 +79,18 @@ TESTS = """
         assert mintdb_session.scalars(text("select name from guest")).all() == ["Ann"]
 
 
+    def test_a_commit_of_what_has_failed_is_in_nobodys_way(mintdb_join):
+        mintdb_join(SessionLocal)
+        with SessionLocal() as session:
+            session.execute(text("insert into guest values ('Bob')"))
+            for failing in (lambda: session.execute(text("select * from nowhere")), session.commit):
+                with pytest.raises(DBAPIError):
+                    failing()
+        add("Ann")
+        with SessionLocal() as session:
+            assert session.scalars(text("select name from guest")).all() == ["Ann"]
+
+
     def test_a_session_that_does_not_join_is_refused():
         with pytest.raises(SecondConnection):
             add("Ann")
@@ -116,9 +128,9 @@ def test_nothing_of_a_test_stays_and_nothing_is_created(suite: Suite, port: int)
         connection.execute("create table guest (name text not null)")
     before = admin.execute("select datname from pg_database order by 1").fetchall()
     ran = suite.write(**{"pyproject.toml": SETTINGS.format(url=url)}, test_guests=TESTS).run("-q")
-    assert "8 passed, 1 xfailed, 1 error" in ran.output, ran.output
+    assert "9 passed, 1 xfailed, 1 error" in ran.output, ran.output
     assert "the one transaction of test_guests.py::test_the_drivers_own_commit_is_told on hotel was ended" in ran.output
-    assert "put back: 9 rolled back" in ran.output
+    assert "put back: 10 rolled back" in ran.output
     assert "outside of a test's transaction" in (suite.folder / "late.txt").read_text()
     said = f"mintdb: default: no right to create databases: postgresql://guest@127.0.0.1:{port}/hotel is used as it is"
     assert said in ran.output

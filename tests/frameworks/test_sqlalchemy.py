@@ -196,7 +196,7 @@ IN_ONE_TRANSACTION = """
         CommitUndone, ConnectionLost, NeedsRealCommit, OutOfTurn, SecondConnection, TwoKindsOfSession,
     )
     from sqlalchemy import select, text
-    from sqlalchemy.exc import IntegrityError, InterfaceError
+    from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
     from zoo import Animal, AsyncSessionLocal, SessionLocal, add, add_async, first_free
 
     names = select(Animal.name).order_by(Animal.name)
@@ -233,6 +233,19 @@ IN_ONE_TRANSACTION = """
             add("Robby", mother_id=99)
         with SessionLocal() as session:
             assert session.scalars(names).all() == ["Cody", "Max"]
+
+
+    def test_a_commit_of_what_has_failed_is_in_nobodys_way(joined):
+        with SessionLocal() as session:
+            session.add(Animal(name="Max"))
+            session.flush()
+            with pytest.raises(ProgrammingError):
+                session.execute(text("select * from nowhere"))
+            with pytest.raises(DBAPIError, match="transaction is aborted"):
+                session.commit()
+        add("Cody")
+        with SessionLocal() as session:
+            assert session.scalars(names).all() == ["Cody"]
 
 
     async def test_a_deferred_constraint_is_checked_by_an_asynchronous_commit(joined):
@@ -329,7 +342,7 @@ IN_ONE_TRANSACTION = """
 
 def test_sessions_share_one_transaction(suite: Suite) -> None:
     printed = zoo(suite, test_zoo=IN_ONE_TRANSACTION).run("-p", "asyncio", "--mintdb-isolation=transaction").output
-    assert "1 failed, 15 passed" in printed
+    assert "1 failed, 16 passed" in printed
     said = printed.partition("- refused by mintdb -")[2]
     assert 'a session begins while another one is connecting: under isolation = "transaction" both share one' in said
     assert "zoo.py:" in said.partition("began first")[2].splitlines()[0]

@@ -227,19 +227,20 @@ def test_threads_at_once_are_right_or_refused(joined: sessionmaker[Session]) -> 
 
     def work(name: str) -> None:
         together.wait(10)
-        try:
-            add(joined, name)
-        except Refused as error:
-            refused.append(error)
-        else:
-            kept.append(name)
+        for number in range(20):
+            try:
+                add(joined, f"{name}{number}")
+            except Refused as error:
+                refused.append(error)
+            else:
+                kept.append(f"{name}{number}")
 
     threads = [threading.Thread(target=work, args=name) for name in "abcd"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(kept) + len(refused) == 4
+    assert len(kept) + len(refused) == 80
     assert set(kept) <= set(names(joined))
 
 

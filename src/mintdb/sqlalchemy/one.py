@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -15,13 +16,15 @@ from mintdb.connections.stack import find_app_site, take
 from mintdb.sqlalchemy.errors import ConnectionLost, NeedsRealCommit, TransactionEnded, TwoKindsOfSession
 from mintdb.sqlalchemy.guard import opening
 from mintdb.sqlalchemy.loops import end_on_its_loop
-from mintdb.sqlalchemy.savepoints import Caller, Savepoints
+from mintdb.sqlalchemy.savepoints import Caller, Plan, Savepoints
 from mintdb.sqlalchemy.statements import (
     BACK_TO_OUTER,
+    BEFORE_CHECK,
     CHECK,
     END_OF_CHECK,
     ENDS_IT,
     OUTER,
+    Step,
     begins,
     find_step,
     find_why_not,
@@ -127,8 +130,9 @@ class OneTransaction:
         if face is None or not self._has_deferrable or not face.in_nested_transaction():
             return
         with self._turns.take(face.caller, doing="commits", being="committing", waits=not face.dialect.is_async):
+            face.exec_driver_sql(BEFORE_CHECK)
             try:
-                _execute(face, CHECK)
+                face.exec_driver_sql(CHECK)
             except sa.exc.DBAPIError:
                 _execute(face, END_OF_CHECK)
                 raise
@@ -213,15 +217,22 @@ class OneTransaction:
             try:
                 if not plan.skip:
                     send(statement)
-                if self._root is not None:
-                    _execute(self._root, [f"savepoint {name}" for name in plan.again])
+                _execute(self._root, [f"savepoint {name}" for name in plan.again])
             except Exception:
                 self._savepoints.spoil(face.caller)
+                if step.kind == "release":  # a failed transaction is committed: the server would have rolled it back
+                    self._roll_back(Step("rollback", step.name), face.caller)
                 raise
             except BaseException:  # a task was cancelled: SQLAlchemy gives up its connection
                 self._cut_short = f"cut short   {_where()}"
                 raise
             self._savepoints.note(step, face.caller, plan)
+
+    def _roll_back(self, step: Step, caller: Caller) -> None:
+        """Once more in a session's place, so that the others can go on; the first failure is the one that is told."""
+        with suppress(sa.exc.DBAPIError):
+            _execute(self._root, [f"rollback to savepoint {step.name}"])
+            self._savepoints.note(step, caller, Plan())
 
     def _close(self, root: sa.Connection) -> None:
         """Roll back, whatever was lost or ended before."""
@@ -251,9 +262,10 @@ class OneTransaction:
                 raise TransactionEnded(database=self.address.database, test=self._test) from error
 
 
-def _execute(connection: sa.Connection, statements: Iterable[str]) -> None:
-    for statement in statements:
-        connection.exec_driver_sql(statement)
+def _execute(connection: sa.Connection | None, statements: Iterable[str]) -> None:
+    if connection is not None:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
 
 
 def _raw(connection: sa.Connection) -> Any:  # Any: a driver's connection, or SQLAlchemy's blocking face of one

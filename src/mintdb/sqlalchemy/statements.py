@@ -21,7 +21,8 @@ REASONS = {
     "prepare transaction": ENDS_IT,
 }
 # What a commit checks; the savepoint puts back which constraints are deferred, and what still waits to be checked.
-CHECK = ("savepoint mintdb_check", "set constraints all immediate")
+BEFORE_CHECK = "savepoint mintdb_check"
+CHECK = "set constraints all immediate"
 END_OF_CHECK = ("rollback to savepoint mintdb_check", "release savepoint mintdb_check")
 # The first savepoint of the one transaction: at its end it is still there, or the transaction is another one.
 OUTER = "savepoint mintdb_outer"
