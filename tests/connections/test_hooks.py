@@ -180,6 +180,7 @@ def test_a_driver_whose_entry_points_moved_is_named_and_works_on(monkeypatch: py
     monkeypatch.setattr(psycopg2, "connect", connect := types.FunctionType((lambda dsn: dsn).__code__, {}))
 
     hooks.watch()
+    ledger.clear()
     try:
         assert hooks.unseen() == {"psycopg2": "psycopg2.connect no longer calls psycopg2._connect"}
         assert psycopg2.connect is connect
