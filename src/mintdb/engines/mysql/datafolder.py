@@ -104,6 +104,7 @@ def _install(data: Path, binaries: Binaries, chosen: list[str], account: Account
         binaries.install,
         "--no-defaults",
         f"--datadir={data}",
+        f"--tmpdir={data}",  # see mysqld.start: what starts beside it would remove its temporary tables from /tmp
         "--auth-root-authentication-method=normal",
     ]
     run = account.run(
