@@ -138,7 +138,7 @@ def test_a_server_that_was_killed_is_told_and_the_next_run_starts_anew(live: Pat
 def test_an_option_that_the_server_does_not_know_is_shown_as_it_said_it(own_home: Path) -> None:
     with pytest.raises(errors.ServerDidNotStart) as caught, stay({"no_such_option": "1"}):
         pass
-    assert str(caught.value).startswith("the embedded MariaDB server did not start: ")
+    assert str(caught.value).startswith("the embedded server did not start: ")
     assert "unknown variable 'no-such-option=1'" in str(caught.value)
 
 
@@ -150,10 +150,10 @@ def test_a_machine_without_mariadb_is_told_how_to_get_it(own_home: Path, monkeyp
     assert (
         str(caught.value)
         == """\
-no MariaDB server was found on this machine
+neither MariaDB's nor MySQL's server was found on this machine
   looked at  /nowhere, /nowhere/either
   1. install it:  apt-get install mariadb-server   (mintdb uses the program only, never a service that runs)
-  2. or name the folder that holds mariadbd: MINTDB_BINARIES=/path/to/bin
+  2. or name the folder that holds mariadbd or mysqld: MINTDB_BINARIES=/path/to/bin
   3. or name a server: --mintdb-url mysql://user:password@host/database"""
     )
 

@@ -1,4 +1,4 @@
-"""MariaDB and MySQL: embedded (a MariaDB server of ours) or external (a server that a URL names)."""
+"""MariaDB and MySQL: embedded (a server of ours) or external (a server that a URL names)."""
 
 from __future__ import annotations
 

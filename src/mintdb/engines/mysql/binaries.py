@@ -1,16 +1,18 @@
-"""Find MariaDB's server programs: an explicit folder, else a system install."""
+"""Find the server's programs, MariaDB's or MySQL's: an explicit folder, else a system install."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mintdb.engines.mysql.errors import BinariesNotFound
 
-SERVER, INSTALL = "mariadbd", "mariadb-install-db"
+MARIADB, MYSQL = "mariadbd", "mysqld"
+PROGRAMS = (MARIADB, MYSQL)
+INSTALL = "mariadb-install-db"  # mysqld makes a data folder itself
 # No PATH of an ordinary user has /usr/sbin, where Debian puts the server.
 FOLDERS = (
     "/usr/sbin",
@@ -18,15 +20,26 @@ FOLDERS = (
     "/usr/local/sbin",
     "/opt/homebrew/opt/mariadb/bin",
     "/usr/local/opt/mariadb/bin",
+    "/opt/homebrew/opt/mysql/bin",
+    "/usr/local/opt/mysql/bin",
+    "/usr/local/mysql/bin",
 )
 
 
 @dataclass(frozen=True)
 class Binaries:
-    """The server, and the program that makes a data folder for it."""
+    """The server, and the program that makes a data folder for it: of MySQL it is the server itself."""
 
     server: Path
     install: Path
+
+    @property
+    def is_mariadb(self) -> bool:
+        return self.install != self.server
+
+    @property
+    def product(self) -> str:
+        return "MariaDB" if self.is_mariadb else "MySQL"
 
     @property
     def identity(self) -> str:
@@ -38,20 +51,27 @@ class Binaries:
 def find_binaries(explicit: str | None = None) -> Binaries:
     """The programs in `explicit` (a folder) or MINTDB_BINARIES if it has them, else on PATH and in the usual folders.
 
-    Raises BinariesNotFound with the places looked at.
+    Where there are both, MariaDB's, unless the explicit folder has MySQL's. Raises BinariesNotFound with the places
+    looked at.
     """
-    named = explicit or os.environ.get("MINTDB_BINARIES")
-    looked = list(_folders(named))
-    path = os.pathsep.join(looked)
-    server, install = shutil.which(SERVER, path=path), shutil.which(INSTALL, path=path)
-    if server is None or install is None:
-        raise BinariesNotFound(looked=", ".join(dict.fromkeys(looked)))
-    return Binaries(Path(server), Path(install))
+    named = _named(explicit or os.environ.get("MINTDB_BINARIES"))
+    usual = [*os.environ.get("PATH", "").split(os.pathsep), *FOLDERS]
+    found = _find_in(named) or _find_in([*named, *usual])
+    if found is None:
+        raise BinariesNotFound(looked=", ".join(dict.fromkeys([*named, *usual])))
+    return found
 
 
-def _folders(named: str | None) -> Iterator[str]:
-    if named:
-        yield str(Path(named).expanduser() / "bin")
-        yield str(Path(named).expanduser())
-    yield from os.environ.get("PATH", "").split(os.pathsep)
-    yield from FOLDERS
+def _find_in(folders: Sequence[str]) -> Binaries | None:
+    path = os.pathsep.join(folders)
+    server, install = (shutil.which(each, path=path) for each in (MARIADB, INSTALL))
+    if server and install:
+        return Binaries(Path(server), Path(install))
+    mysql = shutil.which(MYSQL, path=path)
+    if mysql is None or Path(mysql).resolve().name == MARIADB:  # the name under which MariaDB was once installed
+        return None
+    return Binaries(Path(mysql), Path(mysql))
+
+
+def _named(folder: str | None) -> list[str]:
+    return [str(Path(folder).expanduser() / "bin"), str(Path(folder).expanduser())] if folder else []

@@ -200,7 +200,7 @@ def _list(maintenance: Maintenance, condition: str, *values: object) -> list[Mad
     A maker that died while it created leaves a record, and perhaps a database that is not marked yet: that counts only
     where the name has our own random part, since a fixed name may by now be somebody else's database.
     """
-    marked = "s.schema_comment" if maintenance.can_mark else "m.mark"
+    marked = "s.schema_comment" if maintenance.dialect.can_mark else "m.mark"
     found = maintenance.rows(
         f"select m.name, m.holder, m.sealed, m.run, m.mark = {marked} from {MADE} m"
         " join information_schema.schemata s on s.schema_name = m.name"
@@ -216,4 +216,4 @@ def _list(maintenance: Maintenance, condition: str, *values: object) -> list[Mad
 
 def _clauses(maintenance: Maintenance, mark: str, collation: str | None) -> str:
     collate = f"collate {collation}" if collation else "character set utf8mb4"
-    return f"{collate} comment {literal(mark)}" if maintenance.can_mark else collate
+    return f"{collate} comment {literal(mark)}" if maintenance.dialect.can_mark else collate

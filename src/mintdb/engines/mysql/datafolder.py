@@ -17,41 +17,66 @@ SUPERUSER = "root"  # what dumps and hard-wired URLs expect to find
 LAYOUT = "2"  # raise it when what is cached here changes its meaning
 INSTALL_TIMEOUT = 120.0  # seconds; it takes 1 on an idle machine
 LOG_NAME = "binlog"
-AT_FIRST = ("innodb-log-file-size", "innodb-page-size", "lower-case-table-names")  # a data folder is made with these
+INSTALL_OF_MARIADB = ("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
+INSTALL_OF_MYSQL = (
+    "--initialize-insecure",
+    "--disable-log-bin",
+    "--innodb-doublewrite=0",
+    "--innodb-flush-method=nosync",
+    "--secure-file-priv=",
+)
+# A data folder is made with these.
+AT_FIRST = ("innodb-log-file-size", "innodb-redo-log-capacity", "innodb-page-size", "lower-case-table-names")
 
 # A test database may be lost with the machine, so nothing waits for a disk; figures in docs/why/mysql.md.
 SPEED = {
-    "performance-schema": "OFF",
     "innodb-buffer-pool-size": "64M",
-    "innodb-log-file-size": "8M",
     "innodb-flush-log-at-trx-commit": "2",
     "innodb-doublewrite": "0",
     "innodb-flush-method": "nosync",
     "sync-binlog": "0",
     "key-buffer-size": "1M",
-    "aria-pagecache-buffer-size": "8M",
     "max-connections": "1000",
     "skip-name-resolve": "",
     "bind-address": "127.0.0.1",
     "character-set-server": "utf8mb4",
-    "collation-server": "utf8mb4_general_ci",
     "default-time-zone": "+00:00",
     "table-definition-cache": "20000",  # InnoDB forgets its counters of a table that drops out of it
     "table-open-cache": "4000",
 }
+SPEED_OF_MARIADB = {
+    "performance-schema": "OFF",
+    "innodb-log-file-size": "8M",
+    "aria-pagecache-buffer-size": "8M",
+    "collation-server": "utf8mb4_general_ci",
+}
+SPEED_OF_MYSQL = {
+    "loose-innodb-redo-log-capacity": "32M",
+    "loose-mysqlx": "OFF",  # its second port is everybody's
+    "event-scheduler": "OFF",  # as MariaDB's: an event would run in the template and in every copy of it
+    "secure-file-priv": "",
+}
+MAY_BE_EMPTY = ("secure-file-priv",)  # LOAD DATA and INTO OUTFILE may reach every folder
 # What finding out who wrote what rests on: the user's own settings do not change it.
 NEEDED = {
     "log-bin": LOG_NAME,
     "server-id": "1",
     "binlog-format": "ROW",
     "binlog-checksum": "NONE",
-    "log-bin-compress": "OFF",
     "max-binlog-size": "64M",
-    "loose-slave-connections-needed-for-purge": "0",
     "log-bin-trust-function-creators": "1",
     "innodb-stats-auto-recalc": "0",  # it sets the counters to zero
     "innodb-stats-persistent": "0",
+}
+NEEDED_OF_MARIADB = {
+    "log-bin-compress": "OFF",
+    "loose-slave-connections-needed-for-purge": "0",
     "plugin-load-add": "metadata_lock_info",
+}
+NEEDED_OF_MYSQL = {
+    "performance-schema": "ON",
+    "loose-binlog-transaction-compression": "OFF",
+    "loose-innodb-native-foreign-keys": "OFF",  # with it, cascades are in no log
 }
 
 
@@ -74,11 +99,13 @@ class ServerSettings:
     def options(self) -> dict[str, str]:
         """The server's options: ours, then the user's, which win but for what mintdb needs."""
         own = {k.replace("_", "-").removeprefix("loose-"): v for k, v in self.server_settings.items()}
-        return {**SPEED, "default-time-zone": self.timezone, **own, **NEEDED}
+        mariadb = find_binaries(self.binaries).is_mariadb
+        speed, needed = (SPEED_OF_MARIADB, NEEDED_OF_MARIADB) if mariadb else (SPEED_OF_MYSQL, NEEDED_OF_MYSQL)
+        return {**SPEED, **speed, "default-time-zone": self.timezone, **own, **NEEDED, **needed}
 
     def arguments(self) -> list[str]:
         """The options as the server takes them."""
-        return [f"--{name}={value}" if value else f"--{name}" for name, value in self.options().items()]
+        return [_argument(name, value) for name, value in self.options().items()]
 
 
 def prepare(data: Path, settings: ServerSettings, cache: Path, account: Account) -> Binaries:
@@ -94,9 +121,11 @@ def prepare(data: Path, settings: ServerSettings, cache: Path, account: Account)
 
 def _pristine(binaries: Binaries, settings: ServerSettings, cache: Path, account: Account) -> Path:
     """The cached result of the installer, made now if it is not there."""
-    chosen = [f"--{name}={value}" for name, value in settings.options().items() if name in AT_FIRST]
+    options = settings.options().items()
+    chosen = [_argument(name, value) for name, value in options if name.removeprefix("loose-") in AT_FIRST]
     identity = [LAYOUT, binaries.identity, str(account.uid), *chosen]
-    return make_once(cache / "mariadb", identity, lambda folder: _install(folder, binaries, chosen, account), account)
+    folder = cache / binaries.product.lower()
+    return make_once(folder, identity, lambda folder: _install(folder, binaries, chosen, account), account)
 
 
 def _install(data: Path, binaries: Binaries, chosen: list[str], account: Account) -> None:
@@ -105,11 +134,13 @@ def _install(data: Path, binaries: Binaries, chosen: list[str], account: Account
         "--no-defaults",
         f"--datadir={data}",
         f"--tmpdir={data}",  # see mysqld.start: what starts beside it would remove its temporary tables from /tmp
-        "--auth-root-authentication-method=normal",
+        *(INSTALL_OF_MARIADB if binaries.is_mariadb else INSTALL_OF_MYSQL),
     ]
-    run = account.run(
-        [*argv, "--skip-test-db", "--skip-name-resolve", *chosen], env=clean_environment(), timeout=INSTALL_TIMEOUT
-    )
+    run = account.run([*argv, *chosen], env=clean_environment(), timeout=INSTALL_TIMEOUT)
     if run.returncode:
         said = tail((run.stdout + run.stderr).strip().splitlines())
         raise ServerDidNotStart(why=f"{binaries.install.name} failed", log="its output", tail=said)
+
+
+def _argument(name: str, value: str) -> str:
+    return f"--{name}={value}" if value or name in MAY_BE_EMPTY else f"--{name}"

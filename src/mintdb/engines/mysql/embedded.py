@@ -1,4 +1,4 @@
-"""Join the embedded MariaDB server that these settings share, starting it if it does not run."""
+"""Join the embedded MariaDB or MySQL server that these settings share, starting it if it does not run."""
 
 from __future__ import annotations
 

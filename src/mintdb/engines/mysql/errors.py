@@ -14,13 +14,13 @@ from mintdb.errors import ServerError, SettingsError, TemplateError
 
 
 class BinariesNotFound(ServerError):
-    """No MariaDB server programs were found. Facts: looked."""
+    """No programs of a MariaDB or MySQL server were found. Facts: looked."""
 
     text = """\
-no MariaDB server was found on this machine
+neither MariaDB's nor MySQL's server was found on this machine
   looked at  {looked}
   1. install it:  apt-get install mariadb-server   (mintdb uses the program only, never a service that runs)
-  2. or name the folder that holds mariadbd: MINTDB_BINARIES=/path/to/bin
+  2. or name the folder that holds mariadbd or mysqld: MINTDB_BINARIES=/path/to/bin
   3. or name a server: --mintdb-url mysql://user:password@host/database"""
 
 
@@ -44,7 +44,7 @@ class ServerDidNotStart(ServerError):
     """The embedded server did not start. Facts: why, log, tail."""
 
     text = """\
-the embedded MariaDB server did not start: {why}
+the embedded server did not start: {why}
   the last lines of {log}:
 {tail}
   1. if a line names an option: take it out of `server_settings`
@@ -69,6 +69,17 @@ the server refused the login of {url}
   it said    {reason}
   1. mend user and password in the URL
   2. or allow the login on the server:  create user …, grant …"""
+
+
+class LoginNeedsCryptography(ServerError):
+    """MySQL's usual login, over TCP without TLS, needs a package that is not installed. Facts: url."""
+
+    text = """\
+PyMySQL cannot log in to {url} without the package cryptography
+  the login is one of caching_sha2_password, MySQL's default, and the server offers no TLS
+  1. pip install 'pymysql[rsa]'
+  2. or let the server offer TLS
+  3. or take the URL away: mintdb then runs a server of its own"""
 
 
 class ServerTooOld(ServerError):

@@ -1,4 +1,4 @@
-"""The keeper of an embedded MariaDB server: what `engines.keeper` does not know of it."""
+"""The keeper of an embedded MariaDB or MySQL server: what `engines.keeper` does not know of it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from mintdb.engines import keeper
 from mintdb.engines.account import find_account
 from mintdb.engines.keeper import KEEPER_LOCK, LOCK, TEMPLATES_KEPT, TICK, Errand, State
 from mintdb.engines.mysql import databases, mysqld
-from mintdb.engines.mysql.binaries import SERVER
+from mintdb.engines.mysql.binaries import find_binaries
 from mintdb.engines.mysql.datafolder import LOG_NAME, SUPERUSER, ServerSettings, prepare
 from mintdb.engines.mysql.errors import LockTimeout, ServerDidNotStart
 from mintdb.engines.mysql.maintenance import Maintenance
-from mintdb.engines.processes import runs_program
+from mintdb.engines.mysql.session import introduce
+from mintdb.engines.ports import HOST
 from mintdb.errors import MintdbError
 
 ACCOUNT = "mysql"  # what Debian's package brings
@@ -37,7 +38,7 @@ def main() -> None:
 
 def find_state(live: Path) -> State | None:
     """See engines.keeper.Craft."""
-    return State.find(live, lambda state: runs_program(state.server, SERVER))
+    return State.find(live, lambda state: mysqld.is_server(state.server))
 
 
 def socket_in(live: Path) -> Path:
@@ -63,6 +64,8 @@ def start(errand: Errand) -> State:
         return mysqld.start(binaries, options, account)
 
     pid = keeper.start_on(data, attempt, failure=ServerDidNotStart)
+    if not find_binaries(settings.binaries).is_mariadb:
+        introduce(Address("mysql", "", HOST, errand.port, SUPERUSER, errand.password))
     return State("mysql", errand.port, str(path.parent), str(data), pid, os.getpid())
 
 

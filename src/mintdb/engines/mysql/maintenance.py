@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,8 +16,6 @@ from mintdb.engines.mysql.errors import GaleraRefused, LockTimeout, PrivilegeMis
 from mintdb.engines.mysql.session import Session, code_of, name, reason_of
 
 DATABASE = "mintdb"
-OLDEST_MARIADB, OLDEST_MYSQL = (10, 6), (8, 0)
-MARKED_SINCE = (10, 5)  # MariaDB's version of CREATE DATABASE … COMMENT
 DENIED = (
     ER.DBACCESS_DENIED_ERROR,
     ER.ACCESS_DENIED_ERROR,
@@ -53,6 +50,7 @@ class Maintenance:
         self.owner = owner
         self.holder = new_token(HOLDER_LENGTH)
         self.session = Session(address, shown=shown)
+        self.dialect = self.session.dialect
         try:
             self._look()
             self._fill()
@@ -108,15 +106,10 @@ class Maintenance:
         return f"holder {holder}"
 
     def _look(self) -> None:
-        version, account, comment = self.session.row("select version(), current_user(), @@version_comment")
+        (account,) = self.session.row("select current_user()")
         self.account = "@".join(f"'{part}'" for part in str(account).split("@"))
-        self.is_mariadb = "mariadb" in f"{version} {comment}".lower()
-        self.version = re.match(r"[\d.]+", str(version))[0]  # type: ignore[index]  # every version begins with digits
-        self.version_number = tuple(map(int, self.version.split(".")[:2]))
-        self.product = f"{'MariaDB' if self.is_mariadb else 'MySQL'} {self.version}"
-        self.can_mark = self.is_mariadb and self.version_number >= MARKED_SINCE
-        if self.version_number < (OLDEST_MARIADB if self.is_mariadb else OLDEST_MYSQL):
-            raise ServerTooOld(url=self.url, version=self.product, oldest="MariaDB 10.6 or MySQL 8.0, or newer")
+        if self.dialect.is_too_old:
+            raise ServerTooOld(url=self.url, version=self.dialect.product, oldest="MariaDB 10.6 or MySQL 8.0, or newer")
         if self.session.rows("show global variables like 'wsrep_on'") and self.session.row("select @@wsrep_on")[0]:
             raise GaleraRefused(url=self.url)
         # Nothing of ours needs to be replayed elsewhere, and a server of ours reads in its log what tests changed.

@@ -1,4 +1,4 @@
-"""Start and stop one MariaDB server process on a prepared data folder."""
+"""Start and stop one server process, MariaDB's or MySQL's, on a prepared data folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mintdb.engines import starting
 from mintdb.engines.account import Account
-from mintdb.engines.mysql.binaries import SERVER, Binaries
+from mintdb.engines.mysql.binaries import PROGRAMS, Binaries
 from mintdb.engines.mysql.datafolder import SUPERUSER
 from mintdb.engines.mysql.errors import PortInUse, ServerDidNotStart
 from mintdb.engines.processes import runs_program, wait_until_gone
@@ -29,6 +29,13 @@ create or replace user '{user}'@'localhost' identified by '{password}';
 grant all privileges on *.* to '{user}'@'localhost' with grant option;
 delete from mysql.global_priv where user = '{user}' and host not in ('127.0.0.1', 'localhost');
 flush privileges;
+"""
+LOGIN_OF_MYSQL = """\
+set sql_log_bin = 0;
+create user if not exists '{user}'@'127.0.0.1';
+alter user '{user}'@'127.0.0.1' identified by '{password}';
+grant all privileges on *.* to '{user}'@'127.0.0.1' with grant option;
+alter user '{user}'@'localhost' identified by '{password}';
 """
 
 
@@ -52,7 +59,7 @@ def start(binaries: Binaries, options: StartOptions, account: Account) -> int:
     places = [f"--datadir={options.data}", f"--socket={options.socket}", f"--port={options.port}"]
     # A server removes every #sql… file in its folder for temporary ones when it starts: another's, too, in /tmp.
     places.append(f"--tmpdir={options.socket.parent}")
-    files = [f"--pid-file={options.data / 'pid'}", f"--init-file={_write_login(options, account)}"]
+    files = [f"--pid-file={options.data / 'pid'}", f"--init-file={_write_login(binaries, options, account)}"]
     try:
         pid = starting.start(
             [str(binaries.server), "--no-defaults", *options.arguments, *places, *files],
@@ -68,13 +75,18 @@ def start(binaries: Binaries, options: StartOptions, account: Account) -> int:
 
 def stop(pid: int) -> None:
     """Stop the server; returns when the process is gone. A process that is no server is left alone."""
-    if not runs_program(pid, SERVER):
+    if not is_server(pid):
         return
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
         if wait_until_gone(pid, STOP_TIMEOUT):
             return
+
+
+def is_server(pid: int) -> bool:
+    """Whether the process is a server's: after a crash another program may have the number."""
+    return any(runs_program(pid, program) for program in PROGRAMS)
 
 
 def is_ready(path: Path) -> bool:
@@ -86,10 +98,10 @@ def is_ready(path: Path) -> bool:
     return False
 
 
-def _write_login(options: StartOptions, account: Account) -> Path:
-    file = options.data / INIT
+def _write_login(binaries: Binaries, options: StartOptions, account: Account) -> Path:
+    file, login = options.data / INIT, LOGIN if binaries.is_mariadb else LOGIN_OF_MYSQL
     with os.fdopen(os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as init:
-        init.write(LOGIN.format(user=SUPERUSER, password=options.password))
+        init.write(login.format(user=SUPERUSER, password=options.password))
     account.own(file)
     return file
 

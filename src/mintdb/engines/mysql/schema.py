@@ -54,7 +54,7 @@ order by event_object_table, event_manipulation, action_timing, action_order
 """
 COLUMNS = """
 select table_name, column_name from information_schema.columns
-where table_schema = {here} and coalesce(generation_expression, '') = '' and extra not like '%GENERATED%'
+where table_schema = {here} and coalesce(generation_expression, '') = '' and extra not like '% GENERATED%'
 order by table_name, ordinal_position
 """
 

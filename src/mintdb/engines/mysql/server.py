@@ -42,15 +42,15 @@ class MysqlServer:
             maintenance=maintenance,
             who=sessions.find_who(maintenance),
             address=address,
-            log=log,
-            counts=self._is_ours,
+            log=log if maintenance.dialect.tells_what_changed else None,
+            counts=self._is_ours and maintenance.dialect.tells_what_changed,
             let_go=let_go,
         )
 
     @property
     def version(self) -> str:
         """As people say it: "MariaDB 10.11.19"."""
-        return self._maintenance.product
+        return self._maintenance.dialect.product
 
     @property
     def own_url(self) -> str:
@@ -64,7 +64,8 @@ class MysqlServer:
             "select @@character_set_server, @@collation_server, @@lower_case_table_names, @@global.sql_mode,"
             " @@global.time_zone, @@default_storage_engine, current_user()"
         )
-        version = f"{self._maintenance.product.split()[0]} {self._maintenance.version_number}"
+        dialect = self._maintenance.dialect
+        version = f"{dialect.product.split()[0]} {dialect.number}"
         return [part.encode() for part in (version, *map(str, found), *self._settings_identity)]
 
     own_connections = OWN_CONNECTIONS

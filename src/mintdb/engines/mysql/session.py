@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pymysql
@@ -11,9 +12,12 @@ from pymysql.constants import CLIENT, CR, ER
 
 from mintdb.address import Address
 from mintdb.core import ours
-from mintdb.engines.mysql.errors import LoginRefused, ServerGone, ServerUnreachable
+from mintdb.engines.mysql.dialect import SETTINGS, dialect_of
+from mintdb.engines.mysql.errors import LoginNeedsCryptography, LoginRefused, ServerGone, ServerUnreachable
 
 CONNECT_TIMEOUT = 10  # seconds
+TLS: Mapping[str, Any] = {"ssl_disabled": False, "ssl": {"verify_mode": "none"}}  # Any: as pymysql.connect takes them
+TLS_REQUIRED = 3159  # ER_SECURE_TRANSPORT_REQUIRED
 REFUSED = {ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, 1698, 2059}  # …, …NO_PASSWORD, no such login plugin
 GONE = {
     CR.CR_SERVER_GONE_ERROR,
@@ -23,14 +27,6 @@ GONE = {
     1927,
     4031,
 }  # …, ER_CONNECTION_KILLED, idle too long
-# What a put-back needs, and what nothing that mintdb does must depend on. Unknown to MySQL: the second line's.
-SETTINGS = (
-    "foreign_key_checks = 0, group_concat_max_len = 16777216, sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00'",
-    "check_constraint_checks = 0, system_versioning_alter_history = 'KEEP', system_versioning_insert_history = 1",
-    "sql_log_bin = 0",
-)
-
-
 OWN = "concat('mintdb:session ', connection_id())"  # the lock by which others know a session for mintdb's
 
 
@@ -60,13 +56,14 @@ class Session:
     def open(self) -> None:
         """Connect, or after `close` again; `prepare` has to follow. Raises a ServerError."""
         try:
-            self._connection = _Own(**_keywords(self.address))
+            self._connection = _connect(self.address)
         except pymysql.MySQLError as error:
             kind = LoginRefused if code_of(error) in REFUSED else ServerUnreachable
             raise kind(url=self._shown, reason=reason_of(error)) from None
-        except RuntimeError as error:  # a login plugin of MySQL 8 that needs `cryptography`
-            raise LoginRefused(url=self._shown, reason=str(error)) from None
+        except _Unencrypted:
+            raise LoginNeedsCryptography(url=self._shown) from None
         ours.claim(self._connection)
+        self.dialect = dialect_of(str(self._connection.get_server_info()))  # type: ignore[no-untyped-call]  # as below
         self.id = int(self._connection.thread_id())  # type: ignore[no-untyped-call]  # untyped in the stubs
         self.try_run(f"do get_lock({OWN}, 0)")
 
@@ -108,8 +105,8 @@ class Session:
 
     def prepare(self) -> None:
         """Settings under which rows and definitions are put as they are, as far as this server has them."""
-        self._connection.query(f"set session {SETTINGS[0]}")
-        for each in (*SETTINGS[1].split(", "), SETTINGS[2]):
+        self._connection.query(f"set session {SETTINGS}")
+        for each in self.dialect.settings:
             self.try_run(f"set session {each}")
 
     def try_run(self, statement: str) -> bool:
@@ -164,6 +161,35 @@ def literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
+def introduce(address: Address) -> None:
+    """Log in once by TLS: MySQL then knows the password, and who comes later needs neither TLS nor cryptography."""
+    with contextlib.suppress(pymysql.MySQLError):
+        Connection(**{**_keywords(address), **TLS}).close()
+
+
+class _Unencrypted(Exception):
+    """A password cannot be sent: the server offers no TLS, and `cryptography` is not installed."""
+
+
+def _connect(address: Address) -> _Own:
+    """Without TLS, unless the URL names certificates or the login asks for it: TLS alone costs PyMySQL 39 ms."""
+    given = _keywords(address)
+    try:
+        return _Own(**given)
+    except RuntimeError:  # PyMySQL's: MySQL's usual login, by a server that does not know the password yet
+        needs_cryptography = True
+    except pymysql.OperationalError as error:
+        if code_of(error) != TLS_REQUIRED:
+            raise
+        needs_cryptography = False
+    try:
+        return _Own(**{**given, **TLS})
+    except pymysql.OperationalError:
+        if needs_cryptography:
+            raise _Unencrypted from None
+        raise
+
+
 def _keywords(address: Address) -> dict[str, Any]:  # Any: as pymysql.connect takes them
     place = {"unix_socket": address.host} if address.host.startswith("/") else {"host": address.host or "127.0.0.1"}
     return {
@@ -180,6 +206,6 @@ def _keywords(address: Address) -> dict[str, Any]:  # Any: as pymysql.connect ta
 
 
 def _tls(address: Address) -> dict[str, Any]:  # Any: see _keywords
-    """Certificates where the URL names some. Without, none are asked for: that alone would cost PyMySQL 39 ms."""
+    """Certificates where the URL names some."""
     given = {key: value for key, value in address.options.items() if key in ("ssl_ca", "ssl_cert", "ssl_key")}
     return dict(given) if given else {"ssl_disabled": True}

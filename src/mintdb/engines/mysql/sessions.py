@@ -9,7 +9,7 @@ from typing import Any
 
 from mintdb.contract import Present, Session
 from mintdb.engines.mysql.maintenance import Maintenance
-from mintdb.engines.mysql.session import literal
+from mintdb.engines.mysql.questions import Questions, find_questions
 
 POLL = 0.002  # seconds; a killed session is gone in less than 1 ms
 STUCK_AFTER = 0.1  # seconds; a program that is between two statements of a transaction goes on within some milliseconds
@@ -18,31 +18,18 @@ END_TIMEOUT = 5.0  # seconds; rolling back a large transaction is all that takes
 READING = ("MDL_SHARED", "MDL_SHARED_READ", "MDL_SHARED_HIGH_PRIO", "MDL_INTENTION_EXCLUSIVE")
 NOBODY = ("Daemon", "Binlog Dump", "Slave_IO", "Slave_SQL", "Killed")
 
-# MDL_…: shows a transaction as soon as it has touched a table. INNODB_TRX, all that others' servers offer, is cached
-# by the server for 100 ms (storage/innobase/trx/trx0i_s.cc, CACHE_MIN_IDLE_TIME_NS).
-BY_LOCKS = """
-select @mintdb_held := group_concat(thread_id, ' ', lock_mode) from information_schema.metadata_lock_info
-where table_schema = {database} or lock_mode like 'MDL_BACKUP_FTWRL%'
-"""
-BY_TRANSACTIONS = """
-select @mintdb_held := group_concat(trx_mysql_thread_id, ' ',
-                                    if(trx_rows_modified > 0, 'MDL_SHARED_WRITE', 'MDL_SHARED_READ'))
-from information_schema.innodb_trx
-"""
-# Two statements in one packet: a join of the two views takes the server twice as long.
-LIST = """
-select id, command, {milliseconds}, info, host, {moment} from information_schema.processlist
-where (db = {database} or {holds}) and id <> connection_id() order by id
-"""
-HOLDS = "@mintdb_held regexp concat('(^|,)', id, ' ')"
-
 
 @dataclass(frozen=True)
 class Who:
     """How a server tells who holds what."""
 
     maintenance: Maintenance
-    by_locks: bool  # whether it shows metadata locks, and to us
+    questions: Questions
+
+    @property
+    def by_locks(self) -> bool:
+        """Whether it shows metadata locks, and to us."""
+        return self.questions.by_locks
 
     def find(self, database: str, *, but: Collection[int] = ()) -> list[Session]:
         """Client sessions that are connected to `database`, or hold a lock in it; oldest first."""
@@ -54,14 +41,7 @@ class Who:
 
     def statements(self, database: str) -> list[str]:
         """The two questions, for a packet with others."""
-        mariadb = self.maintenance.is_mariadb
-        listed = LIST.format(
-            milliseconds="time_ms" if mariadb else "time * 1000",
-            moment="query_id" if mariadb else "time",
-            holds=HOLDS if self.by_locks else "false",
-            database=literal(database),
-        )
-        return [(BY_LOCKS if self.by_locks else BY_TRANSACTIONS).format(database=literal(database)), listed]
+        return self.questions.about(database)
 
     def take(self, answers: Sequence[Sequence[Any]], *, but: Collection[int] = ()) -> list[tuple[Session, float]]:
         """What was answered. Any: rows are as the statements select."""
@@ -86,11 +66,8 @@ class Quiet:
 
 
 def find_who(maintenance: Maintenance) -> Who:
-    """How this server tells it: the plugin `metadata_lock_info` is loaded in servers of ours."""
-    plugin = maintenance.rows(
-        "select 1 from information_schema.plugins where plugin_name = 'METADATA_LOCK_INFO' and plugin_status = 'ACTIVE'"
-    )
-    return Who(maintenance, bool(plugin))
+    """How this server tells it."""
+    return Who(maintenance, find_questions(maintenance.session))
 
 
 def wait_until_quiet(
@@ -120,9 +97,8 @@ def end(maintenance: Maintenance, backends: Collection[int]) -> None:
     """End sessions and wait until they are gone; one that is not ours to end stays."""
     if not backends:
         return
-    kill = "kill hard connection" if maintenance.is_mariadb else "kill connection"
     for backend in backends:
-        maintenance.session.try_run(f"{kill} {int(backend)}")
+        maintenance.session.try_run(f"{maintenance.dialect.kill} {int(backend)}")
     deadline = time.monotonic() + END_TIMEOUT
     while _are_there(maintenance, backends) and time.monotonic() < deadline:
         time.sleep(POLL)

@@ -58,7 +58,6 @@ def take_counters(session: Session, rows: Iterable[Any]) -> dict[str, Counter]: 
 
 def read_plain_counters(session: Session, database: str) -> dict[str, Counter]:
     """Every table's AUTO_INCREMENT, for a server that shows no more. Whether it was written to cannot be told."""
-    session.try_run("set session information_schema_stats_expiry = 0")  # MySQL 8 remembers the numbers for a day
     found = session.rows(
         "select table_name, auto_increment from information_schema.tables"
         " where table_schema = %s and auto_increment is not null",
