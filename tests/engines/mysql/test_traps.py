@@ -46,7 +46,50 @@ def test_what_a_session_without_binary_log_writes_is_seen(make: Make) -> None:
     clone = make(*TWO)
     assert changed_by(clone, "set sql_log_bin = 0", "update t set v = 9").tables == ["t"]
     assert changed_by(clone, "set sql_log_bin = 0", "truncate t").tables
-    assert changed_by(clone, "set sql_log_bin = 0", "create table extra (id int)").way is Way.SWAP
+
+
+@pytest.mark.parametrize(
+    "ddl",
+    [
+        "create table extra (id int)",
+        "alter table t add column z int",  # in an instant: InnoDB's table is the same afterwards
+        "create view v as select 1",
+        "create trigger twice before insert on t for each row set new.v = new.v * 2",
+    ],
+)
+def test_nor_is_its_ddl_hidden(make: Make, ddl: str) -> None:
+    clone = make(*TWO)
+    assert changed_by(clone, "set sql_log_bin = 0", ddl).way is Way.SWAP
+    assert clone.restore().way is Way.UNTOUCHED
+
+
+@pytest.mark.parametrize("option", ["", "stats_persistent=0"])
+def test_no_number_of_its_writes_makes_the_counters_what_they_were(
+    make: Make, server: MysqlServer, option: str
+) -> None:
+    clone = make(f"create table p (v int) {option}")
+    counter = (
+        "select modified_counter from information_schema.innodb_sys_tablestats"
+        f" where name = '{clone.address.database}/p'"
+    )
+    with closing(connect(root_of(server, clone.address.database))) as root, root.cursor() as cursor:
+        cursor.execute("set sql_log_bin = 0")
+        cursor.execute(counter)
+        before = cursor.fetchall()
+        for _ in range(60):  # statistics that are not persistent count from 0 again after 17 writes to a small table
+            cursor.execute("insert into p values (1)")
+            cursor.execute(counter)
+            if cursor.fetchall() == before:
+                break
+    assert clone.restore().tables == ["p"]
+
+
+def test_a_put_back_that_fails_ends_in_a_database_made_anew_and_waits_for_nobody(make: Make) -> None:
+    clone = make(*TWO)
+    unseen = "alter table t rename column v to w"  # the TRUNCATE explains why the folder was touched
+    restored = changed_by(clone, "set sql_log_bin = 0", unseen, "set sql_log_bin = 1", "truncate t")
+    assert restored.reason is not None
+    assert "putting it back failed" in restored.reason
 
 
 @pytest.mark.parametrize("engine", ["memory", "myisam", "aria"])

@@ -17,6 +17,7 @@ HERE = "`<here>`."  # stands for the database's own name in a definition
 COUNTER = re.compile(r"^(\).*?) AUTO_INCREMENT=(\d+)", re.MULTILINE)  # in the line of a table's options
 LOGGING_FORBIDS = 1419  # ER_BINLOG_CREATE_ROUTINE_NEED_SUPER
 TRANSACTIONAL = "InnoDB"
+RECOUNTED = re.compile(r"^\).* (STATS_PERSISTENT=0|STATS_AUTO_RECALC=1)\b", re.MULTILINE)  # options of a table
 
 
 class Kind(StrEnum):
@@ -76,6 +77,11 @@ class Definition:
         return f"ENGINE={TRANSACTIONAL}" in self.sql and not self.keeps_history
 
     @property
+    def is_counted(self) -> bool:
+        """Whether every write to a table shows in InnoDB's counters. They begin anew with its statistics."""
+        return self.is_transactional and not RECOUNTED.search(self.sql)
+
+    @property
     def keeps_history(self) -> bool:
         """Whether it is a system-versioned table: a DELETE only moves its rows."""
         return "WITH SYSTEM VERSIONING" in self.sql
@@ -102,6 +108,11 @@ class Schema:
     def tables(self) -> Mapping[str, Definition]:
         """The base tables by name."""
         return {d.name: d for d in self.objects.values() if d.kind is Kind.TABLE}
+
+    @cached_property
+    def uncounted(self) -> Sequence[str]:
+        """The tables whose rows InnoDB does not count, or may begin to count anew."""
+        return sorted(table for table, definition in self.tables.items() if not definition.is_counted)
 
     @cached_property
     def sequences(self) -> Sequence[str]:

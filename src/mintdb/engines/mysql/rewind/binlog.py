@@ -61,6 +61,10 @@ class Log:
         """`base` is what the files are called before their number."""
         self._base = base
 
+    def beside(self, name: str) -> Path:
+        """What has this name in the server's data folder."""
+        return self._base.with_name(name)
+
     def end(self) -> Position:
         """Where the log ends now."""
         numbers = [int(path.suffix[1:]) for path in self._base.parent.glob(f"{self._base.name}.[0-9]*")]

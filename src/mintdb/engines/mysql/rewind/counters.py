@@ -39,7 +39,7 @@ def read_counters(session: Session, database: str) -> dict[str, Counter]:
 
 def counters_statement(session: Session, database: str) -> str:
     """What asks for them, for a packet with other statements."""
-    prefix = f"{_encoded(session, database)}/"
+    prefix = f"{file_name(session, database)}/"
     return COUNTERS.format(skip=len(prefix) + 1, length=len(prefix), prefix=literal(prefix))
 
 
@@ -97,5 +97,6 @@ def _decoded(session: Session, encoded: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _encoded(session: Session, database: str) -> str:
+def file_name(session: Session, database: str) -> str:
+    """What a database is called where only letters, digits and `_` stand for themselves."""
     return str(session.row("select convert(binary convert(%s using filename) using utf8mb4)", database)[0])

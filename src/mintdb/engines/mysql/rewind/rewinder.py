@@ -13,15 +13,17 @@ from mintdb.engines.mysql.rewind.binlog import Log, Position, Seen
 from mintdb.engines.mysql.rewind.counters import (
     Counter,
     counters_statement,
+    file_name,
     moved,
     read_counters,
     read_plain_counters,
     remade,
     take_counters,
 )
+from mintdb.engines.mysql.rewind.folder import Folder
 from mintdb.engines.mysql.rewind.marks import Mark, Marks
 from mintdb.engines.mysql.rewind.putting import Plan, carry_out, make_plan
-from mintdb.engines.mysql.rewind.unlogged import Held, read_held, unlogged_tables
+from mintdb.engines.mysql.rewind.unlogged import Held, read_held
 from mintdb.engines.mysql.schema import Definition, Kind, Schema, differences, read_schema, replay
 from mintdb.engines.mysql.sequences import exact_sequences, read_sequences, restart
 from mintdb.engines.mysql.session import Session, name, reason_of
@@ -81,12 +83,13 @@ class Rewinder:
         schema = lowest.schema
         assert schema is not None
         self._take_position()
+        self._folder = Folder(means.log.beside(file_name(session, database))) if means.log else None
         sequences = exact_sequences(session, database, schema.sequences)
         self._take_counters()
         plain = {d.name: d.counter for d in schema.tables.values()}
         counters = {**plain, **{table: each.next for table, each in self._counters.items()}}
         self._marks = Marks(Mark(lowest.sources, counters, sequences, schema, lowest.side))
-        self._held = self._read_held()
+        self._take_bearings()
 
     @property
     def marks(self) -> int:
@@ -177,7 +180,9 @@ class Rewinder:
         # TRUNCATE gives a table another id; so does what is not in the log, of a session that had turned it off.
         unexplained = remade(now, self._counters) - seen.truncated
         tables = seen.tables | seen.truncated | moved(now, self._counters) | self._changed_unlogged()
-        schema = bool(seen.statements or seen.lost or unexplained)
+        # A TRUNCATE changes the folder as well.
+        touched = self._folder is not None and not seen.truncated and self._folder.was_touched()
+        schema = bool(seen.statements or seen.lost or unexplained or touched)
         if schema:
             tables |= self._marks.schema.tables.keys()
         return Changes(tables, schema, now, seen.accounts)
@@ -186,7 +191,7 @@ class Rewinder:
         try:
             now = self._read_held()
         except pymysql.MySQLError:  # somebody has one of them locked: whoever empties them will see to that
-            return set(unlogged_tables(self._marks.schema))
+            return set(self._marks.schema.uncounted)
         return {table for table, held in now.items() if held != self._held.get(table)}
 
     # putting back
@@ -232,16 +237,19 @@ class Rewinder:
         try:
             self._try_to_carry_out(plan)
         except pymysql.MySQLError:
-            self._session.run("rollback")
             self._means.unblock()
             self._try_to_carry_out(plan)
 
     def _try_to_carry_out(self, plan: Plan) -> None:
         # Our own writes count too, but are in no log: what somebody else writes meanwhile still shows there.
         then = counters_statement(self._session, self._database) if self._means.counts else "do 0"
-        rows = carry_out(plan, self._session, self._database, make=self._make, then=then)
+        try:
+            rows = carry_out(plan, self._session, self._database, make=self._make, then=then)
+        except pymysql.MySQLError:
+            self._session.try_run("rollback")  # or what it holds would be waited for, for ever, by whoever comes next
+            raise
         self._counters = take_counters(self._session, rows) if self._means.counts else {}
-        self._held = self._read_held()
+        self._take_bearings()
 
     def _put_schema_back(self) -> tuple[str | None, set[str]]:
         """Make definitions what they were; returns what had to be made again, and the tables that are empty now."""
@@ -280,7 +288,7 @@ class Rewinder:
         sources = {table: side if table in filled else None for table in tables}
         self._marks.push(Mark(sources, counters, sequences, schema, side))
         self._take_counters()
-        self._held = self._read_held()
+        self._take_bearings()
 
     def _plain_counters(self, tables: set[str]) -> dict[str, int]:
         """AUTO_INCREMENT of what InnoDB does not count."""
@@ -296,9 +304,15 @@ class Rewinder:
     def _take_counters(self) -> None:
         self._counters = self._read_counters()
 
+    def _take_bearings(self) -> None:
+        """What shows neither in the log nor in the counters."""
+        self._held = self._read_held()
+        if self._folder:
+            self._folder.remember()
+
     def _read_held(self) -> Held:
         """Of no table where every one is visited anyhow."""
-        tables = unlogged_tables(self._marks.schema) if self._means.log else ()
+        tables = self._marks.schema.uncounted if self._means.log else ()
         return read_held(self._session, self._database, tables)
 
     def _read_counters(self) -> dict[str, Counter]:

@@ -1,19 +1,13 @@
-"""What other engines than InnoDB hold: a session with its log turned off leaves no other trace in their tables."""
+"""What tables hold that InnoDB does not count, as MyISAM's: a session without log leaves no other trace in them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from mintdb.engines.mysql.schema import Schema
 from mintdb.engines.mysql.session import Session, literal, name
 
 Held = Mapping[str, tuple[object, object]]
 """A checksum of each table's rows, which the server reads them all for, and its AUTO_INCREMENT."""
-
-
-def unlogged_tables(schema: Schema) -> list[str]:
-    """The tables that InnoDB does not count: MyISAM's, Aria's, MEMORY's."""
-    return sorted(table for table, definition in schema.tables.items() if not definition.is_transactional)
 
 
 def read_held(session: Session, database: str, tables: Collection[str]) -> Held:
