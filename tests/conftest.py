@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 LINGER = 2.0  # seconds
 STAYS = 60.0  # seconds in which the session's server has nobody, between two tests that need it
@@ -19,6 +20,10 @@ LONG = (
     *("test_docs.py", "test_rewind_exact.py", "test_exactness.py", "test_other_line.py", "test_isolation.py"),
     *("test_django.py", "test_false_accusations.py", "test_two_at_once.py"),
 )
+
+# A busy machine is no failure: an example may take its time, and a real database is slower than Hypothesis expects.
+settings.register_profile("mintdb", deadline=None, database=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("mintdb")
 
 for variable in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
     del os.environ[variable]  # what a test starts is no worker of the run that tests mintdb

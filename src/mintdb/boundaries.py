@@ -15,6 +15,7 @@ from mintdb.connections.live import LIVE, live_file
 from mintdb.connections.watching import Watch
 from mintdb.contract import Restored, Way
 from mintdb.core.lease import Lease
+from mintdb.core.marks import setting_up
 from mintdb.mint import Mint, visit
 from mintdb.report import Summary
 from mintdb.report.facts import Tested, Worker
@@ -129,16 +130,11 @@ class Boundaries:
     def wide(self, owner: Hashable) -> Iterator[None]:
         """What the set-up of `owner` in the block writes lives until `end_wide(owner)`."""
         pools = [self.mint.open(alias).pool for alias in self._aliases()]
-        settle = self.mint.settings.settle
-        for pool in pools:
-            pool.marks.before_setup(owner, settle=settle)
-        failed = True
         try:
-            yield
-            failed = False
+            with setting_up([pool.marks for pool in pools], owner, settle=self.mint.settings.settle):
+                yield
         finally:
             for pool in pools:
-                pool.marks.after_setup(owner, failed=failed)
                 pool.remember_sessions()
 
     def end_wide(self, owner: Hashable) -> None:

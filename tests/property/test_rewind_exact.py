@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 from rewind_workloads import CALM, STATEMENTS, TEMPLATE, dump, run, steps
 
@@ -19,10 +19,7 @@ from rewind_site import Clone, Site
 
 FACTOR = int(os.environ.get("MINTDB_SOAK", "0") or 0) * 20 or 1
 THOROUGH = settings(
-    deadline=None,
-    database=None,
     derandomize=FACTOR == 1,
-    suppress_health_check=list(HealthCheck),
     phases=[Phase.generate],
 )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mintdb.address import Address
@@ -214,7 +214,7 @@ def _outcome(database: Address) -> list[object]:
     return [rows, [(source, stable.sub("", body or "")) for source, body in functions], rules]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(
     script=st.lists(st.tuples(comment, statement, st.sampled_from([";", "; ", ";\n", ";;\n"])), min_size=1, max_size=6)
 )

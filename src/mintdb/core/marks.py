@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 
 from mintdb.contract import Clone
 from mintdb.errors import LeaseError
@@ -109,3 +110,17 @@ class MarkStack:
             return  # it goes as soon as the mark that holds it does
         self._waiting.remove(self._owners.pop(index))
         self._stale = True
+
+
+@contextmanager
+def setting_up(stacks: Sequence[MarkStack], owner: Hashable, *, settle: float) -> Iterator[None]:
+    """What the block writes, which sets up `owner`, lives in each clone until `after_teardown(owner)`."""
+    for marks in stacks:
+        marks.before_setup(owner, settle=settle)
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        for marks in stacks:
+            marks.after_setup(owner, failed=failed)

@@ -11,6 +11,7 @@ import pytest
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
 from mintdb.core.clones import ClonePool
+from mintdb.core.marks import setting_up
 from mintdb.django import managed, telling
 from mintdb.pytest_plugin import marker
 from mintdb.settings import load
@@ -112,15 +113,8 @@ def _is_wide(fixturedef: pytest.FixtureDef[Any]) -> bool:
 def _marked(owner: object) -> Iterator[None]:
     """What is written in the block belongs to `owner`; within a transaction, that belongs to whoever began it."""
     pools = [] if _in_transaction() else _pools()
-    for pool in pools:
-        pool.marks.before_setup(owner, settle=telling.settle())
-    failed = True
-    try:
+    with setting_up([pool.marks for pool in pools], owner, settle=telling.settle()):
         yield
-        failed = False
-    finally:
-        for pool in pools:
-            pool.marks.after_setup(owner, failed=failed)
 
 
 def _pools() -> list[ClonePool]:

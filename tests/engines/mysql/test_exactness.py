@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import Phase, given, note, settings
 from hypothesis import strategies as st
 from tests.engines.mysql.mariadb import dump, new_name
 from tests.engines.mysql.workloads import steps, work
@@ -18,10 +18,7 @@ from mintdb.engines.mysql.server import MysqlServer
 
 FACTOR = int(os.environ.get("MINTDB_SOAK", "0") or 0) * 20 or 1
 THOROUGH = settings(
-    deadline=None,
-    database=None,
     derandomize=FACTOR == 1,
-    suppress_health_check=list(HealthCheck),
     phases=[Phase.generate],
 )
 

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mintdb import Mint
@@ -56,7 +56,7 @@ EXAMPLES = 100 if os.environ.get("MINTDB_SOAK") else 12
 steps = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(STATEMENTS)), max_size=12)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES)
 @given(steps, st.booleans())
 def test_a_rewound_account_is_equal_to_the_mark(mint: Mint, steps: list[tuple[int, str]], left_open: bool) -> None:
     resident = mint.open().pool.home.connect()

@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engines.sqlite.conftest import OpenMint, content, pages
 
@@ -101,7 +101,7 @@ def test_a_file_is_what_its_template_is_after_any_workload(open_mint: OpenMint) 
     before, ways = content(home), set()
     before_pages = pages(home)
 
-    @settings(max_examples=WORKLOADS, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=WORKLOADS)
     @given(workloads)
     def check(workload: tuple[list[tuple[int, str]], list[bool]]) -> None:
         with mint.lease() as lease:
@@ -130,7 +130,7 @@ def test_marks_are_exact_whatever_is_written_upon_them(open_mint: OpenMint) -> N
     home, clone = Path(mint.reserve().database), mint.open().pool.home
     template = content(home)
 
-    @settings(max_examples=WORKLOADS // 5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=WORKLOADS // 5)
     @given(workloads, workloads)
     def check(of_fixture: object, of_test: object) -> None:
         for connection in work(mint, of_fixture):  # type: ignore[arg-type]
