@@ -1,6 +1,6 @@
 """What the ledger costs: opening plus closing a connection, watched beside unwatched, interleaved in one process.
 
-python benchmarks/ledger.py [postgresql://postgres@127.0.0.1:5432/postgres] [--rounds 400] [--json FILE]
+python benchmarks/ledger.py [postgresql://postgres@127.0.0.1:5432/postgres] [--rounds 1000] [--json FILE]
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import statistics
 import sys
 import tempfile
@@ -17,19 +18,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from unittest.mock import patch
 
 import asyncpg
 import psycopg
 import psycopg2
 from private_server import embedded_bin, private_server
 
-from mintdb.connections import hooks
+from mintdb.connections.hooks import asyncpg as asyncpg_hook
+from mintdb.connections.hooks import psycopg2 as psycopg2_hook
 from mintdb.connections.hooks import psycopg3
 from mintdb.connections.ledger import Ledger
 from mintdb.connections.live import live_file
 
-BLOCK = 10
+BLOCK = 5  # connections at each turn
+PLACE = ("127.0.0.1", 5432, "shop")
 
 
 def one_psycopg(dsn: str) -> None:
@@ -62,101 +64,106 @@ class Times:
         self.processor.append((time.thread_time() - processor) * 1e6)
         self.wall.append((time.perf_counter() - wall) * 1e6)
 
-    def p95(self) -> float:
-        return statistics.quantiles(self.wall, n=20)[-1]
-
-    def p50(self) -> tuple[float, float]:
-        return statistics.median(self.wall), statistics.median(self.processor)
-
-
-def compare(action: Callable[[str], None], dsn: str, rounds: int) -> tuple[Times, Times]:
-    """An action unwatched and watched, in blocks that take turns."""
-    times = Times(), Times()
-    for block in range(rounds * 2 // BLOCK):
-        watching = block % 2
-        (watch if watching else unwatch)()
-        action(dsn)  # hooking walks all objects: its effect on the processor's caches is not measured
+    def add_block(self, action: Callable[[], object]) -> None:
+        """The median of some of the same, after one that is not counted."""
+        block = Times()
+        action()
         for _ in range(BLOCK):
-            times[watching].add(lambda: action(dsn))
-    unwatch()
-    return times
+            block.add(action)
+        self.wall.append(statistics.median(block.wall))
+        self.processor.append(statistics.median(block.processor))
 
 
-def inside(dsn: str, rounds: int) -> dict[str, float]:
-    """Microseconds at p50 that mintdb's own lines take around a real connect: what waits for the server counts nowhere.
+@dataclass
+class Pairs:
+    """An action unwatched, and watched right before or after it."""
 
-    Before connecting, after it, and at the close. Little of the noise of connecting is in it.
+    unwatched: Times = field(default_factory=Times)
+    watched: Times = field(default_factory=Times)
+
+    def more(self) -> Interval:
+        return paired(self.unwatched.wall, self.watched.wall)
+
+    def more_processor(self) -> Interval:
+        return paired(self.unwatched.processor, self.watched.processor)
+
+
+Interval = tuple[float, float, float]  # the median, and between what it lies with a confidence of 95 %
+
+
+def paired(before: list[float], after: list[float]) -> Interval:
+    """The median of the differences of pairs; how sure that is, 1,000 samples of them show (bootstrap)."""
+    differences = [late - early for early, late in zip(before, after, strict=True)]
+    medians = [statistics.median(random.choices(differences, k=len(differences))) for _ in range(1000)]
+    low, *_, high = statistics.quantiles(medians, n=40)
+    return statistics.median(differences), low, high
+
+
+def compare(action: Callable[[str], None], dsn: str, rounds: int, install: Callable[[], Callable[[], None]]) -> Pairs:
+    """An action unwatched and watched, by turns: what else the machine does meanwhile is in both."""
+    pairs = Pairs()
+    with telling():
+        for number in range(rounds // BLOCK):
+            for watched in (number % 2 == 0, number % 2 == 1):
+                undo = install()
+                if not watched:
+                    undo()
+                (pairs.watched if watched else pairs.unwatched).add_block(lambda: action(dsn))
+                undo()
+            live_file.turn()
+    return pairs
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """As a run does, other processes are told, too."""
+    with tempfile.TemporaryDirectory() as folder:
+        live_file.begin(Path(folder))
+        yield
+        live_file.end()
+
+
+SWEEP = bytes(2_000_000)  # as much as the processor's own caches hold, or more
+
+
+def alone(rounds: int, *, cold: bool) -> float:
+    """One entry's own cost in microseconds, without a server: where the noise of connecting hides it.
+
+    `cold`: with what the processor keeps after it has waited for a server, next to nothing.
     """
-    spent: dict[str, list[float]] = {"before": [], "after": [], "at_close": []}
-
-    def timed(name: str, function: Callable[..., object]) -> Callable[..., object]:
-        def run(*args: object) -> object:
-            start = time.perf_counter()
-            result = function(*args)
-            spent[name].append((time.perf_counter() - start) * 1e6)
-            return result
-
-        return run
-
-    close = timed("at_close", Ledger.closed)
-    with (
-        patch.object(psycopg3, "_expect", timed("before", psycopg3._expect)),
-        patch.object(psycopg3, "_opened", timed("after", psycopg3._opened)),
-        patch.object(Ledger, "closed", lambda ledger, connection: close(ledger, connection)),
-    ):
-        watch()
-        for _ in range(rounds):
-            one_psycopg(dsn)
-        unwatch()
-    return {name: statistics.median(times) for name, times in spent.items()}
-
-
-def watch() -> None:
-    """As a run does, telling other processes too."""
-    hooks.watch()
-    live_file.begin(Path(tempfile.gettempdir(), "mintdb-ledger-benchmark"))
-
-
-def unwatch() -> None:
-    live_file.end()
-    hooks.unwatch()
-
-
-def alone(rounds: int) -> float:
-    """One entry's own cost in microseconds, without a server: where the noise of connecting hides it."""
 
     class Connection:
         pass
 
-    ledger, connection = Ledger(), Connection()
+    ledger, connection, times = Ledger(), Connection(), []
 
     def record(left: int) -> None:
         if left:
             return record(left - 1)
-        ledger.opened(connection, psycopg3.DRIVER, "127.0.0.1", 5432, "shop", 1)
-        return ledger.closed(connection)
-
-    times = []
-    for _ in range(rounds * 10):
+        if cold:
+            SWEEP.count(b"x")
         start = time.perf_counter()
+        ledger.opened(connection, psycopg3.DRIVER, PLACE, 1)
+        ledger.closed(connection)
+        return times.append((time.perf_counter() - start) * 1e6)
+
+    for _ in range(rounds):
         record(30)
-        times.append((time.perf_counter() - start) * 1e6)
     return statistics.median(times)
 
 
-def statements(dsn: str, rounds: int) -> tuple[Times, Times]:
+def statements(dsn: str, rounds: int) -> Pairs:
     """`select 1` on a connection opened unwatched and on one opened watched."""
-    hooks.unwatch()
-    unwatched = psycopg.connect(dsn, autocommit=True)
-    hooks.watch()
+    pairs, unwatched = Pairs(), psycopg.connect(dsn, autocommit=True)
+    undo = psycopg3.install(psycopg)
     watched = psycopg.connect(dsn, autocommit=True)
-    times = Times(), Times()
-    for number in range(rounds * 4):
-        times[number % 2].add(lambda one=(watched if number % 2 else unwatched): one.execute("select 1"))
+    for _ in range(rounds):
+        pairs.unwatched.add(lambda: unwatched.execute("select 1"))
+        pairs.watched.add(lambda: watched.execute("select 1"))
     watched.close()
     unwatched.close()
-    hooks.unwatch()
-    return times
+    undo()
+    return pairs
 
 
 def memory(connections: int) -> tuple[float, float]:
@@ -170,7 +177,7 @@ def memory(connections: int) -> tuple[float, float]:
     held = []
     for number in range(connections):
         connection = Connection()
-        ledger.opened(connection, psycopg3.DRIVER, "127.0.0.1", 5432, "shop", number)
+        ledger.opened(connection, psycopg3.DRIVER, PLACE, number)
         ledger.closed(connection)
         if number + 1 in (connections // 10, connections):
             held.append(tracemalloc.get_traced_memory()[0] / 1024)
@@ -178,14 +185,14 @@ def memory(connections: int) -> tuple[float, float]:
     return held[0], held[1]
 
 
-def asyncpg_rounds(dsn: str, rounds: int) -> tuple[Times, Times]:
+def asyncpg_rounds(dsn: str, rounds: int) -> Pairs:
     loop = asyncio.new_event_loop()
 
     async def one() -> None:
         await (await asyncpg.connect(dsn)).close()
 
     try:
-        return compare(lambda _: loop.run_until_complete(one()), dsn, rounds)
+        return compare(lambda _: loop.run_until_complete(one()), dsn, rounds, lambda: asyncpg_hook.install(asyncpg))
     finally:
         loop.close()
 
@@ -203,52 +210,56 @@ def server(dsn: str | None) -> Iterator[str]:
         yield f"postgresql://postgres@127.0.0.1:{found.port}/postgres"
 
 
-def show(rows: dict[str, tuple[Times, Times]]) -> dict[str, float]:
+def show(rows: dict[str, Pairs]) -> dict[str, float]:
     """Print a line for each action; returns what watching costs it."""
-    print(f"{'p50, µs':18}{'unwatched':>15}{'watched':>10}{'more':>8}{'ratio':>7}{'p95 ratio':>11}{'processor':>11}")
-    more = {}
-    for name, (without, watched) in rows.items():
-        (wall, processor), (wall_watched, processor_watched) = without.p50(), watched.p50()
-        tails = watched.p95() / without.p95()
-        print(f"{name:18}{wall:15.1f}{wall_watched:10.1f}{wall_watched - wall:8.1f}", end="")
-        print(f"{wall_watched / wall:7.3f}{tails:11.3f}{processor_watched - processor:17.1f}")
-        more[f"{name}_more_us"] = wall_watched - wall
-        more[f"{name}_more_processor_us"] = processor_watched - processor
-        more[f"{name}_ratio"] = wall_watched / wall
-    return more
+    print(f"{'µs at p50 (95 %)':18}{'unwatched':>10}{'watched: more':>24}", end="")
+    print(f"{'ratio':>7}{'p95 ratio':>11}{'more processor':>24}")
+    facts = {}
+    for name, pairs in rows.items():
+        p50, more, processor = statistics.median(pairs.unwatched.wall), pairs.more(), pairs.more_processor()
+        tails = (
+            statistics.quantiles(pairs.watched.wall, n=20)[-1] / statistics.quantiles(pairs.unwatched.wall, n=20)[-1]
+        )
+        ratio = 1 + more[0] / p50
+        print(f"{name:18}{p50:10.1f}{between(more):>24}{ratio:7.3f}{tails:11.3f}{between(processor):>24}")
+        facts[f"{name}_more_us"], facts[f"{name}_more_processor_us"] = more[0], processor[0]
+        facts[f"{name}_ratio"] = ratio
+    return facts
+
+
+def between(interval: Interval) -> str:
+    return f"{interval[0]:.1f} ({interval[1]:.0f} to {interval[2]:.0f})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dsn", nargs="?", help="default: a server of its own")
-    parser.add_argument("--rounds", type=int, default=400)
+    parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--connections", type=int, default=100_000)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    rounds = arguments.rounds
     with server(arguments.dsn) as dsn:
-        more = show(
+        facts = show(
             {
-                "psycopg": compare(one_psycopg, dsn, arguments.rounds),
-                "psycopg_30_frames": compare(deep(one_psycopg, 30), dsn, arguments.rounds),
-                "psycopg2": compare(one_psycopg2, dsn, arguments.rounds),
-                "asyncpg": asyncpg_rounds(dsn, arguments.rounds),
-                "select_1": statements(dsn, arguments.rounds),
+                "psycopg": compare(one_psycopg, dsn, rounds, of_psycopg),
+                "psycopg_30_frames": compare(deep(one_psycopg, 30), dsn, rounds, of_psycopg),
+                "psycopg2": compare(one_psycopg2, dsn, rounds, lambda: psycopg2_hook.install(psycopg2)),
+                "asyncpg": asyncpg_rounds(dsn, rounds),
+                "select_1": statements(dsn, rounds),
             }
         )
-        own = inside(dsn, arguments.rounds)
-    print(f"psycopg, in mintdb's own lines: {', '.join(f'{name} {spent:.1f} µs' for name, spent in own.items())}")
-    entry, (early, late) = alone(arguments.rounds), memory(arguments.connections)
-    print(f"one entry under 30 frames, alone: {entry:.1f} µs")
-    print(f"ledger after {arguments.connections // 10:,} connections {early:,.0f} KiB, after all {late:,.0f} KiB")
+    facts |= {"entry_us": alone(rounds, cold=False), "entry_cold_us": alone(rounds, cold=True)}
+    facts["memory_early_kib"], facts["memory_late_kib"] = memory(arguments.connections)
+    print("one entry, alone: {entry_us:.1f} µs, with cold caches {entry_cold_us:.1f} µs".format_map(facts))
+    print(f"ledger after {arguments.connections // 10:,} connections {facts['memory_early_kib']:,.0f} KiB, ", end="")
+    print(f"after all {facts['memory_late_kib']:,.0f} KiB")
     if arguments.json:
-        facts = {
-            **more,
-            **{f"own_{name}_us": spent for name, spent in own.items()},
-            "entry_us": entry,
-            "memory_early_kib": early,
-            "memory_late_kib": late,
-        }
         arguments.json.write_text(json.dumps(facts, indent=2))
+
+
+def of_psycopg() -> Callable[[], None]:
+    return psycopg3.install(psycopg)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from mintdb.connections.hooks.psycopg3 import DRIVER
 from mintdb.connections.ledger import ENDED_KEPT, Ledger
 from mintdb.connections.pools import pools
 
+PLACE = ("", 0, "shop")
+
 
 class Connection:
     """Something that can be opened without a server; a ledger needs its identity only."""
@@ -23,7 +25,7 @@ class Connection:
 
 def open_one(ledger: Ledger, backend_pid: int = 1) -> Connection:
     connection = Connection()
-    ledger.opened(connection, DRIVER, host="", port=0, database="shop", backend_pid=backend_pid)
+    ledger.opened(connection, DRIVER, PLACE, backend_pid)
     return connection
 
 
@@ -64,8 +66,8 @@ def test_an_object_that_took_a_dead_ones_address_is_a_new_entry() -> None:
     ledger = Ledger()
     first = open_one(ledger, 1)
     stale = ledger.find(first)
-    ledger._open = {id(second := Connection()): stale}  # as if `second` were where `first` was
-    ledger.opened(second, DRIVER, host="", port=0, database="shop", backend_pid=2)
+    ledger.open_now = {id(second := Connection()): stale}  # as if `second` were where `first` was
+    ledger.opened(second, DRIVER, PLACE, 2)
 
     assert [entry.backend_pid for entry in ledger.open_entries()] == [2]
     assert [(entry.backend_pid, entry.ending) for entry in ledger.ended_since(0)] == [(1, Ending.COLLECTED)]
@@ -115,7 +117,7 @@ def test_finalizers_in_the_middle_of_every_operation_lose_nothing(watched: Ledge
         for number in range(3000):
             connection = Closing()
             connection.myself = connection
-            ledger.opened(connection, DRIVER, host="", port=0, database="shop", backend_pid=number)
+            ledger.opened(connection, DRIVER, PLACE, number)
             del connection
             ledger.open_entries()
             ledger.ended_since(0)

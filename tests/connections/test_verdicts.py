@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from mintdb.connections.facts import Ending, Entry, Opener, Opening, Owner
+from mintdb.connections.facts import Ending, Entry, Opening, Owner
 from mintdb.connections.hooks.psycopg3 import DRIVER
 from mintdb.connections.verdict import Kind, Scope, judge, judge_all, pools_that_may_outlive
 from mintdb.contract import Session
@@ -26,7 +26,8 @@ class Thing:
 
 
 def entry(**changes: object) -> Entry:
-    who: dict = {
+    facts: dict = {
+        "driver": DRIVER,
         "thread": "MainThread",
         "thread_ident": 1,
         "thread_ref": weakref.ref(threading.main_thread()),
@@ -34,16 +35,9 @@ def entry(**changes: object) -> Entry:
         "loop_ref": None,
         "opening": CALL,
         "stack": HERE,
-    }
-    opener = Opener(**{name: changes.pop(name, fact) for name, fact in who.items()})
-    facts: dict = {
-        "driver": DRIVER,
-        "host": "127.0.0.1",
-        "port": 5432,
-        "database": "shop",
+        "place": ("127.0.0.1", 5432, "shop"),
         "backend_pid": 7,
         "opened": BEGAN + 1,
-        "opener": opener,
         "connection": weakref.ref(Thing()),
     }
     return Entry(**{**facts, **changes})

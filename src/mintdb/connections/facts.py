@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from weakref import ref
 
 from mintdb.connections.stack import Frames, Site, find_app_site
 from mintdb.contract import Session
@@ -14,7 +15,6 @@ from mintdb.contract import Session
 if TYPE_CHECKING:
     import asyncio
     import threading
-    import weakref
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Taking:
     """Where a connection was last taken from its pool; it is forgotten when the connection is given back."""
 
     thread: str
-    thread_ref: weakref.ref[threading.Thread]
+    thread_ref: ref[threading.Thread]
     stack: Frames
 
     @property
@@ -146,32 +146,39 @@ class Taking:
         return find_app_site(self.stack)
 
 
-@dataclass(slots=True, eq=False)
-class Opener:
-    """Who is about to connect, noted before the server is waited for."""
+Place = tuple[str, int, str]
+"""Host, port and name of a database."""
 
-    thread: str
-    thread_ident: int | None
-    thread_ref: weakref.ref[threading.Thread]
-    task: str | None
-    loop_ref: weakref.ref[asyncio.AbstractEventLoop] | None
-    opening: Opening | None
-    stack: Frames
-    is_spent: bool = False  # it has opened a connection: the next one has an opener of its own
+NOWHERE: Place = "", 0, ""
+
+
+class _Connection:
+    """Anything that takes weak references."""
+
+
+NOT_YET = ref[object](_Connection())
+"""In place of a connection that is not open yet."""
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One connection, from its opening to its end. What stands before `owner` never changes."""
+    """One connection, from who asks for it to its end.
+
+    What stands before `place` is noted before it is open; what stands before `owner` never changes after that.
+    """
 
     driver: Driver
-    host: str
-    port: int
-    database: str
-    backend_pid: int | None
-    opened: float  # seconds, monotonic
-    opener: Opener
-    connection: weakref.ref[object]
+    thread: str
+    thread_ident: int | None
+    thread_ref: ref[threading.Thread]
+    task: str | None
+    loop_ref: ref[asyncio.AbstractEventLoop] | None
+    opening: Opening | None
+    stack: Frames
+    place: Place = NOWHERE
+    backend_pid: int | None = None
+    opened: float = 0.0  # seconds, monotonic
+    connection: ref[object] = NOT_YET
     owner: Owner | None = None
     alias: str | None = None  # of Django
     taking: Taking | None = None  # None: idle in its pool, or of no pool
@@ -181,32 +188,16 @@ class Entry:
     told: bool = False  # somebody was accused of it: once is enough
 
     @property
-    def thread(self) -> str:
-        return self.opener.thread
+    def host(self) -> str:
+        return self.place[0]
 
     @property
-    def thread_ident(self) -> int | None:
-        return self.opener.thread_ident
+    def port(self) -> int:
+        return self.place[1]
 
     @property
-    def thread_ref(self) -> weakref.ref[threading.Thread]:
-        return self.opener.thread_ref
-
-    @property
-    def task(self) -> str | None:
-        return self.opener.task
-
-    @property
-    def loop_ref(self) -> weakref.ref[asyncio.AbstractEventLoop] | None:
-        return self.opener.loop_ref
-
-    @property
-    def opening(self) -> Opening | None:
-        return self.opener.opening
-
-    @property
-    def stack(self) -> Frames:
-        return self.opener.stack
+    def database(self) -> str:
+        return self.place[2]
 
     @property
     def site(self) -> Site | None:

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from mintdb.connections import clock
-from mintdb.connections.facts import Driver, Ending, Entry, Opener, Opening, Owner, Taking
+from mintdb.connections.facts import NOT_YET, Driver, Ending, Entry, Opening, Owner, Place, Taking
 from mintdb.connections.stack import Frames, take
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
+CLOSED = Ending.CLOSED
 ENDED_KEPT = 2000  # entries of 1 to 4 KB: at most some 8 MB, however many connections a run opens
 
 
@@ -30,12 +31,13 @@ class Ledger:
     """The record of one process. A forked child starts with an empty one: its parent's sessions are not its own."""
 
     def __init__(self) -> None:
-        self._open: dict[int, Entry] = {}  # by id() of the connection, which is unique while it is open
+        self.open_now: dict[int, Entry] = {}  # by id() of the connection, which is unique while it is open
         self._ended: deque[Entry] = deque(maxlen=ENDED_KEPT)
         self._opening: Opening | None = None
-        self._expected: ContextVar[Opener | None] = ContextVar("mintdb_expected", default=None)
+        self._expected: ContextVar[Entry | None] = ContextVar("mintdb_expected", default=None)
         self._listeners: tuple[Callable[[Entry], None], ...] = ()
         self._now = clock.REAL[0]
+        self._find_loop: Callable[[], AbstractEventLoop | None] | None = None  # asyncio's own, once it is imported
         self.total = 0  # connections ever opened
         self.peak = 0  # most connections open at once
         self._peak_before, self._peak_by = 0, 0  # the peak before the last connection that raised it, and its id()
@@ -63,49 +65,47 @@ class Ledger:
 
     # What the hooks say
 
-    def opener(self, *, skip: int = 1, stack: Frames | None = None) -> Opener:
-        """Who is about to connect, in this thread or task. `skip` frames of hooks are left out of its stack.
+    def draft(self, driver: Driver, *, skip: int = 1, stack: Frames | None = None) -> Entry:
+        """Who is about to connect, in this thread or task: an entry, for `opened` to complete.
 
-        Noting that afterwards costs several times as much: a processor that waited for the server has forgotten the
-        stack, and most of the interpreter.
+        `skip` frames of hooks are left out of its stack. Noting it afterwards costs several times as much: a processor
+        that waited for the server has forgotten the stack, and most of the interpreter.
         """
         thread = current_thread()
-        loop, task = _running()
+        loop, task = self._running()
         if stack is None:
             stack = take(skip=skip + 1)
-        return Opener(thread.name, thread.ident, ref(thread), task, loop, self._opening, stack)
+        return Entry(driver, thread.name, thread.ident, ref(thread), task, loop, self._opening, stack)
 
-    def expect(self, *, skip: int = 1) -> None:
-        """Note the opener for the connection that this thread or task opens next: where no hook sees both ends."""
-        self._expected.set(self.opener(skip=skip + 1))
+    def expect(self, driver: Driver, *, skip: int = 1) -> Entry:
+        """Draft the entry of what this thread or task opens next: for where no hook sees both ends."""
+        entry = self.draft(driver, skip=skip + 1)
+        self._expected.set(entry)
+        return entry
+
+    def find_expected(self) -> Entry | None:
+        """The draft of what this thread or task opens now."""
+        entry = self._expected.get()
+        return entry if entry is not None and entry.connection is NOT_YET else None
 
     def opened(
-        self,
-        connection: object,
-        driver: Driver,
-        host: str,
-        port: int,
-        database: str,
-        backend_pid: int | None,
-        opener: Opener | None = None,
+        self, connection: object, driver: Driver, place: Place, backend_pid: int | None, entry: Entry | None = None
     ) -> Entry:
-        """A connection is open. Without an `opener` it is the expected one, or else whoever calls the hook.
+        """A connection is open. Without a draft of its own it is the expected one, or whoever calls the hook opened it.
 
         The processor has waited for the server until now, and all of this is new to it: each call costs microseconds.
         """
-        if opener is None:
-            opener = self._expected.get()
-        if opener is None or opener.is_spent:
-            opener = self.opener(skip=3)
-        opener.is_spent = True
-        entry = Entry(driver, host, port, database, backend_pid, self._now(), opener, ref(connection))
+        if entry is None and (entry := self.find_expected()) is None:
+            entry = self.draft(driver, skip=3)
+        entry.driver, entry.place, entry.backend_pid = driver, place, backend_pid
+        entry.opened, entry.connection = self._now(), ref(connection)
         key = id(connection)
         # An entry of the same id is of an object that is gone, and whose finalizer was not seen.
-        if stale := self._open.pop(key, None):
+        if (stale := self.open_now.pop(key, None)) is not None:
             self._end(stale, Ending.COLLECTED)
-        self._open[key] = entry
+        self.open_now[key] = entry
         self.total += 1
-        if (now := len(self._open)) > self.peak:
+        if (now := len(self.open_now)) > self.peak:
             self._peak_before, self._peak_by, self.peak = self.peak, key, now
         for listener in self._listeners:
             listener(entry)
@@ -113,35 +113,37 @@ class Ledger:
 
     def closed(self, connection: object) -> None:
         """A connection was closed; closing it again, or one that is not known, changes nothing."""
-        if entry := self._open.pop(id(connection), None):
-            self._end(entry, Ending.CLOSED)
+        entry = self.open_now.pop(id(connection), None)
+        if entry is not None:
+            entry.ended, entry.ending = self._now(), CLOSED  # as _end does, without one more call
+            self._ended.append(entry)
 
     def collected(self, connection: object) -> bool:
         """A connection that was still open is being garbage-collected; whether while another test runs."""
-        if entry := self._open.pop(id(connection), None):
+        if entry := self.open_now.pop(id(connection), None):
             self._end(entry, Ending.COLLECTED)
             return _test(entry.opening) != _test(self._opening)
         return False
 
     def belongs(self, connection: object, owner: Owner) -> None:
         """A pool has taken a connection as its own."""
-        if entry := self._open.get(id(connection)):
+        if entry := self.open_now.get(id(connection)):
             entry.owner = owner
 
     def taken(self, connection: object, *, skip: int = 1) -> None:
         """A connection was taken from its pool. `skip` frames of hooks are left out of the stack."""
-        if entry := self._open.get(id(connection)):
+        if entry := self.open_now.get(id(connection)):
             thread = current_thread()
             entry.taking = Taking(thread.name, ref(thread), take(skip=skip + 1))
 
     def given_back(self, connection: object) -> None:
         """A connection is idle in its pool again."""
-        if entry := self._open.get(id(connection)):
+        if entry := self.open_now.get(id(connection)):
             entry.taking = None
 
     def disown(self, connection: object) -> None:
         """Forget a connection that is not the application's (mintdb's own)."""
-        if self._open.pop(id(connection), None):
+        if self.open_now.pop(id(connection), None):
             self.total -= 1
             if self._peak_by == id(connection):
                 self.peak = self._peak_before
@@ -150,11 +152,11 @@ class Ledger:
 
     def find(self, connection: object) -> Entry | None:
         """The entry of an open connection."""
-        return self._open.get(id(connection))
+        return self.open_now.get(id(connection))
 
     def open_entries(self, database: str | None = None, *, port: int | None = None) -> list[Entry]:
         """What is open now, oldest first; `take_stock` first if the drivers are to be asked."""
-        return [entry for entry in self._open.copy().values() if _leads_to(entry, database, port)]
+        return [entry for entry in self.open_now.copy().values() if _leads_to(entry, database, port)]
 
     def ended_since(self, moment: float, database: str | None = None, *, port: int | None = None) -> list[Entry]:
         """What ended at or after `moment` (monotonic seconds), oldest first; the last 2,000 are remembered."""
@@ -173,19 +175,30 @@ class Ledger:
 
     def clear(self) -> None:
         """Start an empty record."""
-        self._open.clear()
+        self.open_now.clear()
         self._ended.clear()
         self.total = self.peak = 0
 
+    def _running(self) -> tuple[ref[AbstractEventLoop] | None, str | None]:
+        """The event loop that runs in this thread, and the name of its current task."""
+        if self._find_loop is None:
+            if (events := sys.modules.get("asyncio.events")) is None:
+                return None, None
+            self._find_loop = events._get_running_loop
+        loop = self._find_loop()
+        if loop is None:
+            return None, None
+        task = sys.modules["asyncio.tasks"].current_task(loop)
+        return ref(loop), None if task is None else str(task.get_name())
+
     def _end_if_open(self, entry: Entry, ending: Ending) -> None:
         # A finalizer may have been faster; whoever removes the entry ends it.
-        for key, other in self._open.copy().items():
-            if other is entry and self._open.pop(key, None) is entry:
+        for key, other in self.open_now.copy().items():
+            if other is entry and self.open_now.pop(key, None) is entry:
                 self._end(entry, ending)
 
     def _end(self, entry: Entry, ending: Ending) -> None:
-        entry.ended = clock.monotonic()
-        entry.ending = ending
+        entry.ended, entry.ending = self._now(), ending
         self._ended.append(entry)
 
     def _disown_all(self) -> None:
@@ -199,16 +212,6 @@ def _leads_to(entry: Entry, database: str | None, port: int | None) -> bool:
 
 def _test(opening: Opening | None) -> str | None:
     return None if opening is None else opening.test
-
-
-def _running() -> tuple[ref[AbstractEventLoop] | None, str | None]:
-    """The event loop that runs in this thread, and the name of its current task."""
-    events = sys.modules.get("asyncio.events")
-    loop = None if events is None else events._get_running_loop()
-    if loop is None:
-        return None, None
-    task = sys.modules["asyncio.tasks"].current_task(loop)
-    return ref(loop), None if task is None else str(task.get_name())
 
 
 ledger = Ledger()

@@ -96,18 +96,18 @@ class LiveFile:
 
     def _opened(self, entry: Entry) -> None:
         # The processor has waited for the server, and everything here is new to it: each call costs microseconds.
-        memory, row, opener = self._memory, next(self._rows), entry.opener
+        memory, row = self._memory, next(self._rows)
         if memory is None or entry.backend_pid is None or row >= ROWS:
             return
         opening, who = self._who
-        if opening is not opener.opening:
-            who = self._place(_who(opener.opening))
-            self._who = opener.opening, who
-        if (thread := self._known.get(opener.thread)) is None:
-            thread = self._place(opener.thread)
-        stack = opener.stack or NOWHERE
+        if opening is not entry.opening:
+            who = self._place(_who(entry.opening))
+            self._who = entry.opening, who
+        if (thread := self._known.get(entry.thread)) is None:
+            thread = self._place(entry.thread)
+        stack = entry.stack or NOWHERE
         if (line := self._lines.get(frame := (id(stack[-2]), stack[-1]))) is None:
-            line = self._lines[frame] = self._place(shown_app_site(opener.stack))
+            line = self._lines[frame] = self._place(shown_app_site(entry.stack))
         opened, at = entry.opened + self._epoch, TEXTS * TEXT + row * ROW.size
         ROW.pack_into(memory, at, entry.backend_pid, entry.port, opened, thread, line, who)
 

@@ -8,7 +8,7 @@ import sys
 import sysconfig
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import cast
@@ -46,21 +46,17 @@ def take(*, skip: int) -> Frames:
     It ends at the event loop, too: where a task was started by a library, beyond is only who started the loop.
     """
     frame: FrameType | None = sys._getframe(skip + 1)
-    frames: list[CodeType | int] = []
-    for _ in range(DEPTH):
-        if frame is None:
-            break
+    frames: Frames = ()
+    while frame is not None and len(frames) < 2 * DEPTH:
         code = frame.f_code
         frames += (code, frame.f_lasti)
         if _is_last(code.co_filename):
-            return tuple(frames)
+            return frames
         frame = frame.f_back
-    if "greenlet" in sys.modules:
-        _add_parents(frames)
-    return tuple(frames)
+    return _with_parents(frames) if "greenlet" in sys.modules else frames
 
 
-def _add_parents(frames: list[CodeType | int]) -> None:
+def _with_parents(frames: Frames) -> Frames:
     """A greenlet's stack ends where it was switched to: who switched is on its parent's."""
     current = sys.modules["greenlet"].getcurrent().parent
     while current is not None:
@@ -68,9 +64,10 @@ def _add_parents(frames: list[CodeType | int]) -> None:
         while frame is not None and len(frames) < 4 * DEPTH:
             frames += (frame.f_code, frame.f_lasti)
             if _is_last(frame.f_code.co_filename):
-                return
+                return frames
             frame = frame.f_back
         current = current.parent
+    return frames
 
 
 def find_app_site(frames: Frames) -> Site | None:
@@ -133,7 +130,7 @@ def is_app(file: str) -> bool:
 _is_app = lru_cache(maxsize=4096)(is_app)
 
 
-@lru_cache(maxsize=4096)
+@cache  # as many as there are files; a bounded one keeps them in order, which costs more
 def _is_last(file: str) -> bool:
     return is_app(file) or file.endswith(_LOOP_FILES)
 

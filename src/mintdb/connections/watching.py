@@ -19,7 +19,7 @@ from mintdb.connections.account import peak_of, running_threads, untold
 from mintdb.connections.clock import monotonic
 from mintdb.connections.doubts import judge_fairly
 from mintdb.connections.explain import explain, find
-from mintdb.connections.facts import Entry
+from mintdb.connections.facts import Entry, Place
 from mintdb.connections.foreign import is_child_since, traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
@@ -40,10 +40,6 @@ class TellsLogin(Protocol):
 
     def find_login(self, connection: object) -> Mapping[str, str]:
         """libpq's parameters, with the password."""
-
-
-Place = tuple[str, int, str]
-"""Host, port and name of a database."""
 
 
 @dataclass
@@ -118,16 +114,16 @@ class Watch:
     # The servers
 
     def _note_login(self, entry: Entry) -> None:
-        if not self.is_ours(entry.database) and _place(entry) not in self._logins and (login := _login(entry)):
-            self._logins[_place(entry)] = login
+        if not self.is_ours(entry.database) and entry.place not in self._logins and (login := _login(entry)):
+            self._logins[entry.place] = login
 
     def _places(self, told: Iterable[Verdict]) -> Sequence[Place]:
         """The databases on which something is to be told, or ended."""
-        of_leaks = [_place(verdict.entry) for verdict in told if verdict.kind is Kind.LEAK and verdict.entry]
+        of_leaks = [verdict.entry.place for verdict in told if verdict.kind is Kind.LEAK and verdict.entry]
         return list(dict.fromkeys([*of_leaks, *self._logins]))
 
     def _visit(self, place: Place, entries: Iterable[Entry]) -> Visit | None:
-        logins = (_login(entry) for entry in entries if entry.is_open and _place(entry) == place)
+        logins = (_login(entry) for entry in entries if entry.is_open and entry.place == place)
         login = self._logins.get(place) or next(filter(None, logins), None)
         return None if login is None else self.visiting(login)
 
@@ -156,10 +152,6 @@ class Stay:
             self.visit.end([*backends.get(self.place, ()), *theirs])
 
 
-def _place(entry: Entry) -> Place:
-    return entry.host, entry.port, entry.database
-
-
 def _login(entry: Entry) -> Mapping[str, str] | None:
     connection, driver = entry.connection(), entry.driver
     return driver.find_login(connection) if connection is not None and isinstance(driver, TellsLogin) else None
@@ -168,7 +160,7 @@ def _login(entry: Entry) -> Mapping[str, str] | None:
 def _joined(verdict: Verdict, stays: Iterable[Stay]) -> Verdict:
     """The verdict with what the server knows; where it knows nothing, with what the application's side does."""
     entry = verdict.entry
-    rows = next((stay.rows for stay in stays if entry is not None and stay.place == _place(entry)), {})
+    rows = next((stay.rows for stay in stays if entry is not None and stay.place == entry.place), {})
     known = rows.get(entry.backend_pid or 0) if entry is not None and entry.is_open else None
     return verdict if known is None else replace(verdict, session=known)
 
@@ -187,7 +179,7 @@ def _end(verdicts: Iterable[Verdict]) -> Mapping[Place, Collection[int]]:
     leaks = [verdict.entry for verdict in verdicts if verdict.kind is Kind.LEAK and verdict.entry is not None]
     backends: dict[Place, list[int]] = defaultdict(list)
     for entry in leaks:
-        backends[_place(entry)].append(entry.backend_pid or 0)
+        backends[entry.place].append(entry.backend_pid or 0)
     doomed = {id(entry) for entry in leaks}
     if leaks:
         pools.visit_idle(lambda entry: id(entry) not in doomed)

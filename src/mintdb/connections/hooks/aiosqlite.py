@@ -83,7 +83,7 @@ def adopt(aiosqlite: ModuleType, thing: object) -> None:
 def _init(original: Function) -> Function:
     @wraps(original)
     def __init__(self: Any, connector: Callable[[], Any], *args: Any, **kwargs: Any) -> None:  # Any: see above
-        _expect()
+        _expect(DRIVER)
         # The thread that connects has a context of its own: this one knows the task, and who wants the connection.
         context, me = contextvars.copy_context(), weakref.ref(self)
         original(self, lambda: context.run(_connect, me, connector), *args, **kwargs)

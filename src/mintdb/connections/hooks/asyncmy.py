@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
-from mintdb.connections.facts import Opener
+from mintdb.connections.facts import Entry
 from mintdb.connections.hooks.mysql import MysqlDriver, ending
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
 from mintdb.connections.ledger import ledger
@@ -55,7 +55,7 @@ def _finish_on_a_dead_loop(connection: Any) -> None:  # Any: see above
     connection._connected = False
 
 
-_opener = never_raises("asyncmy")(ledger.opener)
+_draft = never_raises("asyncmy")(ledger.draft)
 DRIVER = Asyncmy()
 
 
@@ -71,7 +71,7 @@ def install(asyncmy: ModuleType) -> Callable[[], None]:
 def adopt(asyncmy: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known."""
     if issubclass(type(thing), asyncmy.connection.Connection) and thing.connected:
-        _opened(thing, ledger.opener(stack=()))
+        _opened(thing, ledger.draft(DRIVER, stack=()))
 
 
 def _connect(original: Function) -> Function:
@@ -81,22 +81,16 @@ def _connect(original: Function) -> Function:
             return await original(self)
         if gate.keeper is not None:
             await gate.keeper.wait_async(lambda: as_text(self._db))
-        opener = _opener()
+        draft = _draft(DRIVER)
         result = await original(self)
-        _opened(self, opener)
+        _opened(self, draft)
         return result
 
     return connect
 
 
 @never_raises("asyncmy")
-def _opened(connection: Any, opener: Opener | None = None) -> None:  # Any: see above
-    ledger.opened(
-        connection,
-        DRIVER,
-        host=connection._unix_socket or connection._host or "",
-        port=int(connection._port or 0),
-        database=as_text(connection._db),
-        backend_pid=connection.thread_id(),
-        opener=opener,
-    )
+def _opened(connection: Any, draft: Entry | None) -> None:  # Any: see above
+    host = connection._unix_socket or connection._host or ""
+    place = host, int(connection._port or 0), as_text(connection._db)
+    ledger.opened(connection, DRIVER, place, connection.thread_id(), draft)

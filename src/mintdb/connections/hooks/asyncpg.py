@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import clock, gate
-from mintdb.connections.facts import Opener, Owner
+from mintdb.connections.facts import Entry, Owner
 from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.ledger import ledger
@@ -141,21 +141,13 @@ def _init(original: Function) -> Function:
 def adopt(asyncpg: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known."""
     if issubclass(type(thing), asyncpg.connection.Connection) and not thing.is_closed():
-        _opened(thing, ledger.opener(stack=()))
+        _opened(thing, ledger.draft(DRIVER, stack=()))
 
 
 @never_raises("asyncpg")
-def _opened(connection: Any, opener: Opener | None = None) -> None:  # Any: see above
-    host, port = _place(connection)
-    ledger.opened(
-        connection,
-        DRIVER,
-        host=host,
-        port=port,
-        database=connection._params.database or "",
-        backend_pid=connection.get_server_pid(),
-        opener=opener,
-    )
+def _opened(connection: Any, draft: Entry | None = None) -> None:  # Any: see above
+    place = *_place(connection), connection._params.database or ""
+    ledger.opened(connection, DRIVER, place, connection.get_server_pid(), draft)
 
 
 def _place(connection: Any) -> tuple[str, int]:  # Any: see above
@@ -185,7 +177,7 @@ def _connect(original: Function) -> Function:
     async def _connect(*args: Any, **kwargs: Any) -> Any:  # Any: see Function
         if gate.keeper is not None:
             await gate.keeper.wait_async(lambda: str(kwargs.get("database") or kwargs.get("dsn") or ""))
-        _expect()
+        _expect(DRIVER)
         return await original(*args, **kwargs)
 
     return _connect

@@ -33,11 +33,12 @@ def teller(is_closed: Callable[[Any], bool] = lambda connection: False) -> Calla
 
 def telling(tell: Callable[[Any], bool]) -> Callable[[Function], Function]:  # Any: see above
     """Replace a driver's `__del__` by one that tells first, and warns only where the warning meets who opened it."""
+    open_now = ledger.open_now
 
     def make(original: Function) -> Function:
         @wraps(original)
         def __del__(self: Any) -> None:  # Any: see above
-            if not tell(self):
+            if id(self) not in open_now or not tell(self):
                 original(self)
                 return
             with warnings.catch_warnings():  # the account of the test that opened it names it, with its line

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
-from mintdb.connections.facts import Opener
+from mintdb.connections.facts import Entry
 from mintdb.connections.hooks.mysql import MysqlDriver, ending
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
 from mintdb.connections.ledger import ledger
@@ -41,7 +41,7 @@ class Mysqlclient(MysqlDriver):
         ledger.closed(connection)
 
 
-_opener = never_raises("MySQLdb")(ledger.opener)
+_draft = never_raises("MySQLdb")(ledger.draft)
 DRIVER = Mysqlclient()
 
 
@@ -69,24 +69,18 @@ def _init(original: Function) -> Function:
         given = {**dict(zip(PLACES, args, strict=False)), **kwargs}
         if gate.keeper is not None:
             gate.keeper.wait(lambda: _database(given))
-        opener = _opener()
+        draft = _draft(DRIVER)
         original(self, *args, **kwargs)
-        _opened(self, given, opener)
+        _opened(self, given, draft)
 
     return __init__
 
 
 @never_raises("MySQLdb")
-def _opened(connection: Any, given: dict[str, Any], opener: Opener | None) -> None:  # Any: see above
-    ledger.opened(
-        connection,
-        DRIVER,
-        host=str(given.get("unix_socket") or given.get("host") or ""),
-        port=int(connection.port or 0),
-        database=_database(given),
-        backend_pid=connection.thread_id(),
-        opener=opener,
-    )
+def _opened(connection: Any, given: dict[str, Any], draft: Entry | None) -> None:  # Any: see above
+    host = str(given.get("unix_socket") or given.get("host") or "")
+    place = host, int(connection.port or 0), _database(given)
+    ledger.opened(connection, DRIVER, place, connection.thread_id(), draft)
 
 
 def _database(given: dict[str, Any]) -> str:  # Any: see above

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from asyncio.events import _get_running_loop
 from collections.abc import Callable, Sequence
@@ -13,8 +12,9 @@ from typing import Any, cast
 from weakref import ref
 
 from mintdb.connections import gate
-from mintdb.connections.facts import Opener
+from mintdb.connections.facts import NOWHERE, Entry, Place
 from mintdb.connections.hooks.collecting import teller
+from mintdb.connections.hooks.libpq import database_of, place_finder
 from mintdb.connections.hooks.patch import Function, Moved, Patches, cannot_see, never_raises
 from mintdb.connections.ledger import ledger
 
@@ -78,9 +78,8 @@ def _may_be_polled(connection: object) -> bool:
     return any(thread.ident == entry.thread_ident for thread in threading.enumerate())
 
 
-_opener = never_raises("psycopg2")(ledger.opener)
+_draft = never_raises("psycopg2")(ledger.draft)
 DRIVER = Psycopg2()
-Place = tuple[str, int, str]  # host, port and database
 POLL_OK = 0  # psycopg2.extensions.POLL_OK
 
 
@@ -90,22 +89,21 @@ def install(psycopg2: ModuleType) -> Callable[[], None]:
         raise Moved("psycopg2.connect no longer calls psycopg2._connect")
     plain, parse = psycopg2.extensions.connection, psycopg2.extensions.parse_dsn
 
-    @lru_cache(maxsize=64)
-    def place(dsn: str) -> Place | None:
-        return _find_place(parse(dsn))
+    find_place, watched = place_finder(parse), _watched_class(plain)
 
     def hook(original: Function) -> Function:
         @wraps(original)
         def _connect(dsn: str, connection_factory: Function | None = None, **kwargs: Any) -> Any:  # Any: see Function
             if gate.keeper is not None:
-                gate.keeper.wait(lambda: _database(parse(dsn)))
-            opener = _opener()
-            connection = original(dsn, connection_factory=_watched(connection_factory or plain), **kwargs)
+                gate.keeper.wait(lambda: database_of(parse(dsn)))
+            factory = watched if connection_factory is None else _watched(connection_factory)
+            draft = _draft(DRIVER)
+            connection = original(dsn, connection_factory=factory, **kwargs)
             try:
                 if connection.async_:
-                    _follow(connection, opener)
+                    _follow(connection, draft)
                 else:
-                    _opened(connection, opener, place(dsn))
+                    _opened(connection, draft, find_place(dsn))
             except Exception as reason:  # noqa: BLE001  as in never_raises, without the cost of one more call
                 cannot_see("psycopg2", reason)
             return connection
@@ -117,28 +115,19 @@ def install(psycopg2: ModuleType) -> Callable[[], None]:
     return patches.undo
 
 
-def _find_place(params: dict[str, str]) -> Place | None:
-    """Where the parameters lead, if they say it all themselves: else the environment or a service file does."""
-    host, port, database = params.get("host", ""), params.get("port", ""), params.get("dbname", "")
-    return (host, int(port), database) if host and port.isdigit() and database and "," not in host else None
-
-
-def _database(params: dict[str, str]) -> str:
-    return params.get("dbname") or os.environ.get("PGDATABASE") or params.get("user") or ""
-
-
 def adopt(psycopg2: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known, and its class cannot be exchanged: only asking it shows that it was closed."""
     if issubclass(type(thing), psycopg2.extensions.connection) and not thing.closed and thing.get_backend_pid():
-        never_raises("psycopg2")(_opened)(thing, ledger.opener(stack=()), None)
+        never_raises("psycopg2")(_opened)(thing, ledger.draft(DRIVER, stack=()))
 
 
-def _opened(connection: Any, opener: Opener | None, place: Place | None) -> None:  # Any: see above
-    host, port, database = place or _ask_place(connection.info)
-    ledger.opened(connection, DRIVER, host, port, database, connection.get_backend_pid(), opener)
+def _opened(connection: Any, draft: Entry | None, place: Place = NOWHERE) -> None:  # Any: see above
+    if place is NOWHERE:
+        place = connection.info.host or "", int(connection.info.port or 0), connection.info.dbname or ""
+    ledger.opened(connection, DRIVER, place, connection.get_backend_pid(), draft)
 
 
-def _follow(connection: Any, opener: Opener | None) -> None:  # Any: see above
+def _follow(connection: Any, draft: Entry | None) -> None:  # Any: see above
     """An asynchronous one is connected when its `poll` says so for the first time; later ones cost nothing more."""
     me, poll = cast(Callable[[], Any], ref(connection)), type(connection).poll
 
@@ -146,14 +135,10 @@ def _follow(connection: Any, opener: Opener | None) -> None:  # Any: see above
         state = poll(connection := me())
         if state == POLL_OK:
             del connection.poll
-            never_raises("psycopg2")(_opened)(connection, opener, None)
+            never_raises("psycopg2")(_opened)(connection, draft)
         return state
 
     connection.poll = polling
-
-
-def _ask_place(info: Any) -> Place:  # Any: see above
-    return info.host or "", int(info.port or 0), info.dbname or ""
 
 
 def _watched(factory: Function) -> Function:
@@ -164,11 +149,8 @@ def _watched(factory: Function) -> Function:
 def _watched_class(base: Any) -> Any:  # Any: a class that is only known when it runs
     """The class that the application asked for, telling the ledger of its end."""
 
-    tell, end, finalizer = (
-        teller(lambda connection: bool(connection.closed)),
-        base.close,
-        getattr(base, "__del__", None),
-    )
+    tell, open_now = teller(lambda connection: bool(connection.closed)), ledger.open_now
+    end, finalizer = base.close, getattr(base, "__del__", None)
 
     class Watched(base):  # type: ignore[misc]  # see above
         def close(self) -> None:
@@ -176,7 +158,8 @@ def _watched_class(base: Any) -> Any:  # Any: a class that is only known when it
             ledger.closed(self)
 
         def __del__(self) -> None:
-            tell(self)
+            if id(self) in open_now:
+                tell(self)
             if finalizer is not None:
                 finalizer(self)
 

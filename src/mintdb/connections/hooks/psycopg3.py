@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Callable, Generator, Sequence
+from functools import partial, wraps
 from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
-from mintdb.connections.facts import Opener
+from mintdb.connections.facts import NOWHERE, Place
 from mintdb.connections.hooks.collecting import teller, telling
+from mintdb.connections.hooks.libpq import database_of, place_finder
 from mintdb.connections.hooks.patch import Function, Patches, cannot_see, never_raises
 from mintdb.connections.ledger import ledger
 
 # The driver's objects are `Any` here: mintdb is type-checked where psycopg is not installed.
+Waiting = Generator[object, object, object]
 
 
 class Psycopg3:
@@ -71,7 +72,6 @@ def _first_row(result: Any) -> list[str | None]:  # Any: see above
     return [None if value is None else value.decode() for value in values]
 
 
-_expect = never_raises("psycopg")(ledger.expect)
 DRIVER = Psycopg3()
 
 
@@ -85,6 +85,8 @@ def install(psycopg: ModuleType) -> Callable[[], None]:
     # `connect` itself may have been bound early; these it looks up each time, with all its parameters put together.
     patches.replace(psycopg.connection, "conninfo_attempts", _attempts)
     patches.replace(psycopg.connection_async, "conninfo_attempts_async", _attempts_async)
+    find_place = place_finder(psycopg.conninfo.conninfo_to_dict)
+    patches.replace(psycopg.generators, "connect", partial(_connecting, find_place))
     return patches.undo
 
 
@@ -93,16 +95,17 @@ def _init(original: Function) -> Function:
     def __init__(self: Any, pgconn: Any, *args: Any, **kwargs: Any) -> None:  # Any: see Function
         original(self, pgconn, *args, **kwargs)
         try:
-            _opened(self, pgconn)
+            draft = ledger.find_expected()
+            place = _place(pgconn) if draft is None or draft.place is NOWHERE else draft.place
+            ledger.opened(self, DRIVER, place, pgconn.backend_pid, draft)
         except Exception as reason:  # noqa: BLE001  as in never_raises, without the cost of one more call
             cannot_see("psycopg", reason)
 
     return __init__
 
 
-def _opened(connection: Any, pgconn: Any, opener: Opener | None = None) -> None:  # Any: see above
-    host, port, database = pgconn.host.decode(), int(pgconn.port or 0), pgconn.db.decode()
-    ledger.opened(connection, DRIVER, host, port, database, pgconn.backend_pid, opener)
+def _place(pgconn: Any) -> Place:  # Any: see above
+    return pgconn.host.decode(), int(pgconn.port or 0), pgconn.db.decode()
 
 
 def _is_closed(connection: Any) -> bool:  # Any: see Function
@@ -134,8 +137,7 @@ def _attempts(original: Function) -> Function:
     @wraps(original)
     def conninfo_attempts(params: Any) -> Any:  # Any: see Function
         if gate.keeper is not None:
-            gate.keeper.wait(lambda: _database(params))
-        _expect()
+            gate.keeper.wait(lambda: database_of(params))
         return original(params)
 
     return conninfo_attempts
@@ -145,18 +147,61 @@ def _attempts_async(original: Function) -> Function:
     @wraps(original)
     async def conninfo_attempts_async(params: Any) -> Any:  # Any: see Function
         if gate.keeper is not None:
-            await gate.keeper.wait_async(lambda: _database(params))
-        _expect()
+            await gate.keeper.wait_async(lambda: database_of(params))
         return await original(params)
 
     return conninfo_attempts_async
 
 
-def _database(params: dict[str, Any]) -> str:  # Any: psycopg's own connection parameters
-    return str(params.get("dbname") or os.environ.get("PGDATABASE") or params.get("user") or "")
+class _Begun:
+    """A driver's generator that has run to its first wait, for whoever iterates it from the start."""
+
+    __slots__ = ("_first", "close", "send", "throw")
+
+    def __init__(self, waiting: Waiting, first: object) -> None:
+        self._first = first
+        # Bound to the generator's own: going on costs no frame of ours.
+        self.send, self.throw, self.close = waiting.send, waiting.throw, waiting.close
+
+    def __iter__(self) -> _Begun:
+        return self
+
+    def __next__(self) -> object:
+        first, self._first = self._first, None
+        return self.send(None) if first is None else first
+
+
+def _connecting(find_place: Callable[[str], Place], original: Function) -> Function:
+    """Note who connects when libpq has knocked: the server is busy with it, and nobody waits for us."""
+
+    @never_raises("psycopg")
+    def expect(conninfo: str) -> None:
+        ledger.expect(DRIVER, skip=3).place = find_place(conninfo)
+
+    @wraps(original)
+    def connect(conninfo: str, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
+        waiting = original(conninfo, *args, **kwargs)
+        try:
+            first = next(waiting)
+        except StopIteration as done:
+            return _done(done.value)
+        expect(conninfo)
+        return _Begun(waiting, first)
+
+    return connect
+
+
+def _done(value: object) -> Generator[object, object, object]:
+    yield from ()
+    return value
 
 
 def adopt(psycopg: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known."""
     if issubclass(type(thing), psycopg.BaseConnection) and not thing.closed:
-        never_raises("psycopg")(_opened)(thing, thing.pgconn, ledger.opener(stack=()))
+        _adopt(thing, thing.pgconn)
+
+
+@never_raises("psycopg")
+def _adopt(connection: Any, pgconn: Any) -> None:  # Any: see above
+    ledger.opened(connection, DRIVER, _place(pgconn), pgconn.backend_pid, ledger.draft(DRIVER, stack=()))

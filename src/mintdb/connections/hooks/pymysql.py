@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
-from mintdb.connections.facts import Opener
+from mintdb.connections.facts import Entry
 from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.mysql import MysqlDriver, ending
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
@@ -42,7 +42,7 @@ class PyMySQL(MysqlDriver):
         ledger.closed(connection)
 
 
-_opener = never_raises("pymysql")(ledger.opener)
+_draft = never_raises("pymysql")(ledger.draft)
 DRIVER = PyMySQL()
 
 
@@ -59,7 +59,7 @@ def install(pymysql: ModuleType) -> Callable[[], None]:
 def adopt(pymysql: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known."""
     if issubclass(type(thing), pymysql.connections.Connection) and thing.open:
-        _opened(thing, ledger.opener(stack=()))
+        _opened(thing, ledger.draft(DRIVER, stack=()))
 
 
 def _connect(original: Function) -> Function:
@@ -67,21 +67,14 @@ def _connect(original: Function) -> Function:
     def connect(self: Any, sock: Any = None) -> None:  # Any: see Function
         if gate.keeper is not None:
             gate.keeper.wait(lambda: as_text(self.db))
-        opener = _opener()
+        draft = _draft(DRIVER)
         original(self, sock)
-        _opened(self, opener)
+        _opened(self, draft)
 
     return connect
 
 
 @never_raises("pymysql")
-def _opened(connection: Any, opener: Opener | None = None) -> None:  # Any: see above
-    ledger.opened(
-        connection,
-        DRIVER,
-        host=connection.unix_socket or connection.host or "",
-        port=int(connection.port or 0),
-        database=as_text(connection.db),
-        backend_pid=connection.thread_id(),
-        opener=opener,
-    )
+def _opened(connection: Any, draft: Entry | None) -> None:  # Any: see above
+    place = connection.unix_socket or connection.host or "", int(connection.port or 0), as_text(connection.db)
+    ledger.opened(connection, DRIVER, place, connection.thread_id(), draft)

@@ -7,7 +7,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any, cast
 
-from mintdb.connections.facts import Opener
+from mintdb.connections.facts import Entry
 from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.ledger import ledger
@@ -56,7 +56,7 @@ def install(sessions: ModuleType) -> Callable[[], None]:
 def adopt(sessions: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known."""
     if issubclass(type(thing), sessions.EmulatedConnection):
-        _opened(thing, ledger.opener(stack=()))
+        _opened(thing, ledger.draft(DRIVER, stack=()))
 
 
 def _hook_opening(original: Function) -> Function:
@@ -80,15 +80,7 @@ def _hook_closing(original: Function) -> Function:
 
 
 @never_raises("snowflake")
-def _opened(connection: Any, opener: Opener | None = None) -> None:  # Any: see above
+def _opened(connection: Any, draft: Entry | None = None) -> None:  # Any: see above
     if connection.is_closed():
         return
-    ledger.opened(
-        connection,
-        DRIVER,
-        host="",
-        port=0,
-        database=connection.account_of.name,
-        backend_pid=connection.number,
-        opener=opener,
-    )
+    ledger.opened(connection, DRIVER, ("", 0, connection.account_of.name), connection.number, draft)

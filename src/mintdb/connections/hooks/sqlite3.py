@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import files, gate
-from mintdb.connections.facts import Driver, Opener
+from mintdb.connections.facts import Driver, Entry
 from mintdb.connections.hooks.collecting import teller
 from mintdb.connections.hooks.patch import Function, Moved, Patches, never_raises
 from mintdb.connections.ledger import ledger
@@ -119,16 +119,16 @@ def _watching(original: Function, plain: type) -> Function:
             return original(database, *args, **kwargs)
         if gate.keeper is not None:
             gate.keeper.wait(lambda: path)
-        opener = _opener() if carried is None else None
+        draft = _draft(DRIVER) if carried is None else None
         args, kwargs = _with_factory(args, kwargs, plain)
         connection = original(database if files.path_of(_text(database)) == path else path, *args, **kwargs)
-        _opened(connection, path, carried, opener)
+        _opened(connection, path, carried, draft)
         return connection
 
     return connect
 
 
-_opener = never_raises("sqlite3")(ledger.opener)
+_draft = never_raises("sqlite3")(ledger.draft)
 
 
 def _text(database: Any) -> str:  # Any: a path of any kind
@@ -193,9 +193,9 @@ def _subject(connection: Any) -> object:  # Any: see above
 
 @never_raises("sqlite3")
 def _opened(
-    connection: Any, path: str, carried: tuple[object, Driver] | None, opener: Opener | None
+    connection: Any, path: str, carried: tuple[object, Driver] | None, draft: Entry | None
 ) -> None:  # Any: see above
     subject, driver = carried or (connection, DRIVER)
     if carried is not None:
         connection._mintdb_subject = weakref.ref(subject)
-    ledger.opened(subject, driver, host="", port=0, database=path, backend_pid=None, opener=opener)
+    ledger.opened(subject, driver, ("", 0, path), None, draft)
