@@ -9,6 +9,7 @@ from contextlib import closing
 
 import psycopg
 import psycopg2
+import psycopg2.extras
 import psycopg_pool
 import pytest
 import sqlalchemy as sa
@@ -228,6 +229,76 @@ def test_a_psycopg2_connection_on_which_another_thread_may_wait_is_not_asked(dsn
     assert entry.baseline is None
     enough.set()
     worker.join()
+
+
+def test_whoever_polls_a_psycopg2_connection_does_not_take_our_answer(dsn: str, watched: Ledger) -> None:
+    """Without taking turns this waits for ever, most often at once."""
+    enough, answers = threading.Event(), []
+
+    def poll(connection: psycopg2.extensions.connection) -> None:
+        while not enough.is_set():
+            if select.select([connection], [], [], 0.01)[0]:
+                connection.poll()
+
+    def ask() -> None:
+        with closing(psycopg2.connect(dsn)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute("listen jobs")
+            poller = threading.Thread(target=poll, args=[connection])
+            poller.start()
+            [entry] = watched.open_entries()
+            answers.extend(state.find_held(entry) for _ in range(100))
+            enough.set()
+            poller.join()
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(20)
+    assert answers == [("LISTEN jobs",)] * 100
+
+
+def test_a_pooled_psycopg2_connection_is_not_asked_while_another_thread_has_it(dsn: str, watched: Ledger) -> None:
+    engine = sa.create_engine(dsn.replace("postgresql", "postgresql+psycopg2"))
+    taken, enough = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with engine.connect():
+            taken.set()
+            enough.wait(10)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert taken.wait(10)
+    [entry] = watched.open_entries()
+    state.remember([entry])
+    assert entry.baseline is None
+    enough.set()
+    worker.join()
+    state.remember([entry])
+    assert entry.baseline == state.PLAIN
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {"cursor_factory": psycopg2.extras.RealDictCursor},
+        {"connection_factory": psycopg2.extras.DictConnection},
+        {"connection_factory": psycopg2.extras.LoggingConnection},  # whose cursors fail until it has a log
+    ],
+    ids=str,
+)
+def test_classes_of_the_applications_own_are_no_obstacle(classes: dict, dsn: str, watched: Ledger) -> None:
+    with closing(psycopg2.connect(dsn, **classes)) as connection:
+        connection.autocommit = True
+        state.remember(watched.open_entries())
+        [entry] = watched.open_entries()
+        assert entry.baseline == state.PLAIN
+        with psycopg2.extensions.cursor(connection) as cursor:
+            cursor.execute("set search_path = acme")
+            assert state.put_back([entry]) == []
+            cursor.execute("show search_path")
+            assert cursor.fetchone() == ('"$user", public',)
 
 
 def test_a_blocking_drivers_own_transaction_state_is_untouched(dsn: str, watched: Ledger) -> None:

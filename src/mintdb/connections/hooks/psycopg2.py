@@ -7,6 +7,7 @@ from asyncio.events import _get_running_loop
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache, wraps
+from importlib import import_module
 from types import ModuleType
 from typing import Any, cast
 from weakref import ref
@@ -39,19 +40,10 @@ class Psycopg2:
         psycopg2 = cast(Any, connection)
         if psycopg2.async_ or psycopg2.info.transaction_status != 0:  # TRANSACTION_STATUS_IDLE
             return None
-        if _may_be_polled(connection):
+        if _may_be_in_use_elsewhere(connection):
             return None
-        autocommit = psycopg2.autocommit
-        psycopg2.autocommit = True  # only this object's own flag: no BEGIN before the statements …
-        try:
-            with psycopg2.cursor() as cursor:
-                cursor.execute(sql)
-                row = cursor.fetchone() if cursor.description else None
-                return [None if value is None else str(value) for value in row or ()]
-        finally:
-            if psycopg2.info.transaction_status != 0:
-                psycopg2.commit()  # … but within a `with connection:` block there is one all the same
-            psycopg2.autocommit = autocommit
+        with _ASKING:
+            return _ask(psycopg2, sql)
 
     def is_in_transaction(self, connection: object) -> bool:
         return cast(Any, connection).info.transaction_status in (1, 2, 3)  # active, in transaction, in error
@@ -70,12 +62,40 @@ class Psycopg2:
         ledger.closed(connection)
 
 
-def _may_be_polled(connection: object) -> bool:
-    """Whether a thread may wait on it for notifications: it takes no lock, and would take our answer from us."""
+_ASKING = threading.RLock()
+"""Held while a connection is asked something, and while one is polled: `poll` takes no lock of the driver's.
+
+A thread that waits for notifications would take the answer, and whoever has asked would wait for it for ever. Entered
+twice where psycopg2 itself polls to wait for an answer (its wait callback).
+"""
+
+
+def _ask(connection: Any, sql: str) -> Sequence[str | None]:  # Any: see above
+    # The driver's own classes: the application's may give rows as dicts, or count what it does.
+    plain = import_module("psycopg2.extensions")
+    autocommit = connection.autocommit
+    connection.autocommit = True  # only this object's own flag: no BEGIN before the statements …
+    try:
+        with plain.cursor(connection) as cursor:
+            cursor.execute(sql)
+            row = cursor.fetchone() if cursor.description else None
+            return [None if value is None else str(value) for value in row or ()]
+    finally:
+        if connection.info.transaction_status != 0:
+            plain.connection.commit(connection)  # … but within a `with connection:` block there is one all the same
+        connection.autocommit = autocommit
+
+
+def _may_be_in_use_elsewhere(connection: object) -> bool:
+    """Whether another living thread has it."""
+    if not hasattr(connection, "_mintdb_polls_in_turn"):
+        return threading.active_count() > 1  # a plain C object: whoever polls it does not wait for us
     entry = ledger.find(connection)
-    if entry is None or entry.owner is not None or entry.thread_ident == threading.get_ident():
+    if entry is None:
         return False
-    return any(thread.ident == entry.thread_ident for thread in threading.enumerate())
+    holder = entry if entry.owner is None else entry.taking
+    thread = None if holder is None else holder.thread_ref()
+    return thread is not None and thread is not threading.current_thread() and thread.is_alive()
 
 
 _draft = never_raises("psycopg2")(ledger.draft)
@@ -150,9 +170,15 @@ def _watched_class(base: Any) -> Any:  # Any: a class that is only known when it
     """The class that the application asked for, telling the ledger of its end."""
 
     tell, open_now = teller(lambda connection: bool(connection.closed)), ledger.open_now
-    end, finalizer = base.close, getattr(base, "__del__", None)
+    poll, end, finalizer = base.poll, base.close, getattr(base, "__del__", None)
 
     class Watched(base):  # type: ignore[misc]  # see above
+        _mintdb_polls_in_turn = True
+
+        def poll(self) -> Any:  # Any: see above
+            with _ASKING:
+                return poll(self)
+
         def close(self) -> None:
             end(self)
             ledger.closed(self)
