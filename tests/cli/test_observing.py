@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
-from programs import Run, wait_for
+from programs import Run, live_states, wait_for
 from tests.frameworks.suites import QUIET
 
 SLOW = """
@@ -104,6 +107,26 @@ def test_where_nothing_runs_each_command_says_so(project: Path, run: Run, own_ho
     killed = run("kill", "postgres")
     assert killed.returncode == 3
     assert killed.stderr == "mintdb: nothing to end: postgres is no backend, database or test that mintdb ps shows\n"
+
+
+def test_nobody_is_told_of_a_server_that_is_stopping(project: Path, run: Run) -> None:
+    """From the first signal on it lets nobody in, until whoever is there has left, or it gets the second."""
+    url = run("up").stdout.strip()
+    [server] = [state.server for state in live_states()]
+    os.kill(server, signal.SIGTERM)
+    wait_for(lambda: _is_shutting_down(url), "the server stops")
+    stop = threading.Timer(0.5, os.kill, [server, signal.SIGINT])
+    stop.start()
+    assert run("reap").stderr == "mintdb: nothing was left by dead runs\n"
+    stop.join()
+    assert live_states() == []
+
+
+def _is_shutting_down(url: str) -> bool:
+    with contextlib.suppress(psycopg.OperationalError):
+        psycopg.connect(url).close()
+        return False
+    return True
 
 
 def test_templates_are_built_listed_and_dropped(project: Path, run: Run) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from mintdb.address import Address, parse_url
 from mintdb.cli import say
@@ -12,8 +15,12 @@ from mintdb.connections.foreign import traced
 from mintdb.connections.live import LIVE, Seen, read_all
 from mintdb.contract import Observer, Observing, Session
 from mintdb.engines import WITH_SERVERS, find_observing
+from mintdb.engines.errors import ServerGone
 from mintdb.errors import MintdbError, SettingsError
 from mintdb.settings import DEFAULT, load
+
+STOPPING = 5.0  # seconds: longer than a server of ours takes to stop
+Answer = TypeVar("Answer")
 
 
 class NoServer(SettingsError):
@@ -38,19 +45,22 @@ class Row:
         return self.session.seconds_in_transaction or self.session.seconds_in_state
 
 
-def servers(url: str | None) -> Iterator[Observer]:
-    """A look at each server in turn; one that cannot be reached is told, and passed by.
+def ask_all(url: str | None, question: Callable[[Observer], Iterable[Answer]]) -> list[Answer]:
+    """What each server answers, in turn; one that cannot be reached is told, one that is stopping is passed by.
 
     They are the embedded ones, and that of `url` or else those that the settings name. Raises NoServer, and
     ProtectedEnvironment or ProtectedServer before anything is connected to.
     """
-    external = _external(url)
+    external, answers = _external(url), list[Answer]()
     for embedded in filter(None, map(find_observing, WITH_SERVERS)):
         for address in embedded.find_running():
-            yield from _look(embedded, address)
+            answers += _ask(
+                embedded, address, question, is_stopping=partial(stops_soon, address, embedded.find_running)
+            )
     for address in external:
         if observing := find_observing(address.engine):
-            yield from _look(observing, address)
+            answers += _ask(observing, address, question, is_stopping=lambda: False)
+    return answers
 
 
 def rows_on(server: Observer) -> list[Row]:
@@ -66,15 +76,38 @@ def rows_on(server: Observer) -> list[Row]:
     ]
 
 
-def _look(observing: Observing, address: Address) -> Iterator[Observer]:
+def stops_soon(server: object, find_running: Callable[[], Sequence[object]]) -> bool:
+    """Whether a server that was found running, and does not answer, is gone within STOPPING seconds."""
+    deadline = time.monotonic() + STOPPING
+    while is_there := server in find_running():
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+    return not is_there
+
+
+def _ask(
+    observing: Observing,
+    address: Address,
+    question: Callable[[Observer], Iterable[Answer]],
+    *,
+    is_stopping: Callable[[], bool],
+) -> list[Answer]:
     try:
         observer = observing.observe(address)
     except MintdbError as error:
-        say(str(error))
-        return
-    if observer is not None:
-        with closing(observer):
-            yield observer
+        if not is_stopping():
+            say(str(error))
+        return []
+    if observer is None:
+        return []
+    with closing(observer):
+        try:
+            return list(question(observer))
+        except ServerGone:
+            if not is_stopping():
+                raise
+            return []
 
 
 def _external(url: str | None) -> list[Address]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from mintdb.cli import tables
-from mintdb.cli.observed import Row, rows_on, servers
+from mintdb.cli.observed import Row, ask_all, rows_on
 
 HEADS = ("backend", "database", "state", "for", "test", "opened", "last query")
 EVERY = 1.0  # seconds
@@ -36,7 +36,7 @@ def command(*, watch: bool, url: str | None) -> None:
 
 
 def _show(url: str | None) -> None:
-    rows = [cells(row) for server in servers(url) for row in rows_on(server)]
+    rows = ask_all(url, lambda server: map(cells, rows_on(server)))
     if rows:
         tables.show(HEADS, rows)
     else:

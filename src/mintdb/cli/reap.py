@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from mintdb.cli import say
-from mintdb.cli.observed import servers
+from mintdb.cli.observed import ask_all
 
 
 @click.command(short_help="Drop what dead runs have left.")
 @click.option("--url", metavar="URL", help="Do so on the server that this URL names too.")
 def command(*, url: str | None) -> None:
     """Drop the databases whose runs are provably dead, and say which. The next run does the same by itself."""
-    reaped = [name for server in servers(url) for name in server.reap()]
+    reaped = ask_all(url, lambda server: server.reap())
     for name in reaped:
         say(f"dropped {name}")
     if not reaped:

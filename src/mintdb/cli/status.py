@@ -9,6 +9,7 @@ import click
 
 from mintdb.address import redact
 from mintdb.cli import say
+from mintdb.cli.observed import stops_soon
 from mintdb.cli.words import size
 from mintdb.core.names import Role
 from mintdb.errors import MintdbError
@@ -31,8 +32,9 @@ def command() -> None:
     for server in running:
         try:
             contents = inventory.look(server)
-        except MintdbError as error:  # it stopped since it was listed
-            say(str(error))
+        except MintdbError as error:
+            if not stops_soon(server, inventory.find_running):
+                say(str(error))
             continue
         print("\n".join(lines(server, contents, inventory.data_size(server))))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mintdb.cli import MINTDB_FAILED, ready, say, tables
-from mintdb.cli.observed import servers
+from mintdb.cli.observed import ask_all
 from mintdb.cli.progress import Progress
 from mintdb.cli.words import size
 
@@ -33,7 +33,7 @@ def command() -> None:
 def show(*, url: str | None) -> None:
     """Show every template, the last used first."""
     with _awake():
-        found = [facts for server in servers(url) for facts in server.templates()]
+        found = ask_all(url, lambda server: server.templates())
     rows = [(t.name, t.project, size(t.size), f"{t.used_at.astimezone():%Y-%m-%d %H:%M:%S}") for t in found]
     if rows:
         tables.show(HEADS, rows)
@@ -104,7 +104,7 @@ def drop(names: tuple[str, ...], *, everything: bool, url: str | None) -> None:
     if not names and not everything:
         raise click.UsageError("name a template, or say --all")
     with _awake():
-        dropped = {name for server in servers(url) for name in _drop(server, names, everything=everything)}
+        dropped = set(ask_all(url, lambda server: _drop(server, names, everything=everything)))
     for name in set(names) - dropped:
         say(f"there is no template {name}")
     sys.exit(0 if dropped >= set(names) else MINTDB_FAILED)
