@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import pymysql
 from pymysql.connections import Connection
 from pymysql.constants import CLIENT, CR, ER
+from pymysql.cursors import Cursor
 
 from mintdb.address import Address
 from mintdb.core import ours
 from mintdb.engines.mysql.dialect import SETTINGS, dialect_of
 from mintdb.engines.mysql.errors import LoginNeedsCryptography, LoginRefused, ServerGone, ServerUnreachable
 
+T = TypeVar("T")
 CONNECT_TIMEOUT = 10  # seconds
 TLS: Mapping[str, Any] = {"ssl_disabled": False, "ssl": {"verify_mode": "none"}}  # Any: as pymysql.connect takes them
 TLS_REQUIRED = 3159  # ER_SECURE_TRANSPORT_REQUIRED
@@ -90,15 +92,22 @@ class Session:
 
     def run_all(self, statements: Iterable[str]) -> list[list[Any]]:  # Any: see rows
         """Run statements in one packet, in their order up to the first that fails; the rows of each."""
+        return self._each(statements, lambda cursor: list(cursor.fetchall()))
+
+    def count_all(self, statements: Iterable[str]) -> list[int]:
+        """The same; how many rows each changed."""
+        return self._each(statements, lambda cursor: cursor.rowcount)
+
+    def _each(self, statements: Iterable[str], take: Callable[[Cursor], T]) -> list[T]:
         packet = ";\n".join(statements)
         if not packet:
             return []
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(packet)
-                found = [list(cursor.fetchall())]
+                found = [take(cursor)]
                 while cursor.nextset():
-                    found.append(list(cursor.fetchall()))
+                    found.append(take(cursor))
                 return found
         except pymysql.MySQLError as error:
             raise self._explained(error) from None

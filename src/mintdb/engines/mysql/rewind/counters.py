@@ -7,7 +7,7 @@ They lie after an ANALYZE and after a recalculation of statistics, which servers
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -32,7 +32,7 @@ class Counter:
 NOTHING = Counter(frozenset(), 0, 1)
 
 
-def read_counters(session: Session, database: str) -> dict[str, Counter]:
+def read_counters(session: Session, database: str) -> Mapping[str, Counter]:
     """The counters of every InnoDB table of a database, sequences included. Needs the privilege PROCESS."""
     return take_counters(session, session.run_all([counters_statement(session, database)])[0])
 
@@ -43,10 +43,15 @@ def counters_statement(session: Session, database: str) -> str:
     return COUNTERS.format(skip=len(prefix) + 1, length=len(prefix), prefix=literal(prefix))
 
 
-def take_counters(session: Session, rows: Iterable[Any]) -> dict[str, Counter]:  # Any: rows as the server gives them
+def take_counters(session: Session, rows: Iterable[Any]) -> Mapping[str, Counter]:  # Any: as the server gives them
     """What was answered, by table."""
-    found: dict[str, Counter] = {}
     ((told,),) = rows  # one row: reading one for each table takes the driver longer than the server needs for them all
+    return _take(session, told or "")
+
+
+@lru_cache(maxsize=16)  # of what is told again and again: nothing was written
+def _take(session: Session, told: str) -> Mapping[str, Counter]:
+    found: dict[str, Counter] = {}
     for line in told.split(";") if told else ():
         table_id, modified, autoinc, each = line.split(" ")  # what is special in a name is encoded there
         table = _plain(session, _whole(each))
@@ -66,14 +71,30 @@ def read_plain_counters(session: Session, database: str) -> dict[str, Counter]:
     return {str(table): Counter(frozenset(), 0, int(value)) for table, value in found}
 
 
-def moved(now: Mapping[str, Counter], mark: Mapping[str, Counter]) -> set[str]:
+def apart(now: Mapping[str, Counter], mark: Mapping[str, Counter]) -> set[str]:
+    """Tables of which something else is told than at the mark: the only ones that the two below have to look at."""
+    return {table for table in now.keys() | mark.keys() if now.get(table) != mark.get(table)}
+
+
+def moved(now: Mapping[str, Counter], mark: Mapping[str, Counter], among: Iterable[str]) -> set[str]:
     """Tables that were written to."""
-    return {table for table, counter in now.items() if table in mark and counter.modified != mark[table].modified}
+    return {each for each in among if each in now and each in mark and now[each].modified != mark[each].modified}
 
 
-def remade(now: Mapping[str, Counter], mark: Mapping[str, Counter]) -> set[str]:
+def remade(now: Mapping[str, Counter], mark: Mapping[str, Counter], among: Iterable[str]) -> set[str]:
     """Tables that were truncated, made, or taken away."""
-    return {table for table in now.keys() | mark.keys() if _ids(now, table) != _ids(mark, table)}
+    return {each for each in among if _ids(now, each) != _ids(mark, each)}
+
+
+def after(now: Mapping[str, Counter], written: Mapping[str, int], numbers: Mapping[str, int]) -> Mapping[str, Counter]:
+    """What will be told once so many rows of tables were `written`, and AUTO_INCREMENT was set to `numbers`.
+
+    It costs less than to ask, which would also hide what somebody else writes meanwhile.
+    """
+    added = {each: replace(now[each], modified=now[each].modified + n) for each, n in written.items() if each in now}
+    # An ALTER closes the table, and whoever opens it next reads its statistics anew: its writes are counted from there.
+    closed = {each: Counter(now[each].ids, 0, number) for each, number in numbers.items() if each in now}
+    return {**now, **added, **closed}
 
 
 def _ids(counters: Mapping[str, Counter], table: str) -> frozenset[int]:

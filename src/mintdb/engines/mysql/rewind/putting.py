@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from mintdb.engines.mysql.databases import refill
 from mintdb.engines.mysql.schema import Definition, Schema
@@ -18,14 +17,19 @@ class Plan:
     lifted: Sequence[Definition] = ()  # triggers that must not see their table being filled
     remade: Sequence[Definition] = ()  # tables whose old rows no DELETE takes away, and their triggers
     emptied: Sequence[str] = ()  # TRUNCATE: fires no trigger, and also empties what knows no transactions
-    rows: Sequence[str] = ()  # DELETE and INSERT, in one transaction
-    counters: Sequence[str] = ()  # ALTER TABLE … AUTO_INCREMENT
+    rows: Sequence[tuple[str, str]] = ()  # table, and DELETE or INSERT, in one transaction
+    counters: Mapping[str, int] = field(default_factory=dict)  # AUTO_INCREMENT that a table is to have
     sequences: Sequence[str] = ()
 
     @property
     def needs_tables_alone(self) -> bool:
         """Whether a session that has only read, in a transaction, would be waited for."""
         return bool(self.lifted or self.remade or self.emptied or self.counters)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every table stays the one that it is for InnoDB, and only as many rows are written as are told."""
+        return not (self.lifted or self.remade or self.emptied or self.sequences)
 
     def __bool__(self) -> bool:
         return bool(self.remade or self.emptied or self.rows or self.counters or self.sequences)
@@ -45,8 +49,8 @@ def make_plan(
     lifted: list[Definition] = []
     remade: list[Definition] = []
     emptied: list[str] = []
-    deletes: list[str] = []
-    inserts: list[str] = []
+    deletes: list[tuple[str, str]] = []
+    inserts: list[tuple[str, str]] = []
     fresh: set[str] = set()  # tables whose counter begins anew
     for table in sorted(tables):
         definition = schema.tables[table]
@@ -58,28 +62,34 @@ def make_plan(
             emptied.append(f"truncate table {name(database, table)}")
             fresh.add(table)
         else:
-            deletes.append(f"delete from {name(database, table)}")
+            deletes.append((table, f"delete from {name(database, table)}"))
         if rows_from:
-            inserts += refill(schema, table, rows_from, database)
+            inserts += [(table, statement) for statement in refill(schema, table, rows_from, database)]
             lifted += schema.triggers(table, "INSERT")
-    counters = [
-        f"alter table {name(database, table)} auto_increment = {wanted(table)}"
+    counters = {
+        table: wanted(table)
         for table in sorted(set(tables) | now.keys())
         if table in schema.tables and wanted(table) != (1 if table in fresh else now.get(table))
-    ]
-    rows = ["start transaction", *deletes, *inserts, "commit"] if deletes or inserts else []
-    return Plan(lifted, remade, emptied, rows, counters, sequences)
+    }
+    return Plan(lifted, remade, emptied, [*deletes, *inserts], counters, sequences)
 
 
 def carry_out(
-    plan: Plan, session: Session, database: str, *, make: Callable[[Sequence[Definition]], None], then: str = "do 0"
-) -> list[Any]:  # Any: rows as the server gives them
-    """Do it; returns the rows of `then`, a query that is asked in the same packet. `make` makes tables and triggers.
+    plan: Plan, session: Session, database: str, *, make: Callable[[Sequence[Definition]], None]
+) -> Mapping[str, int]:
+    """Do it; returns how many rows of which table were written. `make` makes tables and triggers.
 
     Raises what the server raises; again is harmless.
     """
     session.run_all(d.drop(database) for d in (*plan.lifted, *plan.remade))
     make([d for d in plan.remade if d.kind == "table"])
-    found = session.run_all([*plan.emptied, *plan.rows, *plan.counters, *plan.sequences, then])
+    begin, commit = (["start transaction"], ["commit"]) if len(plan.rows) > 1 else ([], [])
+    before = [*plan.emptied, *begin]
+    counters = [f"alter table {name(database, each)} auto_increment = {n}" for each, n in plan.counters.items()]
+    rows = [statement for _, statement in plan.rows]
+    counted = session.count_all([*before, *rows, *commit, *counters, *plan.sequences])
     make([d for d in (*plan.lifted, *plan.remade) if d.kind == "trigger"])
-    return found[-1]
+    written: dict[str, int] = {}
+    for (table, _), number in zip(plan.rows, counted[len(before) :], strict=False):
+        written[table] = written.get(table, 0) + number
+    return written

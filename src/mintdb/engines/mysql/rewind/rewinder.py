@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import pymysql
 
 from mintdb.engines.mysql.databases import copy_tables, fill, tables_with_rows
-from mintdb.engines.mysql.rewind.binlog import Log, Position, Seen
-from mintdb.engines.mysql.rewind.counters import (
-    Counter,
-    counters_statement,
-    file_name,
-    moved,
-    read_counters,
-    read_plain_counters,
-    remade,
-    take_counters,
-)
-from mintdb.engines.mysql.rewind.folder import Folder
+from mintdb.engines.mysql.rewind.binlog import Log
+from mintdb.engines.mysql.rewind.counters import after, read_plain_counters
 from mintdb.engines.mysql.rewind.marks import Mark, Marks
 from mintdb.engines.mysql.rewind.putting import Plan, carry_out, make_plan
-from mintdb.engines.mysql.rewind.unlogged import Held, read_held
+from mintdb.engines.mysql.rewind.witnesses import Answers, Changes, Read, Witnesses
 from mintdb.engines.mysql.schema import Definition, Kind, Schema, differences, read_schema, replay
 from mintdb.engines.mysql.sequences import exact_sequences, read_sequences, restart
 from mintdb.engines.mysql.session import Session, name, reason_of
 
-Read = tuple[Seen, Position]
-Answers = Sequence[Any]  # Any: rows as the server gives them
 LOCK_TIMEOUT = 1  # seconds; who was ended just now may still be rolling back
 
 
@@ -44,16 +31,6 @@ class PutBack:
     @property
     def nothing(self) -> bool:
         return not self.tables and self.reason is None
-
-
-@dataclass
-class Changes:
-    """What may have been changed since the mark."""
-
-    tables: set[str] = field(default_factory=set)
-    schema: bool = False  # whether definitions have to be compared
-    counters: dict[str, Counter] = field(default_factory=dict)
-    accounts: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,14 +59,15 @@ class Rewinder:
         self._schema_is_stale = False
         schema = lowest.schema
         assert schema is not None
-        self._take_position()
-        self._folder = Folder(means.log.beside(file_name(session, database))) if means.log else None
+        self._witnesses = Witnesses(
+            session, database, log=means.log, counts=means.counts, schema=lambda: self._marks.schema
+        )
         sequences = exact_sequences(session, database, schema.sequences)
-        self._take_counters()
+        told = self._witnesses.read_counters()
         plain = {d.name: d.counter for d in schema.tables.values()}
-        counters = {**plain, **{table: each.next for table, each in self._counters.items()}}
+        counters = {**plain, **{table: each.next for table, each in told.items()}}
         self._marks = Marks(Mark(lowest.sources, counters, sequences, schema, lowest.side))
-        self._take_bearings()
+        self._witnesses.remember(told)
 
     @property
     def marks(self) -> int:
@@ -98,26 +76,25 @@ class Rewinder:
 
     def wrote(self) -> bool:
         """Whether rows or definitions may have been changed since the mark."""
-        changes, _ = self._look()
+        changes, _ = self._witnesses.look()
         return bool(changes.tables or changes.schema)
 
     def read_log(self) -> Read | None:
         """What the log says was written since the mark, and where it ends; None where there is none to read."""
-        return self._means.log.read(self._position, self._database) if self._means.log else None
+        return self._witnesses.read_log()
 
     def questions(self) -> list[str]:
         """What `put_back` needs to know from the server, for a packet with other questions, after `read_log`."""
-        return [counters_statement(self._session, self._database)] if self._means.counts else []
+        return self._witnesses.questions()
 
-    def put_back(
-        self, read: Read | None = None, answers: Sequence[Any] = ()
-    ) -> PutBack:  # Any: rows as the server gives them
+    def put_back(self, read: Read | None = None, answers: Answers = ()) -> PutBack:
         """Undo it. Where something stands in the way of that, the database is made anew.
 
         `answers` are those to `questions`; without `read` and them both are asked for.
         """
         # The position is taken before anything is put back: a late writer is seen the next time.
-        changes, self._position = self._look(read, answers)
+        changes, position = self._witnesses.look(read, answers)
+        self._witnesses.move_on(position)
         try:
             return self._put_back(changes)
         except pymysql.MySQLError as error:
@@ -131,11 +108,13 @@ class Rewinder:
         self._means.create(schema)
         sources = {table: each for table in schema.tables if (each := self._marks.source(table))}
         fill(self._session, self._database, schema, sources)
-        self._carry_out(self._plan(set(), self._read_counters()))
+        now = self._witnesses.read_counters()
+        self._carry_out(self._plan(set(), {table: each.next for table, each in now.items()}))
 
     def push_mark(self) -> None:
         """Make the present state the newest mark."""
-        changes, self._position = self._look()
+        changes, position = self._witnesses.look()
+        self._witnesses.move_on(position)
         schema = None
         if changes.schema:
             now = read_schema(self._session, self._database)
@@ -164,36 +143,6 @@ class Rewinder:
             self._means.drop_side(side)
         self._session.close()
 
-    # what was changed
-
-    def _look(
-        self, read: Read | None = None, answers: Sequence[Any] = ()
-    ) -> tuple[Changes, Position]:  # Any: see put_back
-        read = read or self.read_log()
-        now = take_counters(self._session, answers[0]) if answers else self._read_counters()
-        if read is None:
-            return Changes(set(self._marks.schema.tables), True, now), self._position
-        seen, position = read
-        return self._judge(seen, now), position
-
-    def _judge(self, seen: Seen, now: dict[str, Counter]) -> Changes:
-        # TRUNCATE gives a table another id; so does what is not in the log, of a session that had turned it off.
-        unexplained = remade(now, self._counters) - seen.truncated
-        tables = seen.tables | seen.truncated | moved(now, self._counters) | self._changed_unlogged()
-        # A TRUNCATE changes the folder as well.
-        touched = self._folder is not None and not seen.truncated and self._folder.was_touched()
-        schema = bool(seen.statements or seen.lost or unexplained or touched)
-        if schema:
-            tables |= self._marks.schema.tables.keys()
-        return Changes(tables, schema, now, seen.accounts)
-
-    def _changed_unlogged(self) -> set[str]:
-        try:
-            now = self._read_held()
-        except pymysql.MySQLError:  # somebody has one of them locked: whoever empties them will see to that
-            return set(self._marks.schema.uncounted)
-        return {table for table, held in now.items() if held != self._held.get(table)}
-
     # putting back
 
     def _put_back(self, changes: Changes) -> PutBack:
@@ -202,18 +151,18 @@ class Rewinder:
         if changes.schema or self._schema_is_stale:
             reason, extra = self._put_schema_back()
             if reason:
-                changes.counters = self._read_counters()
-        known = self._marks.schema.tables.keys()
-        tables = (changes.tables | self._stale | extra) & known
-        plan = self._plan(tables, changes.counters)
-        if plan or reason:
-            self._carry_out(plan)
+                changes.counters = self._witnesses.read_counters()
+        tables = (changes.tables | self._stale | extra) & self._marks.schema.tables.keys()
+        plan = self._plan(tables, changes.numbers(tables))
+        if plan or reason or changes.schema:
+            self._carry_out(plan, None if reason else changes)
         self._stale.clear()
         self._schema_is_stale = False
         touched = sorted(tables | self._moved_sequences) if plan else []
         return PutBack(touched, reason, _outside(changes))
 
-    def _plan(self, tables: set[str], counters: dict[str, Counter]) -> Plan:
+    def _plan(self, tables: set[str], numbers: Mapping[str, int]) -> Plan:
+        """How to put `tables` back, and AUTO_INCREMENT where `numbers` differ from the mark's."""
         schema, marks = self._marks.schema, self._marks
         now = read_sequences(self._session, self._database, schema.sequences)
         self._moved_sequences = {each for each in now if now[each] != marks.sequence(each)}
@@ -223,7 +172,7 @@ class Rewinder:
             tables,
             source=marks.source,
             wanted=marks.counter,
-            now={table: each.next for table, each in counters.items() if table in schema.tables},
+            now=numbers,
             sequences=[
                 statement
                 for each in sorted(self._moved_sequences)
@@ -231,25 +180,25 @@ class Rewinder:
             ],
         )
 
-    def _carry_out(self, plan: Plan) -> None:
+    def _carry_out(self, plan: Plan, changes: Changes | None = None) -> None:
+        """Do it; the witnesses remember what is there then. `changes` are those that are undone."""
         if plan.needs_tables_alone:
             self._means.clear()
         try:
-            self._try_to_carry_out(plan)
+            written = self._try_to_carry_out(plan)
         except pymysql.MySQLError:
             self._means.unblock()
-            self._try_to_carry_out(plan)
+            written = self._try_to_carry_out(plan)
+            changes = None  # how much of the first attempt was done is not known
+        foreseen = plan.is_plain and changes is not None and changes.counters
+        self._witnesses.remember(after(foreseen, written, plan.counters) if foreseen else None)
 
-    def _try_to_carry_out(self, plan: Plan) -> None:
-        # Our own writes count too, but are in no log: what somebody else writes meanwhile still shows there.
-        then = counters_statement(self._session, self._database) if self._means.counts else "do 0"
+    def _try_to_carry_out(self, plan: Plan) -> Mapping[str, int]:
         try:
-            rows = carry_out(plan, self._session, self._database, make=self._make, then=then)
+            return carry_out(plan, self._session, self._database, make=self._make)
         except pymysql.MySQLError:
             self._session.try_run("rollback")  # or what it holds would be waited for, for ever, by whoever comes next
             raise
-        self._counters = take_counters(self._session, rows) if self._means.counts else {}
-        self._take_bearings()
 
     def _put_schema_back(self) -> tuple[str | None, set[str]]:
         """Make definitions what they were; returns what had to be made again, and the tables that are empty now."""
@@ -287,37 +236,13 @@ class Rewinder:
         counters |= self._plain_counters(tables - counters.keys())
         sources = {table: side if table in filled else None for table in tables}
         self._marks.push(Mark(sources, counters, sequences, schema, side))
-        self._take_counters()
-        self._take_bearings()
+        self._witnesses.remember()
 
     def _plain_counters(self, tables: set[str]) -> dict[str, int]:
         """AUTO_INCREMENT of what InnoDB does not count."""
         if not tables:
             return {}
         return {t: each.next for t, each in read_plain_counters(self._session, self._database).items() if t in tables}
-
-    # the mark's bearings
-
-    def _take_position(self) -> None:
-        self._position = self._means.log.end() if self._means.log else Position(0, 0)
-
-    def _take_counters(self) -> None:
-        self._counters = self._read_counters()
-
-    def _take_bearings(self) -> None:
-        """What shows neither in the log nor in the counters."""
-        self._held = self._read_held()
-        if self._folder:
-            self._folder.remember()
-
-    def _read_held(self) -> Held:
-        """Of no table where every one is visited anyhow."""
-        tables = self._marks.schema.uncounted if self._means.log else ()
-        return read_held(self._session, self._database, tables)
-
-    def _read_counters(self) -> dict[str, Counter]:
-        read = read_counters if self._means.counts else read_plain_counters
-        return read(self._session, self._database)
 
 
 def _outside(changes: Changes) -> Sequence[str]:

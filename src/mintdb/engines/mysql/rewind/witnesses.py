@@ -1,0 +1,122 @@
+"""What tells that a database was written to since its mark: the log, InnoDB's counters, checksums, the folder's time.
+
+Each alone is silently wrong about something; what any of them tells is put back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pymysql
+
+from mintdb.engines.mysql.rewind.binlog import Log, Position, Seen
+from mintdb.engines.mysql.rewind.counters import (
+    Counter,
+    apart,
+    counters_statement,
+    file_name,
+    moved,
+    read_counters,
+    read_plain_counters,
+    remade,
+    take_counters,
+)
+from mintdb.engines.mysql.rewind.folder import Folder
+from mintdb.engines.mysql.rewind.unlogged import Held, read_held
+from mintdb.engines.mysql.schema import Schema
+from mintdb.engines.mysql.session import Session
+
+Read = tuple[Seen, Position]
+Answers = Sequence[Any]  # Any: rows as the server gives them
+
+
+@dataclass
+class Changes:
+    """What may have been changed since the mark."""
+
+    tables: set[str] = field(default_factory=set)
+    schema: bool = False  # whether definitions have to be compared
+    counters: Mapping[str, Counter] = field(default_factory=dict)  # of all tables
+    apart: set[str] = field(default_factory=set)  # tables whose counters are not what they were
+    accounts: bool = False
+
+    def numbers(self, tables: set[str]) -> dict[str, int]:
+        """AUTO_INCREMENT of `tables`, and of those where it may have moved without a row."""
+        return {table: self.counters[table].next for table in tables | self.apart if table in self.counters}
+
+
+class Witnesses:
+    """What the server tells about one database, and what it told at the mark."""
+
+    def __init__(
+        self, session: Session, database: str, *, log: Log | None, counts: bool, schema: Callable[[], Schema]
+    ) -> None:
+        """Without `log` every table may have been written to. `schema` is the newest mark's."""
+        self._session = session
+        self._database = database
+        self._log = log
+        self._counts = counts
+        self._schema = schema
+        self._position = log.end() if log else Position(0, 0)
+        self._folder = Folder(log.beside(file_name(session, database))) if log else None
+        self._counters: Mapping[str, Counter] = {}
+        self._held: Held = {}
+
+    def read_log(self) -> Read | None:
+        """What the log says was written since the mark, and where it ends; None where there is none to read."""
+        return self._log.read(self._position, self._database) if self._log else None
+
+    def questions(self) -> list[str]:
+        """What `look` needs to know from the server, for a packet with other questions, after `read_log`."""
+        return [counters_statement(self._session, self._database)] if self._counts else []
+
+    def look(self, read: Read | None = None, answers: Answers = ()) -> tuple[Changes, Position]:
+        """What was changed, and the position for `move_on`. `answers` are those to `questions`."""
+        read = read or self.read_log()
+        now = take_counters(self._session, answers[0]) if answers else self.read_counters()
+        if read is None:
+            return Changes(set(self._schema().tables), True, now, set(now)), self._position
+        seen, position = read
+        return self._judge(seen, now), position
+
+    def move_on(self, position: Position) -> None:
+        """What the log has up to there was seen to."""
+        self._position = position
+
+    def remember(self, counters: Mapping[str, Counter] | None = None) -> None:
+        """What is there now is the mark's; `counters` are what InnoDB would tell, where that is known."""
+        asked = self.read_counters() if counters is None and self._counts else {}
+        self._counters = asked if counters is None else counters
+        self._held = self._read_held()
+        if self._folder:
+            self._folder.remember()
+
+    def read_counters(self) -> Mapping[str, Counter]:
+        """What InnoDB counts now, or AUTO_INCREMENT alone."""
+        read = read_counters if self._counts else read_plain_counters
+        return read(self._session, self._database)
+
+    def _judge(self, seen: Seen, now: Mapping[str, Counter]) -> Changes:
+        # TRUNCATE gives a table another id; so does what is not in the log, of a session that had turned it off.
+        differ = apart(now, self._counters)
+        unexplained = remade(now, self._counters, differ) - seen.truncated
+        tables = seen.tables | seen.truncated | moved(now, self._counters, differ) | self._changed_uncounted()
+        # A TRUNCATE changes the folder as well.
+        touched = self._folder is not None and not seen.truncated and self._folder.was_touched()
+        schema = bool(seen.statements or seen.lost or unexplained or touched)
+        if schema:
+            tables |= self._schema().tables.keys()
+        return Changes(tables, schema, now, differ, seen.accounts)
+
+    def _changed_uncounted(self) -> set[str]:
+        try:
+            now = self._read_held()
+        except pymysql.MySQLError:  # somebody has one of them locked: whoever empties them will see to that
+            return set(self._schema().uncounted)
+        return {table for table, held in now.items() if held != self._held.get(table)}
+
+    def _read_held(self) -> Held:
+        """Of no table where every one is visited anyhow."""
+        return read_held(self._session, self._database, self._schema().uncounted if self._log else ())
