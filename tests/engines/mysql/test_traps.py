@@ -228,6 +228,26 @@ def test_a_poller_whose_statement_has_just_begun_is_not_ended(make: Make) -> Non
         polling.result()
 
 
+def test_who_is_there_and_what_was_written_is_asked_once_when_a_lease_ends(make: Make, server: MysqlServer) -> None:
+    clone = make(*TWO)
+    asked = "show status like 'Questions'"
+
+    def questions(*, ahead: bool) -> int:
+        before = int(clone._work.row(asked)[1])
+        clone.settle(seconds=1, ahead=ahead)
+        assert clone.restore().way is Way.UNTOUCHED
+        return int(clone._work.row(asked)[1]) - before
+
+    # Where the machine takes its time between the two, both ask.
+    assert min(questions(ahead=True) for _ in range(20)) == questions(ahead=False)
+    late = clone.settle(seconds=1, ahead=True)
+    run(clone.address, "insert into t (v) values (3)")
+    assert late.in_the_way == []
+    clone.restore()
+    clone.restore()
+    assert run(clone.address, "select count(*) from t") == [(2,)]
+
+
 def test_changed_users_are_told_for_they_stay(make: Make, server: MysqlServer) -> None:
     clone = make(*TWO)
     run(clone.address, "create user passing@'%'", "insert into t (v) values (3)")

@@ -19,9 +19,22 @@ from mintdb.engines.mysql.rewind import PutBack, Rewinder
 from mintdb.engines.mysql.rewind.binlog import Log
 from mintdb.engines.mysql.rewind.marks import Mark
 from mintdb.engines.mysql.rewind.rewinder import Means
+from mintdb.engines.mysql.rewind.witnesses import Answers, Read
 from mintdb.engines.mysql.schema import Schema, read_schema
 from mintdb.engines.mysql.session import Lenient, Session
 from mintdb.engines.mysql.sessions import Quiet, Who
+
+JUST_NOW = 0.005  # seconds; a rewind can stand a writer that begins in the midst of it, so also one just before
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one round trip has told: who is there, and what was written."""
+
+    at: float  # time.monotonic()
+    quiet: Quiet
+    read: Read | None = None
+    answers: Answers = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,7 @@ class MysqlClone:
         self._cleared: list[ServerSession] = []
         self._aside = False  # whether our session is closed for now
         self._locked = True  # whether somebody may hold a lock in the database
+        self._looked: Look | None = None  # what `settle` has found
         self._work = Session(stay.maintenance.address)
         self._work.prepare()
         lowest = self._keep_rows() if template is None else self._copy(template)
@@ -63,27 +77,30 @@ class MysqlClone:
 
     def settle(self, *, seconds: float, ahead: bool = False) -> Present:
         """See contract.Clone."""
-        quiet = sessions.wait_until_quiet(
-            self._stay.who, self._name, settle=seconds, older=self._older, but=self._own()
-        )
-        return self._note(quiet)
+        self._looked = self._look() if ahead and not self._aside else None
+        if self._looked and not self._looked.quiet.present.in_the_way:
+            return self._looked.quiet.present
+        self._looked = None
+        return self._wait_until_quiet(seconds).present
 
     def end(self, backends: Collection[int]) -> None:
         """See contract.Clone."""
+        if backends:  # what was found is worth nothing any more: a rollback counts as well
+            self._looked = None
         sessions.end(self._stay.maintenance, backends)
 
     def restore(self) -> Restored:
         """See contract.Clone."""
         started = time.perf_counter()
         self._come_back()
-        read = self._rewinder.read_log()
-        present, answers = self._ask()
-        if present.in_the_way:  # somebody was waited for before: who is busy now may have begun a moment ago
-            present, read, answers = self.settle(seconds=sessions.PASSING), None, ()
+        look = self._take_look() or self._look()
+        if look.quiet.present.in_the_way:  # somebody was waited for before: who is busy now may have begun just now
+            look = Look(time.monotonic(), self._wait_until_quiet(sessions.PASSING))
+        present = look.quiet.present
+        self._locked = look.quiet.locked
         self._cleared = list(present.in_the_way)
         self.end(sessions.all_of(self._cleared))
-        # What was found is worth nothing once somebody has been ended: a rollback counts as well.
-        restored = _told(self._rewinder.put_back() if self._cleared else self._rewinder.put_back(read, answers))
+        restored = _told(self._rewinder.put_back(look.read, look.answers))
         ended, self._cleared = self._cleared, []
         self._older = set(present.backends) - set(sessions.all_of(ended))
         return replace(restored, seconds=time.perf_counter() - started, ended=ended)
@@ -103,6 +120,7 @@ class MysqlClone:
 
     def drop_mark(self, number: int) -> None:
         """See contract.Clone."""
+        self._looked = None
         try:
             self._rewinder.drop_mark(number)
         except ValueError:
@@ -147,16 +165,21 @@ class MysqlClone:
             databases.drop(self._stay.maintenance, self._name)
         return left
 
-    def _ask(self) -> tuple[Present, Sequence[Any]]:  # Any: rows as the server gives them
-        """Who is there and what InnoDB has counted, in one round trip: each costs more than the answers do."""
+    def _look(self) -> Look:
+        """Who is there and what was written, in one round trip."""
+        at, read = time.monotonic(), self._rewinder.read_log()
         about = self._stay.who.statements(self._name)
         answers = self._work.run_all([*about, *self._rewinder.questions()])
         looked = self._stay.who.take(answers[: len(about)], but=self._own())
-        return self._note(sessions.judge(self._stay.who, looked, older=self._older)), answers[len(about) :]
+        return Look(at, sessions.judge(self._stay.who, looked, older=self._older), read, answers[len(about) :])
 
-    def _note(self, quiet: Quiet) -> Present:
-        self._locked = quiet.locked
-        return quiet.present
+    def _take_look(self) -> Look | None:
+        """What `settle` has found, where that was just now."""
+        look, self._looked = self._looked, None
+        return look if look and time.monotonic() - look.at < JUST_NOW else None
+
+    def _wait_until_quiet(self, seconds: float) -> Quiet:
+        return sessions.wait_until_quiet(self._stay.who, self._name, settle=seconds, older=self._older, but=self._own())
 
     # making
 
@@ -183,15 +206,22 @@ class MysqlClone:
         )
 
     def _clear_the_way(self) -> None:
-        """End who holds a lock in the database; where locks are not shown, whoever is connected.
+        """End who sits in a transaction in the database; where locks are not shown, whoever is connected.
 
-        Where nobody held one a moment ago, nobody is looked for: whoever came since is met by a lock's timeout.
+        Where nobody held a lock a moment ago, nobody is looked for: whoever came since, or runs a statement, is waited
+        for as long as a lock may take.
         """
-        if self._locked:
-            self._end_holders()
+        if not self._locked:
+            return
+        if self._stay.who.by_locks:
+            self._clear(sessions.find_sitting(self._stay.who, self._name, but=self._own()))
+        else:
+            self._clear(self.sessions())
 
     def _end_holders(self) -> None:
-        left = [s for s in self.sessions() if s.has_written is not None or not self._stay.who.by_locks]
+        self._clear([s for s in self.sessions() if s.has_written is not None or not self._stay.who.by_locks])
+
+    def _clear(self, left: Sequence[ServerSession]) -> None:
         self.end(sessions.all_of(left))
         self._cleared += left
 

@@ -16,6 +16,7 @@ STUCK_AFTER = 0.1  # seconds; a program that is between two statements of a tran
 PASSING = 0.5  # seconds; a statement of somebody who comes by, as a poller does, is over in some milliseconds
 END_TIMEOUT = 5.0  # seconds; rolling back a large transaction is all that takes longer
 READING = ("MDL_SHARED", "MDL_SHARED_READ", "MDL_SHARED_HIGH_PRIO", "MDL_INTENTION_EXCLUSIVE")
+IN_TRANSACTION = "idle in transaction"
 NOBODY = ("Daemon", "Binlog Dump", "Slave_IO", "Slave_SQL", "Killed")
 
 
@@ -93,6 +94,16 @@ def judge(who: Who, looked: Sequence[tuple[Session, float]], *, older: Collectio
     return Quiet(Present(moments, in_the_way), any(s.is_busy for s, _ in looked) or not who.by_locks)
 
 
+def find_sitting(who: Who, database: str, *, but: Collection[int] = ()) -> list[Session]:
+    """Sessions that hold a lock between two statements.
+
+    Two looks: the answers of one are not of one moment, and show somebody whose statement has ended between them so.
+    """
+    before = {s.backend_pid: moment for s, moment in who.look(database, but=but) if s.state == IN_TRANSACTION}
+    later = who.look(database, but=but) if before else []
+    return [s for s, moment in later if s.state == IN_TRANSACTION and before.get(s.backend_pid) == moment]
+
+
 def end(maintenance: Maintenance, backends: Collection[int]) -> None:
     """End sessions and wait until they are gone; one that is not ours to end stays."""
     if not backends:
@@ -110,7 +121,7 @@ def _are_there(maintenance: Maintenance, backends: Collection[int]) -> bool:
 
 
 def _is_stuck(session: Session) -> bool:
-    return session.state == "idle in transaction" and (session.seconds_in_state or 0) >= STUCK_AFTER
+    return session.state == IN_TRANSACTION and (session.seconds_in_state or 0) >= STUCK_AFTER
 
 
 def _session(
@@ -137,7 +148,7 @@ def _text(told: str | bytes) -> str:
 def _state(command: str, modes: Sequence[str]) -> str:
     if command != "Sleep":
         return "active"
-    return "idle in transaction" if modes else "idle"
+    return IN_TRANSACTION if modes else "idle"
 
 
 def statements_to_end_prepared(maintenance: Maintenance) -> list[str]:
