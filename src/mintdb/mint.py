@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from threading import RLock
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 from mintdb.address import Address
 from mintdb.connections import files
@@ -69,6 +70,7 @@ class Mint:
         self._reserved: dict[str, Reservation] = {}
         self._limits = ExitStack()
         pools.keep_idle = settings.keep_idle
+        _living.add(self)
 
     def reserve(self, alias: str = DEFAULT) -> Address:
         """Where the home clone of a database will answer. Nothing is started. Raises SettingsError, ServerError."""
@@ -131,11 +133,12 @@ class Mint:
         return self.settings.home_of(alias) in self._opened
 
     def has_made(self, database: str) -> bool:
-        """Whether a database of this name is one of this process's clones."""
+        """Whether a database of this name is one of this process's clones, whichever mint of it has made it."""
         parsed = find_role(PurePath(database).stem)  # a name, or the path of a file
-        if parsed is not None and parsed.owner == self.owner:
-            return True
-        return database in {self.reserve(alias).database for alias in self._reserved}
+        return any(mint._has_made(database, parsed.owner if parsed else None) for mint in list(_living))
+
+    def _has_made(self, database: str, owner: str | None) -> bool:
+        return owner == self.owner or database in {self.reserve(alias).database for alias in self._reserved}
 
     def uses_as_it_is(self, alias: str = DEFAULT) -> bool:
         """Whether a database is somebody else's, where nothing is created and nothing put back."""
@@ -243,6 +246,10 @@ class Mint:
         suffix = ("" if alias == DEFAULT else distinct(alias)) + ("" if number == 1 else f"_{number}")
         worker = slug(self.worker) + suffix
         return str(DatabaseName(Role.CLONE, slug(self.settings.project), owner=self.owner, worker=worker))
+
+
+_living: WeakSet[Mint] = WeakSet()
+"""A run's own, and Django's for each of its test databases."""
 
 
 @dataclass(frozen=True)

@@ -69,3 +69,13 @@ def test_no_two_clones_of_a_run_have_one_name(tmp_path: Path) -> None:
 
 def test_tokens_differ() -> None:
     assert len({new_token() for _ in range(1000)}) == 1000
+
+
+def test_what_one_mint_of_a_process_made_is_nobody_elses_to_the_others(tmp_path: Path, server_home: Path) -> None:
+    """Django's test databases have one of their own beside that of the run's settings."""
+    of_django = Mint(load(tmp_path, call={"name": "test_orchard"}, environ={}))
+    of_the_run = Mint(load(tmp_path, environ={}))
+    assert not of_the_run.has_made("test_orchard")
+    of_django.reserve()
+    assert of_the_run.has_made("test_orchard")
+    assert not of_the_run.has_made("orchard")
