@@ -15,8 +15,7 @@ from mintdb.connections.foreign import traced
 from mintdb.connections.live import LIVE, Seen, read_all
 from mintdb.contract import Observer, Observing, Session
 from mintdb.engines import WITH_SERVERS, find_observing
-from mintdb.engines.errors import ServerGone
-from mintdb.errors import MintdbError, SettingsError
+from mintdb.errors import MintdbError, ServerError, SettingsError
 from mintdb.settings import DEFAULT, load
 
 STOPPING = 5.0  # seconds: longer than a server of ours takes to stop
@@ -104,7 +103,7 @@ def _ask(
     with closing(observer):
         try:
             return list(question(observer))
-        except ServerGone:
+        except ServerError:
             if not is_stopping():
                 raise
             return []
