@@ -18,11 +18,14 @@ from tests.contract.engines import KINDS, Kind
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
-def kind(request: pytest.FixtureRequest) -> Kind:
+def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
     found: Kind = request.param
     if reason := found.missing():
         pytest.skip(reason)
-    return found
+    with pytest.MonkeyPatch.context() as patch:
+        if folder := found.binaries():
+            patch.setenv("MINTDB_BINARIES", folder)
+        yield found
 
 
 @pytest.fixture(autouse=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 
 from mintdb.engines.mysql.binaries import find_binaries
 from mintdb.engines.mysql.errors import BinariesNotFound
+from tests.engines.mysql.debian_mysql import find_mysql, why_not
 
 
 def _always() -> str | None:
@@ -16,17 +17,23 @@ def _always() -> str | None:
 
 @dataclass(frozen=True)
 class Kind:
-    """One engine: the contract's schema in its SQL, and its limits."""
+    """One engine, or one product that it stands for: the contract's schema in its SQL, and its limits."""
 
     name: str
     schema: str
     driver: str  # SQLAlchemy's, blocking
     limits: Mapping[str, str] = field(default_factory=dict)  # name of a test in this folder -> what is so instead
     missing: Callable[[], str | None] = _always  # why it cannot run here, and the remedy
+    of: str = ""  # the engine, where the name is a product's
+    binaries: Callable[[], str | None] = _always  # the folder of the product's programs, where it has to be named
+
+    @property
+    def engine(self) -> str:
+        return self.of or self.name
 
     @property
     def settings(self) -> dict[str, str]:
-        return {"engine": self.name, "schema": "sql:schema.sql"}
+        return {"engine": self.engine, "schema": "sql:schema.sql"}
 
     def limit(self, claim: str) -> str | None:
         """What is so instead of a claim."""
@@ -67,14 +74,14 @@ SQLITE = Kind(
 
 def _no_mariadb() -> str | None:
     try:
-        find_binaries()
+        is_there = find_binaries().is_mariadb
     except BinariesNotFound:
-        return "no MariaDB server here:  apt-get install mariadb-server"
-    return None
+        is_there = False
+    return None if is_there else "no MariaDB server here:  apt-get install mariadb-server"
 
 
-MYSQL = Kind(
-    "mysql",
+MARIADB = Kind(
+    "mariadb",
     """
     create table account (id int auto_increment primary key,
                           owner varchar(40) not null unique, balance int not null default 0);
@@ -90,7 +97,9 @@ MYSQL = Kind(
         )
     },
     missing=_no_mariadb,
+    of="mysql",
 )
+MYSQL = replace(MARIADB, name="mysql", missing=why_not, binaries=find_mysql)
 
 
 def _no_emulation() -> str | None:
@@ -123,4 +132,4 @@ SNOWFLAKE = Kind(
     missing=_no_emulation,
 )
 
-KINDS = (POSTGRESQL, SQLITE, MYSQL, SNOWFLAKE)
+KINDS = (POSTGRESQL, SQLITE, MARIADB, MYSQL, SNOWFLAKE)

@@ -82,7 +82,7 @@ def test_threads_commit_over_connections_of_their_own(mint: Mint) -> None:
 
 def test_another_process_commits_and_is_put_back(mint: Mint, kind: Kind) -> None:
     with mint.lease() as lease:
-        url = lease.url_for(f"{kind.name}+{kind.driver}")
+        url = lease.url_for(f"{kind.engine}+{kind.driver}")
         code = f"import sqlalchemy as sa\nwith sa.create_engine({url!r}).begin() as c: c.execute(sa.text({NEW!r}))"
         subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
         assert rows(lease, "select count(*) from account") == [(3,)]
@@ -186,7 +186,7 @@ def test_a_lease_that_is_kept_can_be_looked_at(mint: Mint, kind: Kind) -> None:
         kept = lease.keep()
     with mint.lease() as lease:
         assert rows(lease, ACCOUNTS) == AT_THE_MARK
-    engine = sa.create_engine(kept.url_for(f"{kind.name}+{kind.driver}"))
+    engine = sa.create_engine(kept.url_for(f"{kind.engine}+{kind.driver}"))
     with engine.connect() as connection:
         assert connection.scalar(sa.text("select count(*) from account")) == 3
     engine.dispose()
@@ -241,8 +241,8 @@ def test_a_mark_beneath_another_can_go_first(project: Path, kind: Kind) -> None:
 def test_several_configured_databases_of_an_engine_are_each_put_back(kind: Kind, tmp_path: Path) -> None:
     (tmp_path / "schema.sql").write_text(kind.schema)
     (tmp_path / "mintdb.toml").write_text(
-        f'[databases.default]\nengine = "{kind.name}"\nschema = "sql:schema.sql"\n'
-        f'[databases.notes]\nengine = "{kind.name}"\nseed = "sql:notes.sql"\n'
+        f'[databases.default]\nengine = "{kind.engine}"\nschema = "sql:schema.sql"\n'
+        f'[databases.notes]\nengine = "{kind.engine}"\nseed = "sql:notes.sql"\n'
     )
     (tmp_path / "notes.sql").write_text("create table note (id int primary key);")
     with mintdb.open(tmp_path) as mint:
@@ -261,7 +261,7 @@ def test_a_lease_that_has_ended_hands_out_nothing(mint: Mint) -> None:
 
 
 def test_sqlalchemy_is_led_there_by_its_own_form_of_url(lease: Lease, kind: Kind) -> None:
-    engine = sa.create_engine(lease.url_for(f"{kind.name}+{kind.driver}"))
+    engine = sa.create_engine(lease.url_for(f"{kind.engine}+{kind.driver}"))
     with engine.begin() as connection:
         connection.execute(sa.text(NEW))
     assert len(rows(lease, ACCOUNTS)) == 3
@@ -276,7 +276,7 @@ def test_a_seed_is_a_layer_upon_the_schema(project: Path, kind: Kind) -> None:
 
 def test_tables_come_from_scripts_models_functions_evolutions_and_alembic(sources: Path, kind: Kind) -> None:
     for schema in SOURCES:
-        with mintdb.open(sources, engine=kind.name, schema=schema, settle=0.3) as mint:
+        with mintdb.open(sources, engine=kind.engine, schema=schema, settle=0.3) as mint:
             for _ in range(2):
                 with mint.lease() as lease:
                     assert rows(lease, "select id, name from keeper") == [(1, "Ann")], schema

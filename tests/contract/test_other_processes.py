@@ -46,7 +46,7 @@ mint.close()
 @contextmanager
 def other(lease: Lease, kind: Kind, statement: str, then: str) -> Iterator[subprocess.Popen[str]]:
     """A process that has run a statement, and goes on when its standard input is closed."""
-    url = lease.url_for(f"{kind.name}+{kind.driver}")
+    url = lease.url_for(f"{kind.engine}+{kind.driver}")
     with started("-c", OTHER, url, statement, then, answers="done") as process:
         yield process
 
@@ -92,7 +92,7 @@ def test_an_idle_connection_of_another_process_goes_on_and_is_seen(mint: Mint, k
 
 
 def test_two_runs_at_once_have_databases_of_their_own(mint: Mint, kind: Kind, project: Path) -> None:
-    with mint.lease() as lease, started("-c", HOLDER, kind.name, folder=project) as process:
+    with mint.lease() as lease, started("-c", HOLDER, kind.engine, folder=project) as process:
         assert process.first != lease.url  # type: ignore[attr-defined]  # see started
         write(lease, NEW)
         process.communicate("\n", timeout=60)
@@ -101,7 +101,7 @@ def test_two_runs_at_once_have_databases_of_their_own(mint: Mint, kind: Kind, pr
 
 
 def test_what_a_killed_run_has_left_is_gone_with_the_next(kind: Kind, project: Path) -> None:
-    with started("-c", HOLDER, kind.name, folder=project) as process:
+    with started("-c", HOLDER, kind.engine, folder=project) as process:
         owner = process.first.rpartition("mint_")[2].split("_")[1]  # type: ignore[attr-defined]  # see started
         os.kill(process.pid, signal.SIGKILL)
         process.wait(timeout=60)
