@@ -44,8 +44,8 @@ class Stay:
     maintenance: Maintenance
     who: Who
     address: Callable[[str], Address]  # as tests reach a database
-    log: Path | None  # what the binary log's files are called, on a server of ours
-    counts: bool  # whether InnoDB's counters may be read
+    log: Path | None  # what the binary log's files are called, on a server of ours that logs all that a rewind needs
+    is_ours: bool
     let_go: Callable[[str], object]  # asks the pools of this process to drop their idle connections to a database
 
 
@@ -197,7 +197,6 @@ class MysqlClone:
         stay = self._stay
         return Means(
             log=Log(stay.log) if stay.log else None,
-            counts=stay.counts,
             clear=self._clear_the_way,
             unblock=self._unblock,
             new_side=self._new_side,
@@ -231,7 +230,7 @@ class MysqlClone:
         On a server of ours every such transaction is of some test; on another server it may be anybody's.
         """
         self._end_holders()
-        if self._stay.log is not None:
+        if self._stay.is_ours:
             for statement in sessions.statements_to_end_prepared(self._stay.maintenance):
                 self._stay.maintenance.session.try_run(statement)
 

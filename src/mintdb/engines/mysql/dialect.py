@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 MARKED_SINCE = (10, 5)  # MariaDB's version of CREATE DATABASE … COMMENT
+CASCADES_SINCE = (9, 6)  # MySQL's version in which the server, no longer InnoDB, follows foreign keys, and logs it
 OLDEST_MARIADB, OLDEST_MYSQL = (10, 6), (8, 0)
 
 # What a put-back needs, and what nothing that mintdb does must depend on. The others as far as a server knows them.
@@ -56,7 +57,7 @@ class Dialect:
     @property
     def tells_what_changed(self) -> bool:
         """Whether a server of ours tells every table that was written to, also by a foreign key's action alone."""
-        return self.is_mariadb
+        return self.is_mariadb or self.number >= CASCADES_SINCE
 
     @property
     def settings(self) -> tuple[str, ...]:

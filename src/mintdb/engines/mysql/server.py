@@ -43,7 +43,7 @@ class MysqlServer:
             who=sessions.find_who(maintenance),
             address=address,
             log=log if maintenance.dialect.tells_what_changed else None,
-            counts=self._is_ours and maintenance.dialect.tells_what_changed,
+            is_ours=self._is_ours,
             let_go=let_go,
         )
 

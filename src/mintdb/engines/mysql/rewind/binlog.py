@@ -17,7 +17,8 @@ HEADER = struct.Struct("<IBIIIH")  # time, type, server id, length, next positio
 QUERY_HEADER = struct.Struct("<IIBHH")  # thread, seconds, length of the database's name, error, length of the variables
 TABLE_MAP_HEADER = 8  # bytes: table id (6), flags (2)
 FIRST_EVENT = 4  # bytes of magic before it
-QUERY, ROTATE, TABLE_MAP, QUERY_COMPRESSED = 2, 4, 19, 165
+QUERY, ROTATE, TABLE_MAP = 2, 4, 19
+COMPRESSED = (40, 165)  # MySQL's transactions, MariaDB's statements
 TOO_MUCH = 64 << 20  # bytes; reading them takes about a second, and a sweep far less
 COMMENTS = re.compile(r"/\*[^!M].*?\*/|--\s[^\n]*\n|#[^\n]*\n", re.DOTALL)
 HARMLESS = re.compile(
@@ -26,6 +27,7 @@ HARMLESS = re.compile(
     re.IGNORECASE,
 )
 TRUNCATE = re.compile(r"\s*truncate\s+(?:table\s+)?(?:`?([^`.\s]+)`?\s*\.\s*)?`?([^`.\s;]+)`?\s*;?\s*$", re.IGNORECASE)
+DDL = re.compile(r"\s*(create|alter|drop|rename|truncate|import|repair)\b", re.I)
 OUTSIDE = re.compile(
     r"\s*(grant|revoke|set\s+password|(create|drop|alter|rename)\s+(or\s+replace\s+)?(user|role))\b", re.I
 )
@@ -46,6 +48,7 @@ class Seen:
     tables: set[str] = field(default_factory=set)  # rows of these, perhaps
     truncated: set[str] = field(default_factory=set)
     statements: list[str] = field(default_factory=list)  # what may be DDL
+    definitions: int = 0  # statements that changed some, or truncated a table, of any database
     accounts: bool = False  # users, roles or grants were changed
     lost: bool = False  # the stretch cannot be read any more, or is too long to be worth it
 
@@ -109,7 +112,7 @@ def _take(content: bytes, database: str, seen: Seen) -> int:
             _take_table(body, database, seen)
         elif kind == QUERY:
             _take_statement(body, database, seen)
-        elif kind == QUERY_COMPRESSED:
+        elif kind in COMPRESSED:
             seen.lost = True
         done = end
     return done
@@ -142,9 +145,11 @@ def _take_statement(body: bytes, database: str, seen: Seen) -> None:
     text = COMMENTS.sub(" ", body[start + length + 1 :].decode(errors="replace"))
     if OUTSIDE.match(text):
         seen.accounts = True
-    elif HARMLESS.match(text):
         return
-    elif truncated := TRUNCATE.match(text):
+    seen.definitions += bool(DDL.match(text))
+    if HARMLESS.match(text):
+        return
+    if truncated := TRUNCATE.match(text):
         if (truncated[1] or default).lower() == database.lower():
             seen.truncated.add(truncated[2])
     # A statement reaches another database than its session's only by that one's name.

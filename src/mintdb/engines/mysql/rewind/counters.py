@@ -17,6 +17,11 @@ COUNTERS = """
 select group_concat(table_id, ' ', modified_counter, ' ', autoinc, ' ', substr(name, {skip}) separator ';')
 from information_schema.innodb_sys_tablestats where left(name, {length}) = {prefix}
 """
+# Of a server that shows no more: whether a table was written to cannot be told.
+NUMBERS = """
+select table_name, coalesce(auto_increment, 1) from information_schema.tables
+where table_schema = {database} and table_type not in ('VIEW', 'SEQUENCE'){which}
+"""
 PARTITION = ("#P#", "#p#")
 
 
@@ -30,11 +35,6 @@ class Counter:
 
 
 NOTHING = Counter(frozenset(), 0, 1)
-
-
-def read_counters(session: Session, database: str) -> Mapping[str, Counter]:
-    """The counters of every InnoDB table of a database, sequences included. Needs the privilege PROCESS."""
-    return take_counters(session, session.run_all([counters_statement(session, database)])[0])
 
 
 def counters_statement(session: Session, database: str) -> str:
@@ -61,14 +61,11 @@ def _take(session: Session, told: str) -> Mapping[str, Counter]:
     return found
 
 
-def read_plain_counters(session: Session, database: str) -> dict[str, Counter]:
-    """Every table's AUTO_INCREMENT, for a server that shows no more. Whether it was written to cannot be told."""
-    found = session.rows(
-        "select table_name, auto_increment from information_schema.tables"
-        " where table_schema = %s and auto_increment is not null",
-        database,
-    )
-    return {str(table): Counter(frozenset(), 0, int(value)) for table, value in found}
+def read_numbers(session: Session, database: str, tables: Iterable[str] | None = None) -> dict[str, int]:
+    """AUTO_INCREMENT of these tables, by default of all: 1 of those that have none, as of those that are empty."""
+    which = "" if tables is None else f" and table_name in ({', '.join(map(literal, tables)) or 'null'})"
+    found = session.rows(NUMBERS.format(database=literal(database), which=which))
+    return {str(table): int(value) for table, value in found}
 
 
 def apart(now: Mapping[str, Counter], mark: Mapping[str, Counter]) -> set[str]:

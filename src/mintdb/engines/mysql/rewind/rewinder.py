@@ -9,9 +9,10 @@ import pymysql
 
 from mintdb.engines.mysql.databases import copy_tables, fill, tables_with_rows
 from mintdb.engines.mysql.rewind.binlog import Log
-from mintdb.engines.mysql.rewind.counters import after, read_plain_counters
+from mintdb.engines.mysql.rewind.counters import read_numbers
 from mintdb.engines.mysql.rewind.marks import Mark, Marks
 from mintdb.engines.mysql.rewind.putting import Plan, carry_out, make_plan
+from mintdb.engines.mysql.rewind.table_io import TableIo
 from mintdb.engines.mysql.rewind.witnesses import Answers, Changes, Read, Witnesses
 from mintdb.engines.mysql.schema import Definition, Kind, Schema, differences, read_schema, replay
 from mintdb.engines.mysql.sequences import exact_sequences, read_sequences, restart
@@ -38,7 +39,6 @@ class Means:
     """What a rewinder needs besides its session: the log of a server of ours, and a way to be alone with a table."""
 
     log: Log | None  # None: every table is visited
-    counts: bool  # whether InnoDB's counters may be read
     clear: Callable[[], object]  # ends who holds a lock in the database
     unblock: Callable[[], object]  # the same, where something was waited for in vain
     new_side: Callable[[], str]  # makes a database for a mark's rows
@@ -59,9 +59,9 @@ class Rewinder:
         self._schema_is_stale = False
         schema = lowest.schema
         assert schema is not None
-        self._witnesses = Witnesses(
-            session, database, log=means.log, counts=means.counts, schema=lambda: self._marks.schema
-        )
+        # Where there is no log, nothing else is asked either.
+        kind = Witnesses if means.log is None or session.dialect.is_mariadb else TableIo
+        self._witnesses = kind(session, database, log=means.log, schema=lambda: self._marks.schema)
         sequences = exact_sequences(session, database, schema.sequences)
         told = self._witnesses.read_counters()
         plain = {d.name: d.counter for d in schema.tables.values()}
@@ -191,7 +191,7 @@ class Rewinder:
             written = self._try_to_carry_out(plan)
             changes = None  # how much of the first attempt was done is not known
         foreseen = plan.is_plain and changes is not None and changes.counters
-        self._witnesses.remember(after(foreseen, written, plan.counters) if foreseen else None)
+        self._witnesses.remember(self._witnesses.after(foreseen, written, plan.counters) if foreseen else None)
 
     def _try_to_carry_out(self, plan: Plan) -> Mapping[str, int]:
         try:
@@ -232,17 +232,15 @@ class Rewinder:
         known = self._marks.schema.sequences
         moved_on = [each for each in now if each not in known or now[each] != self._marks.sequence(each)]
         sequences = exact_sequences(self._session, self._database, moved_on)
-        counters = {table: each.next for table, each in changes.counters.items() if table in tables}
-        counters |= self._plain_counters(tables - counters.keys())
+        counters = {table: number for table, number in changes.numbers(tables).items() if table in tables}
+        counters |= self._uncounted_numbers(tables - counters.keys())
         sources = {table: side if table in filled else None for table in tables}
         self._marks.push(Mark(sources, counters, sequences, schema, side))
         self._witnesses.remember()
 
-    def _plain_counters(self, tables: set[str]) -> dict[str, int]:
-        """AUTO_INCREMENT of what InnoDB does not count."""
-        if not tables:
-            return {}
-        return {t: each.next for t, each in read_plain_counters(self._session, self._database).items() if t in tables}
+    def _uncounted_numbers(self, tables: set[str]) -> dict[str, int]:
+        """AUTO_INCREMENT of what the server does not count."""
+        return read_numbers(self._session, self._database, tables) if tables else {}
 
 
 def _outside(changes: Changes) -> Sequence[str]:

@@ -14,12 +14,12 @@ import pymysql
 from mintdb.engines.mysql.rewind.binlog import Log, Position, Seen
 from mintdb.engines.mysql.rewind.counters import (
     Counter,
+    after,
     apart,
     counters_statement,
     file_name,
     moved,
-    read_counters,
-    read_plain_counters,
+    read_numbers,
     remade,
     take_counters,
 )
@@ -44,23 +44,21 @@ class Changes:
 
     def numbers(self, tables: set[str]) -> dict[str, int]:
         """AUTO_INCREMENT of `tables`, and of those where it may have moved without a row."""
-        return {table: self.counters[table].next for table in tables | self.apart if table in self.counters}
+        told = {table: self.counters[table] for table in tables | self.apart if table in self.counters}
+        return {table: counter.next for table, counter in told.items() if counter.next}
 
 
 class Witnesses:
     """What the server tells about one database, and what it told at the mark."""
 
-    def __init__(
-        self, session: Session, database: str, *, log: Log | None, counts: bool, schema: Callable[[], Schema]
-    ) -> None:
+    def __init__(self, session: Session, database: str, *, log: Log | None, schema: Callable[[], Schema]) -> None:
         """Without `log` every table may have been written to. `schema` is the newest mark's."""
         self._session = session
         self._database = database
         self._log = log
-        self._counts = counts
         self._schema = schema
         self._position = log.end() if log else Position(0, 0)
-        self._folder = Folder(log.beside(file_name(session, database))) if log else None
+        self._folder = self._find_folder()
         self._counters: Mapping[str, Counter] = {}
         self._held: Held = {}
 
@@ -70,12 +68,12 @@ class Witnesses:
 
     def questions(self) -> list[str]:
         """What `look` needs to know from the server, for a packet with other questions, after `read_log`."""
-        return [counters_statement(self._session, self._database)] if self._counts else []
+        return [self._statement()] if self._log else []
 
     def look(self, read: Read | None = None, answers: Answers = ()) -> tuple[Changes, Position]:
         """What was changed, and the position for `move_on`. `answers` are those to `questions`."""
         read = read or self.read_log()
-        now = take_counters(self._session, answers[0]) if answers else self.read_counters()
+        now = self._take(answers[0]) if answers else self.read_counters()
         if read is None:
             return Changes(set(self._schema().tables), True, now, set(now)), self._position
         seen, position = read
@@ -87,28 +85,48 @@ class Witnesses:
 
     def remember(self, counters: Mapping[str, Counter] | None = None) -> None:
         """What is there now is the mark's; `counters` are what InnoDB would tell, where that is known."""
-        asked = self.read_counters() if counters is None and self._counts else {}
+        asked = self.read_counters() if counters is None and self._log else {}
         self._counters = asked if counters is None else counters
         self._held = self._read_held()
         if self._folder:
             self._folder.remember()
 
     def read_counters(self) -> Mapping[str, Counter]:
-        """What InnoDB counts now, or AUTO_INCREMENT alone."""
-        read = read_counters if self._counts else read_plain_counters
-        return read(self._session, self._database)
+        """What is counted now, or AUTO_INCREMENT alone."""
+        if self._log:
+            return self._take(self._session.run_all([self._statement()])[0])
+        numbers = read_numbers(self._session, self._database)
+        return {table: Counter(frozenset(), 0, number) for table, number in numbers.items()}
+
+    def after(
+        self, now: Mapping[str, Counter], written: Mapping[str, int], numbers: Mapping[str, int]
+    ) -> Mapping[str, Counter]:
+        """What will be counted once so many rows of tables are `written`, and AUTO_INCREMENT is set to `numbers`."""
+        return after(now, written, numbers)
 
     def _judge(self, seen: Seen, now: Mapping[str, Counter]) -> Changes:
-        # TRUNCATE gives a table another id; so does what is not in the log, of a session that had turned it off.
         differ = apart(now, self._counters)
-        unexplained = remade(now, self._counters, differ) - seen.truncated
         tables = seen.tables | seen.truncated | moved(now, self._counters, differ) | self._changed_uncounted()
-        # A TRUNCATE changes the folder as well.
-        touched = self._folder is not None and not seen.truncated and self._folder.was_touched()
-        schema = bool(seen.statements or seen.lost or unexplained or touched)
+        schema = bool(seen.statements or seen.lost or self._hides_ddl(now, seen, differ))
         if schema:
             tables |= self._schema().tables.keys()
         return Changes(tables, schema, now, differ, seen.accounts)
+
+    def _statement(self) -> str:
+        return counters_statement(self._session, self._database)
+
+    def _take(self, rows: Sequence[Any]) -> Mapping[str, Counter]:  # Any: as the server gives them
+        return take_counters(self._session, rows)
+
+    def _find_folder(self) -> Folder | None:
+        return Folder(self._log.beside(file_name(self._session, self._database))) if self._log else None
+
+    def _hides_ddl(self, now: Mapping[str, Counter], seen: Seen, differ: set[str]) -> bool:
+        """Whether definitions changed, or tables were truncated, of which nothing is in the log."""
+        # TRUNCATE gives a table another id, and changes the folder as well.
+        unexplained = remade(now, self._counters, differ) - seen.truncated
+        touched = self._folder is not None and not seen.truncated and self._folder.was_touched()
+        return bool(unexplained) or touched
 
     def _changed_uncounted(self) -> set[str]:
         try:
