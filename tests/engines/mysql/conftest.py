@@ -1,4 +1,4 @@
-"""An embedded MariaDB server, a template with most kinds of objects, and clones of it."""
+"""An embedded server, MariaDB's unless a file asks for MySQL's; a template with most kinds of objects, and clones."""
 
 from __future__ import annotations
 
@@ -6,22 +6,36 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.engines.mysql.mariadb import new_name, new_template, stay
-from tests.engines.mysql.workloads import TEMPLATE
+from tests.engines.mysql.house import House
+from tests.engines.mysql.mariadb import new_name, new_template, require_mysql, stay
+from tests.engines.mysql.workloads import MARIADB, MYSQL, Language
 
 from mintdb.engines.mysql.clone import MysqlClone
 from mintdb.engines.mysql.server import MysqlServer
 
 
 @pytest.fixture(scope="session")
-def server(server_home: Path) -> Iterator[MysqlServer]:
-    with stay() as server:
+def language(request: pytest.FixtureRequest) -> Language:
+    """A file of tests for MySQL says `pytestmark = ON_MYSQL`."""
+    return getattr(request, "param", MARIADB)
+
+
+@pytest.fixture(scope="session")
+def server(server_home: Path, language: Language) -> Iterator[MysqlServer]:
+    with stay(binaries=require_mysql() if language is MYSQL else None) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def template(server: MysqlServer) -> str:
-    return new_template(server, *TEMPLATE)
+def template(server: MysqlServer, language: Language) -> str:
+    return new_template(server, *language.template)
+
+
+@pytest.fixture(scope="module")
+def house(server: MysqlServer, template: str) -> Iterator[House]:
+    house = House(server, template)
+    yield house
+    house.clone.drop()
 
 
 @pytest.fixture

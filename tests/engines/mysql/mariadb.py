@@ -1,4 +1,4 @@
-"""An embedded MariaDB server for these tests, and what a database holds, told in full."""
+"""An embedded server for these tests, MariaDB's unless MySQL's is wanted, and what a database holds, told in full."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pymysql
 import pytest
+from tests.engines.mysql.debian_mysql import find_mysql, why_not
 
 from mintdb.address import Address, parse_url
 from mintdb.core.names import DatabaseName, Role, new_token
@@ -26,16 +27,28 @@ ROUTINES = (
 def require_mariadb() -> None:
     """Skip what needs a MariaDB server where there is none."""
     try:
-        find_binaries()
+        found = find_binaries()
     except BinariesNotFound as missing:
         pytest.skip(f"no MariaDB server here: {str(missing).splitlines()[2].strip()}")
+    if not found.is_mariadb:
+        pytest.skip("no MariaDB server here: apt-get install mariadb-server")
+
+
+def require_mysql() -> str:
+    """The folder of MySQL's server; skips what needs it where there is none."""
+    if reason := why_not():
+        pytest.skip(reason)
+    folder = find_mysql()
+    assert folder
+    return folder
 
 
 @contextmanager
-def stay(server_settings: dict[str, str] | None = None) -> Iterator[MysqlServer]:
+def stay(server_settings: dict[str, str] | None = None, *, binaries: str | None = None) -> Iterator[MysqlServer]:
     """A stay on an embedded server. It stops by itself, some seconds after the last stay on it."""
-    require_mariadb()
-    reservation = embedded.reserve(embedded.settings_for(server_settings=server_settings))
+    if binaries is None:
+        require_mariadb()
+    reservation = embedded.reserve(embedded.settings_for(binaries=binaries, server_settings=server_settings))
     server = reservation.open(owner=new_token(), linger=2.0, let_go=lambda database: None)
     try:
         yield server

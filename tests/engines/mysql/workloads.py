@@ -1,8 +1,12 @@
-"""Random workloads of several connections, for a template with one of everything that is hard to put back."""
+"""Random workloads of several connections, for a template with one of everything that is hard to put back.
+
+MariaDB and MySQL share most of it; what only one of them has is told apart by product.
+"""
 
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from typing import Any
 
 import pymysql
@@ -12,6 +16,7 @@ from tests.engines.mysql.mariadb import connect
 from mintdb.address import Address
 from mintdb.core.names import new_token
 
+ONLY_MARIADB = ("sequence", "nextval", "setval", "aria", "or replace table", "or replace procedure")
 TEMPLATE = (
     "create table customer"
     " (id int auto_increment primary key, name varchar(40) not null, n int default 0, unique (name))",
@@ -51,6 +56,57 @@ TEMPLATE = (
     "insert into zero values (0, '2021-02-03 04:05:06')",
     "alter table orders auto_increment = 100",
     "do nextval(tens)",
+)
+
+OF_MYSQL = (
+    "create table shown (id int auto_increment primary key, name varchar(40) collate utf8mb4_0900_as_cs,"
+    " token varchar(36) default (concat('t', 1 + 1)), hidden int invisible default 3, born timestamp default"
+    " current_timestamp on update current_timestamp, shape geometry, doc json, n int check (n < 100),"
+    " m int, constraint loose check (m < 0) not enforced, index ((lower(name))), index late (name(3) desc) invisible,"
+    " index tags ((cast(doc->'$.tags' as unsigned array))))",
+    "create table linked (id int primary key, shown_id int, foreign key (shown_id) references shown (id)"
+    " on delete cascade on update cascade)",
+    "create table ranged (id int not null, at date not null, primary key (id, at)) partition by range columns (at)"
+    " (partition old values less than ('2020-01-01'), partition new values less than (maxvalue))",
+    "set sql_generate_invisible_primary_key = 1",
+    "create table keyless (v int)",
+    "set sql_generate_invisible_primary_key = 0",
+    "create table searched (id int auto_increment primary key, words varchar(80), fulltext (words))",
+    "insert into shown (name, hidden, born, shape, doc, n, m) values ('One', 4, '2001-02-03 04:05:06',"
+    " st_geomfromtext('point(1 2)'), '{\"tags\": [1, 2]}', 5, 7), ('Two', 5, '2002-02-02', null, null, 6, 8)",
+    "insert into searched (words) values ('late apples')",
+    "insert into linked values (1, 1), (2, 2)",
+    "insert into ranged values (1, '2019-01-01'), (1, '2021-01-01')",
+    "insert into keyless values (1), (2)",
+    "delete from keyless where v = 1",
+)
+ROWS_OF_MYSQL = (
+    "insert into shown (name, n) values ('{v}', {k})",
+    "insert into shown (name, n) values ('{v}', 100)",
+    "update shown set hidden = hidden + {k}",
+    "update shown set id = id + 10 where id = {k}",
+    "delete from shown where id = {k}",
+    "update shown set doc = json_set(coalesce(doc, '{{}}'), '$.tags', json_array({k})) where id = 1",
+    "insert into linked values (1{k}, {k})",
+    "insert into searched (words) values ('apples {v}')",
+    "update searched set words = 'pears' where id = {k}",
+    "select id from searched where match (words) against ('apples') order by id",
+    "insert into ranged values ({k}, '2022-01-0{k}')",
+    "update ranged set at = '2023-01-01'",
+    "alter table ranged truncate partition old",
+    "insert into keyless values ({k})",
+    "delete from keyless limit 1",
+    "insert into customer (name) values ('{v}') as new on duplicate key update name = concat(new.name, '{k}')",
+    "with c as (select id from customer) delete from orders where customer_id in (select id from c)",
+)
+DDL_OF_MYSQL = (
+    "alter table shown add column z int default {k}, algorithm = instant",
+    "alter table shown drop column m",
+    "alter table shown alter index late visible",
+    "alter table shown alter constraint loose enforced",
+    "alter table keyless add primary key (v)",
+    "alter table customer rename column n to m",
+    "drop table shown",
 )
 
 ROWS = (
@@ -155,15 +211,33 @@ DDL = (
 )
 
 
-def statements(*, ddl: bool) -> st.SearchStrategy[str]:
-    kinds = [st.sampled_from(ROWS)] * 6 + [st.sampled_from(TRANSACTIONS)] * 2 + [st.sampled_from(AROUND)]
-    texts = st.one_of(*kinds, *([st.sampled_from(DDL)] * 2 if ddl else []))
+@dataclass(frozen=True)
+class Language:
+    """What one product's template is made of, and what its workloads say."""
+
+    template: tuple[str, ...]
+    rows: tuple[str, ...]
+    ddl: tuple[str, ...]
+
+
+def _shared(statements: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(each for each in statements if not any(word in each.lower() for word in ONLY_MARIADB))
+
+
+MARIADB = Language(TEMPLATE, ROWS, DDL)
+MYSQL = Language(_shared(TEMPLATE) + OF_MYSQL, _shared(ROWS) + ROWS_OF_MYSQL, _shared(DDL) + DDL_OF_MYSQL)
+
+
+def statements(language: Language, *, ddl: bool) -> st.SearchStrategy[str]:
+    kinds = [st.sampled_from(language.rows)] * 6 + [st.sampled_from(TRANSACTIONS)] * 2 + [st.sampled_from(AROUND)]
+    texts = st.one_of(*kinds, *([st.sampled_from(language.ddl)] * 2 if ddl else []))
     return st.builds(lambda text, k, v: text.format(k=k, v=v), texts, st.integers(1, 3), st.sampled_from("pqr"))
 
 
-def steps(*, ddl: bool, longest: int) -> st.SearchStrategy[list[tuple[int, str]]]:
+def steps(*, ddl: bool, longest: int, language: Language = MARIADB) -> st.SearchStrategy[list[tuple[int, str]]]:
     """Statements, each with the connection that runs it: 0 or 1, or 2 for one that is dropped in the middle."""
-    return st.lists(st.tuples(st.sampled_from((0, 0, 0, 1, 2)), statements(ddl=ddl)), min_size=1, max_size=longest)
+    who = st.sampled_from((0, 0, 0, 1, 2))
+    return st.lists(st.tuples(who, statements(language, ddl=ddl)), min_size=1, max_size=longest)
 
 
 def work(address: Address, workload: list[tuple[int, str]], *, leave_open: bool) -> list[object]:
