@@ -110,6 +110,13 @@ def dump(address: Address) -> dict[str, object]:
         connection.close()
 
 
+def _columns(ask: Callable[[str], list[Any]], table: str) -> str:
+    """All of a table's columns, the invisible ones included."""
+    here = f"table_schema = database() and table_name = '{table}'"
+    found = ask(f"select column_name from information_schema.columns where {here} order by ordinal_position")
+    return ", ".join(f"`{column}`" for (column,) in found)
+
+
 def _dump(cursor: Any, database: str) -> Iterator[tuple[str, object]]:
     def ask(statement: str) -> list[Any]:
         cursor.execute(statement)
@@ -119,7 +126,7 @@ def _dump(cursor: Any, database: str) -> Iterator[tuple[str, object]]:
     for table, kind in ask(OBJECTS):
         shown = ask(f"show create {'view' if kind == 'VIEW' else 'table'} `{table}`")[0][1]
         yield f"{kind} {table}", shown.replace(f"`{database}`.", "")
-        yield f"rows of {table}", ask(f"select * from `{table}`")
+        yield f"rows of {table}", ask(f"select {_columns(ask, table)} from `{table}`")
     for kind, routine in ask(ROUTINES):
         yield f"{kind} {routine}", ask(f"show create {kind} `{routine}`")[0][1:3]
     triggers = ask("show triggers")

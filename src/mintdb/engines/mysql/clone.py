@@ -21,7 +21,7 @@ from mintdb.engines.mysql.rewind.marks import Mark
 from mintdb.engines.mysql.rewind.rewinder import Means
 from mintdb.engines.mysql.rewind.witnesses import Answers, Read
 from mintdb.engines.mysql.schema import Schema, read_schema
-from mintdb.engines.mysql.session import Lenient, Session
+from mintdb.engines.mysql.session import Lenient, Session, introduce
 from mintdb.engines.mysql.sessions import Quiet, Who
 
 JUST_NOW = 0.005  # seconds; a rewind can stand a writer that begins in the midst of it, so also one just before
@@ -103,6 +103,8 @@ class MysqlClone:
         restored = _told(self._rewinder.put_back(look.read, look.answers))
         ended, self._cleared = self._cleared, []
         self._older = set(present.backends) - set(sessions.all_of(ended))
+        if restored.outside and self._stay.is_ours:
+            introduce(self.address)  # MySQL has forgotten the passwords that it knew
         return replace(restored, seconds=time.perf_counter() - started, ended=ended)
 
     def welcome(self) -> None:

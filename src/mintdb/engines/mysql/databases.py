@@ -11,11 +11,14 @@ from pymysql.constants import ER
 from mintdb.core.names import Role, find_role, new_token
 from mintdb.engines.mysql.errors import DatabaseNotOurs, PrivilegeMissing
 from mintdb.engines.mysql.maintenance import DATABASE, DENIED, Maintenance
-from mintdb.engines.mysql.schema import Kind, Schema, read_schema, replay
+from mintdb.engines.mysql.schema import MARKER, Kind, Schema, read_schema, replay
 from mintdb.engines.mysql.sequences import read_sequences, restart
 from mintdb.engines.mysql.session import Session, code_of, literal, name, names, reason_of
 
 MADE = f"{name(DATABASE)}.`databases`"
+# MySQL's databases have no comment: one whose name may be anybody's is marked by a procedure's.
+MARKED = f"""(select routine_comment from information_schema.routines
+              where routine_schema = m.name and routine_name = {literal(MARKER)} and routine_type = 'PROCEDURE')"""
 KEPT = "kept"  # holds what a person wants to look at: alive, to everybody, as long as the server runs
 GONE = (ER.DB_DROP_EXISTS, ER.BAD_DB_ERROR)
 
@@ -56,6 +59,8 @@ def _create(maintenance: Maintenance, database: str, collation: str | None) -> N
         if code_of(error) == ER.DB_CREATE_EXISTS:
             raise DatabaseNotOurs(name=database, url=maintenance.url) from None
         raise
+    if not maintenance.dialect.can_mark and find_role(database) is None:
+        maintenance.run(f"create procedure {name(database, MARKER)}() comment {literal(mark)} begin end")
 
 
 def fill(session: Session, database: str, schema: Schema, rows_from: Mapping[str, str]) -> None:
@@ -200,7 +205,7 @@ def _list(maintenance: Maintenance, condition: str, *values: object) -> list[Mad
     A maker that died while it created leaves a record, and perhaps a database that is not marked yet: that counts only
     where the name has our own random part, since a fixed name may by now be somebody else's database.
     """
-    marked = "s.schema_comment" if maintenance.dialect.can_mark else "m.mark"
+    marked = "s.schema_comment" if maintenance.dialect.can_mark else MARKED
     found = maintenance.rows(
         f"select m.name, m.holder, m.sealed, m.run, m.mark = {marked} from {MADE} m"
         " join information_schema.schemata s on s.schema_name = m.name"

@@ -69,6 +69,11 @@ class Dialect:
         """Ends a session, with its number behind it."""
         return "kill hard connection" if self.is_mariadb else "kill connection"
 
+    @property
+    def recover(self) -> str:
+        """Lists prepared transactions. MySQL would else call any bytes UTF-8."""
+        return "xa recover" if self.is_mariadb else "xa recover convert xid"
+
 
 def dialect_of(greeting: str) -> Dialect:
     """Of the version in a server's greeting: MariaDB before 11 says that it is 5.5.5, and then what it is."""

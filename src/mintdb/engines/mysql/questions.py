@@ -40,7 +40,8 @@ and (l.object_schema = {database} or l.object_type = 'GLOBAL' and l.lock_type = 
 """
 THREADS = """
 select p.id, p.command,
-    coalesce((n.timer_start - if(p.command = 'Sleep', e.timer_end, e.timer_start)) / 1000000000, p.time * 1000),
+    coalesce((cast(n.timer_start as signed) - cast(if(p.command = 'Sleep', e.timer_end, e.timer_start) as signed))
+             / 1000000000, p.time * 1000),
     coalesce(p.info, e.sql_text), p.host, coalesce(e.event_id, p.time)
 from performance_schema.processlist p join performance_schema.threads t on t.processlist_id = p.id
 left join performance_schema.events_statements_current e on e.thread_id = t.thread_id and e.nesting_event_level = 0

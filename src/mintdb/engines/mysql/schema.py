@@ -43,10 +43,12 @@ OF_TABLE_TYPE = {
 SQL_COLUMN = {Kind.TRIGGER: 2, Kind.EVENT: 3, Kind.TABLE: 1, Kind.SEQUENCE: 1, Kind.VIEW: 1}  # of SHOW CREATE; else 2
 MODE_COLUMN = {Kind.EVENT: 1, Kind.TABLE: None, Kind.SEQUENCE: None, Kind.VIEW: None}  # else 1
 
-OBJECTS = """
-select table_type, table_name, '' from information_schema.tables where table_schema = {here}
-union all select routine_type, routine_name, '' from information_schema.routines where routine_schema = {here}
-union all select 'EVENT', event_name, '' from information_schema.events where event_schema = {here}
+MARKER = "made_by_mintdb"  # a procedure, in databases of fixed names on MySQL; nobody else's business
+OBJECTS = f"""
+select table_type, table_name, '' from information_schema.tables where table_schema = {{here}}
+union all select routine_type, routine_name, '' from information_schema.routines
+where routine_schema = {{here}} and routine_name <> {literal(MARKER)}
+union all select 'EVENT', event_name, '' from information_schema.events where event_schema = {{here}}
 """
 TRIGGERS = """
 select 'TRIGGER', trigger_name, concat(event_object_table, '/', action_timing, '/', event_manipulation)

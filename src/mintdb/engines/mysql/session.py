@@ -171,7 +171,10 @@ def literal(text: str) -> str:
 
 
 def introduce(address: Address) -> None:
-    """Log in once by TLS: MySQL then knows the password, and who comes later needs neither TLS nor cryptography."""
+    """Log in once by TLS: MySQL then knows the password, and who comes later needs neither TLS nor cryptography.
+
+    A server that offers no TLS, as MariaDB's before 11.4, needs nothing of the kind.
+    """
     with contextlib.suppress(pymysql.MySQLError):
         Connection(**{**_keywords(address), **TLS}).close()
 

@@ -145,6 +145,11 @@ def _text(told: str | bytes) -> str:
     return told.decode() if isinstance(told, bytes) else told
 
 
+def _bytes(told: str | bytes) -> bytes:
+    """An identifier of a transaction: MySQL tells it in hexadecimal, as it was asked to."""
+    return bytes.fromhex(told.removeprefix("0x")) if isinstance(told, str) else told
+
+
 def _state(command: str, modes: Sequence[str]) -> str:
     if command != "Sleep":
         return "active"
@@ -153,8 +158,8 @@ def _state(command: str, modes: Sequence[str]) -> str:
 
 def statements_to_end_prepared(maintenance: Maintenance) -> list[str]:
     """What rolls back the transactions that wait for their second phase. One whose session lives refuses it."""
-    found = maintenance.rows("xa recover")
-    return [f"xa rollback x'{data[:gtrid].hex()}', x'{data[gtrid:].hex()}', {form}" for form, gtrid, _, data in found]
+    found = [(form, gtrid, _bytes(data)) for form, gtrid, _, data in maintenance.rows(maintenance.dialect.recover)]
+    return [f"xa rollback x'{data[:gtrid].hex()}', x'{data[gtrid:].hex()}', {form}" for form, gtrid, data in found]
 
 
 def all_of(sessions: Sequence[Session]) -> list[int]:
