@@ -173,7 +173,7 @@ class MysqlClone:
         about = self._stay.who.statements(self._name)
         answers = self._work.run_all([*about, *self._rewinder.questions()])
         looked = self._stay.who.take(answers[: len(about)], but=self._own())
-        return Look(at, sessions.judge(self._stay.who, looked, older=self._older), read, answers[len(about) :])
+        return Look(at, sessions.judge(looked, older=self._older), read, answers[len(about) :])
 
     def _take_look(self) -> Look | None:
         """What `settle` has found, where that was just now."""
@@ -207,20 +207,19 @@ class MysqlClone:
         )
 
     def _clear_the_way(self) -> None:
-        """End who sits in a transaction in the database; where locks are not shown, whoever is connected.
+        """End who sits in a transaction in the database.
 
         Where nobody held a lock a moment ago, nobody is looked for: whoever came since, or runs a statement, is waited
         for as long as a lock may take.
         """
-        if not self._locked:
-            return
-        if self._stay.who.by_locks:
+        if self._locked:
             self._clear(sessions.find_sitting(self._stay.who, self._name, but=self._own()))
-        else:
-            self._clear(self.sessions())
 
     def _end_holders(self) -> None:
-        self._clear([s for s in self.sessions() if s.has_written is not None or not self._stay.who.by_locks])
+        """End who holds a lock; where none is shown and no transaction explains the wait, whoever is connected."""
+        present = self.sessions()
+        holders = [session for session in present if session.has_written is not None]
+        self._clear(holders if holders or self._stay.who.by_locks else present)
 
     def _clear(self, left: Sequence[ServerSession]) -> None:
         self.end(sessions.all_of(left))

@@ -81,17 +81,17 @@ def wait_until_quiet(
     """
     deadline = time.monotonic() + settle
     while True:
-        quiet = judge(who, who.look(database, but=but), older=older)
+        quiet = judge(who.look(database, but=but), older=older)
         if all(map(_is_stuck, quiet.present.in_the_way)) or time.monotonic() >= deadline:
             return quiet
         time.sleep(POLL)
 
 
-def judge(who: Who, looked: Sequence[tuple[Session, float]], *, older: Collection[int]) -> Quiet:
+def judge(looked: Sequence[tuple[Session, float]], *, older: Collection[int]) -> Quiet:
     """Who is in the way now, see `wait_until_quiet`."""
     in_the_way = [s for s, _ in looked if s.is_busy and not (s.backend_pid in older and s.only_reads)]
     moments = {s.backend_pid: moment for s, moment in looked}
-    return Quiet(Present(moments, in_the_way), any(s.is_busy for s, _ in looked) or not who.by_locks)
+    return Quiet(Present(moments, in_the_way), any(s.is_busy for s, _ in looked))
 
 
 def find_sitting(who: Who, database: str, *, but: Collection[int] = ()) -> list[Session]:
