@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from textwrap import dedent
@@ -14,6 +16,7 @@ import pytest
 from tests.engines.sqlite.conftest import content
 
 import mintdb
+from mintdb.engines.sqlite.clone import SqliteClone
 from mintdb.engines.sqlite.errors import FixedFileForWorkers, LockTimeout
 from mintdb.errors import MintdbError
 from mintdb.mint import Mint
@@ -188,6 +191,33 @@ def test_a_test_that_removes_or_destroys_the_file_finds_it_whole_the_next_time(t
             assert lease.restored.way == "swap"
             with mint.lease() as lease, closing(lease.connect()) as connection:
                 assert connection.execute("select x from a").fetchall() == [(1,)]
+
+
+def test_who_opens_the_file_while_it_is_swapped_meets_the_old_one_or_the_new(tmp_path: Path) -> None:
+    (tmp_path / "schema.sql").write_text("create table a (x); insert into a values (1);")
+    done = threading.Event()
+    with mintdb.open(tmp_path, engine="sqlite", schema="sql:schema.sql") as mint, ThreadPoolExecutor(1) as thread:
+        clone = mint.open().pool.home
+        assert isinstance(clone, SqliteClone)
+        path = clone.address.database
+
+        def read() -> set[object]:
+            found: set[object] = set()
+            while not done.is_set():
+                try:
+                    with closing(sqlite3.connect(path)) as reader:
+                        found |= set(reader.execute("select x from a"))
+                except sqlite3.OperationalError as error:
+                    found.add(str(error))
+            return found
+
+        reading = thread.submit(read)
+        try:
+            for _ in range(200):
+                clone._swap()
+        finally:
+            done.set()
+        assert reading.result() == {(1,)}
 
 
 def test_the_doctor_tries_a_file_out(tmp_path: Path) -> None:

@@ -152,8 +152,7 @@ class SqliteClone:
     def _swap(self) -> None:
         """Put a fresh file under the path. Who still has the old one open writes where nobody reads."""
         self._stay.let_go(str(self._path))
-        databases.remove(self._path)
-        databases.copy(self._marks[-1].path, self._path)
+        databases.replace(self._marks[-1].path, self._path)
         self._gone.append(self._watch)
         self._watch = sessions.Watch(self._path)
         self._rewinder.start()

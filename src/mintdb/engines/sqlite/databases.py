@@ -36,6 +36,15 @@ def copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, unfinished)
 
 
+def replace(source: Path, target: Path) -> None:
+    """Give a name of ours to a copy of a sealed file, at once: at no moment is there no file. Raises NoRoom."""
+    with written(target) as unfinished:
+        shutil.copyfile(source, unfinished)
+        # The old file's journal or WAL would be taken for the new one's. It goes first, as whoever has opened the new
+        # one may have begun a journal: who opens the name in between meets what the old file last held.
+        remove_beside(target)
+
+
 def write_copy(source: sqlite3.Connection, target: Path) -> None:
     """Make `target` a sealed copy of what is committed where `source` is connected. Raises NoRoom."""
     with written(target) as unfinished, closing(connect(unfinished)) as copied:
@@ -55,9 +64,15 @@ def back_up(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file and what SQLite keeps beside it. A WAL that stayed would be taken for the next file's."""
-    for name in (path, *(Path(f"{path}{suffix}") for suffix in BESIDE)):
-        name.unlink(missing_ok=True)
+    """Remove a file and what SQLite keeps beside it."""
+    path.unlink(missing_ok=True)
+    remove_beside(path)
+
+
+def remove_beside(path: Path) -> None:
+    """Remove what SQLite keeps beside a file."""
+    for suffix in BESIDE:
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def seal(built: Path, target: Path) -> None:
