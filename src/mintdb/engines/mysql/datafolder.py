@@ -54,6 +54,8 @@ SPEED_OF_MARIADB = {
 SPEED_OF_MYSQL = {
     "loose-innodb-redo-log-capacity": "32M",
     "loose-mysqlx": "OFF",  # its second port is everybody's
+    "innodb-stats-persistent": "0",
+    "innodb-stats-auto-recalc": "0",
     "event-scheduler": "OFF",  # as MariaDB's: an event would run in the template and in every copy of it
     "secure-file-priv": "",
 }
@@ -66,10 +68,10 @@ NEEDED = {
     "binlog-checksum": "NONE",
     "max-binlog-size": "64M",
     "log-bin-trust-function-creators": "1",
-    "innodb-stats-auto-recalc": "0",  # it sets the counters to zero, as statistics that are not persistent do
-    "innodb-stats-persistent": "1",
 }
 NEEDED_OF_MARIADB = {
+    "innodb-stats-auto-recalc": "0",  # it sets the counters to zero, as statistics that are not persistent do
+    "innodb-stats-persistent": "1",
     "log-bin-compress": "OFF",
     "loose-slave-connections-needed-for-purge": "0",
     "plugin-load-add": "metadata_lock_info",
