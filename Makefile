@@ -7,14 +7,14 @@ EVERYTHING := --editable '.[all]' --group dev
 WORKERS ?= $(shell expr $$(nproc) + 1)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of interpreters, and each would compile mintdb anew
 
-.PHONY: demo test collected mariadb check bench soak clean
+.PHONY: demo test collected mariadb mysql check bench soak clean
 
 demo: $(READY)  ## run a real application's suite on an embedded PostgreSQL
 	$(BIN)/mintdb demo
 
 # One worker more than there are cores: every now and then a test waits, for a lock, a linger or a server's end.
 test: $(READY)  ## lint, types and every test; what is slowest is told last
-	$(MAKE) --jobs 2 --output-sync=target check mariadb collected
+	$(MAKE) --jobs 2 --output-sync=target check mysql collected
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 25
 
 # All workers import the same, so it is compiled once, on the core that the checks leave idle.
@@ -26,6 +26,11 @@ mariadb:
 	@test -x /usr/sbin/mariadbd || test -z "$(CI)" || test "$$(id -u)" != 0 || \
 	  { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends mariadb-server; } \
 	  || echo "mariadb-server could not be installed: its tests are skipped"
+
+# MySQL's is unpacked into the cache, and nothing is installed; after MariaDB's, for apt knows its archive then.
+mysql: $(READY) mariadb
+	@test -z "$(CI)" || $(BIN)/python -m tests.engines.mysql.debian_mysql \
+	  || echo "MySQL's server could not be fetched: its tests are skipped"
 
 check: $(READY)  ## lint and types
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ they are. The server runs by the C library that came with it, so it does on an o
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,8 @@ VARIABLE = "MINTDB_TEST_MYSQL"  # names a folder with another `mysqld`
 FETCH = "python -m tests.engines.mysql.debian_mysql"
 PACKAGE, SUITE = "mysql-server-core", "sid"
 UNUSED = ("perl", "libperl", "libgdbm", "libdb5")  # what only the package's scripts need
-ARCHIVE = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Origin: Debian", "Component: main"]
+# Without release info also archives are told of which nothing has been downloaded yet.
+ARCHIVES = ["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI)", "Component: main"]
 TIMEOUT = 300.0  # seconds, of each of apt's steps
 FOLDER = find_cache().with_name("mintdb-tests") / "mysql"  # not in a test's own cache: this is read at import
 LAUNCHER = """\
@@ -72,11 +74,7 @@ def fetch() -> None:
 
 def _download(working: Path) -> list[Path]:
     """The package and all that it needs, down to the C library."""
-    archives = sorted(set(_run(ARCHIVE).split()))
-    if not archives:
-        raise NotFetched("apt knows no archive of Debian's here")
-    main = min(archives, key=len)  # the others are for security and for ports
-    (working / "sources").write_text(f"deb {main} {SUITE} main\n")
+    (working / "sources").write_text(f"deb {_archive()} {SUITE} main\n")
     (working / "installed").touch()  # nothing is: so all dependencies are fetched
     for folder in ("lists/partial", "cache/archives/partial"):
         (working / folder).mkdir(parents=True)
@@ -93,6 +91,15 @@ def _download(working: Path) -> list[Path]:
     _run([*apt, "update"])
     _run([*apt, "--yes", "--no-install-recommends", "--download-only", "install", PACKAGE])
     return [each for each in (working / "cache/archives").glob("*.deb") if not each.name.startswith(UNUSED)]
+
+
+def _archive() -> str:
+    """Where this machine gets its Debian: no other archive names its suites as Debian does."""
+    system = platform.freedesktop_os_release()
+    archives = _run([*ARCHIVES, f"Release: {system.get('VERSION_CODENAME')}"]).split()
+    if system["ID"] != "debian" or not archives:
+        raise NotFetched("this is no Debian, or its apt knows no archive")
+    return archives[0]
 
 
 def _add_launcher(root: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.engines.mysql.mariadb import dump, root_of, run, stay
+from tests.engines.mysql.workloads import MARIADB, Language
 
 import mintdb
 from mintdb.address import Address
@@ -21,10 +22,10 @@ from mintdb.errors import MintdbError
 SCHEMA = """
 create table account (id int auto_increment primary key, owner varchar(40));
 create table `from` (id int auto_increment primary key);
-create sequence numbers;
 create view owners as select owner from account;
 insert into account (owner) values ('Ann');
 """
+SEQUENCE = "create sequence numbers;"  # MariaDB's
 OWN = "all on `mint%`.*"
 TESTER = "tester@'127.0.0.1'"
 
@@ -33,17 +34,19 @@ TESTER = "tester@'127.0.0.1'"
 def account_with(server: MysqlServer, *rights: str) -> Iterator[Address]:
     """The server as an account with these rights reaches it; the URL names a database that it may only read."""
     root = root_of(server)
-    run(root, "create or replace database theirs", "create table theirs.t (id int)", "insert into theirs.t values (1)")
-    run(root, f"create or replace user {TESTER} identified by 'a b'", f"grant select on theirs.* to {TESTER}")
+    run(root, "create database theirs", "create table theirs.t (id int)", "insert into theirs.t values (1)")
+    run(root, f"create user {TESTER} identified by 'a b'", f"grant select on theirs.* to {TESTER}")
     for right in rights:
         run(root, f"grant {right} to {TESTER}")
-    yield replace(root, database="theirs", user="tester", password="a b")
-    run(root, f"drop user {TESTER}", "drop database theirs")
+    try:
+        yield replace(root, database="theirs", user="tester", password="a b")
+    finally:
+        run(root, f"drop user {TESTER}", "drop database theirs")
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    (tmp_path / "schema.sql").write_text(SCHEMA)
+def project(tmp_path: Path, language: Language) -> Path:
+    (tmp_path / "schema.sql").write_text(SCHEMA + SEQUENCE * (language is MARIADB))
     return tmp_path
 
 
@@ -53,7 +56,10 @@ def message_of(kind: type[MintdbError], project: Path, address: Address, **setti
     return str(caught.value).replace(f":{address.port}/", ":3306/")
 
 
-def test_an_account_with_a_grant_for_mints_databases_alone_is_enough(server: MysqlServer, project: Path) -> None:
+def test_an_account_with_a_grant_for_mints_databases_alone_is_enough(
+    server: MysqlServer, project: Path, language: Language
+) -> None:
+    number = ["do nextval(numbers)"] * (language is MARIADB)
     with account_with(server, OWN) as tester:
         before = dump(replace(root_of(server), database="theirs"))
         opened = mintdb.open(project, engine="mysql", url=tester.url, schema="sql:schema.sql")
@@ -65,7 +71,7 @@ def test_an_account_with_a_grant_for_mints_databases_alone_is_enough(server: Mys
                     cursor = connection.cursor()
                     cursor.execute("insert into account (owner) values ('Bob')")
                     assert cursor.lastrowid == 2
-                    for statement in ("insert into `from` values ()", "do nextval(numbers)", *ddl):
+                    for statement in ("insert into `from` values ()", *number, *ddl):
                         cursor.execute(statement)
                 assert lease.restored
                 assert lease.restored.way is (Way.SWAP if ddl else Way.REWIND)

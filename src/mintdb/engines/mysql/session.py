@@ -188,18 +188,21 @@ def _connect(address: Address) -> _Own:
     given = _keywords(address)
     try:
         return _Own(**given)
-    except RuntimeError:  # PyMySQL's: MySQL's usual login, by a server that does not know the password yet
-        needs_cryptography = True
-    except pymysql.OperationalError as error:
-        if code_of(error) != TLS_REQUIRED:
+    except (RuntimeError, pymysql.OperationalError) as error:
+        if not _may_want_tls(error):
             raise
-        needs_cryptography = False
+        refusal = error
     try:
         return _Own(**{**given, **TLS})
-    except pymysql.OperationalError:
-        if needs_cryptography:
+    except pymysql.OperationalError as error:
+        if isinstance(refusal, RuntimeError):
             raise _Unencrypted from None
-        raise
+        raise (refusal if code_of(error) == CR.CR_SSL_CONNECTION_ERROR else error) from None
+
+
+def _may_want_tls(error: Exception) -> bool:
+    """A password that may not go in the clear is a RuntimeError of PyMySQL's; an account may be for TLS only."""
+    return isinstance(error, RuntimeError) or code_of(error) in (TLS_REQUIRED, ER.ACCESS_DENIED_ERROR)
 
 
 def _keywords(address: Address) -> dict[str, Any]:  # Any: as pymysql.connect takes them
