@@ -28,6 +28,8 @@ TEXTS = 2048  # as many fit; the first is empty, and stands for what is not know
 ROW = struct.Struct("=qidHHH")  # backend's pid, port, when it was opened, and the places of thread, line and test
 ROWS = 2048
 NOWHERE = (None, 0)  # in place of a stack that is not known
+Told = tuple[object, ...]  # opening, thread, and a stack's last frame
+Places = tuple[int, int, int]  # of the texts of thread, line and test
 SIZE = TEXTS * TEXT + ROWS * ROW.size  # when half is used, the file is begun anew with what is open, at the next test
 
 
@@ -74,8 +76,7 @@ class LiveFile:
     def _begin_anew(self) -> None:
         self._rows, self._places = count(), count(1)  # each number is given out once, whatever the threads do
         self._known = {"": 0}  # text to its place
-        self._lines: dict[tuple[int, object], int] = {}  # a stack's last frame, by id(), to the place of its text
-        self._who: tuple[Opening | None, int] = None, 0  # the last opening, and the place of its text
+        self._last: tuple[Told, Places] = (None, "", None, 0), (0, 0, 0)  # what most connections of a test have alike
 
     def turn(self) -> None:
         """A test begins: a file that has got full is begun anew."""
@@ -99,17 +100,14 @@ class LiveFile:
         memory, row = self._memory, next(self._rows)
         if memory is None or entry.backend_pid is None or row >= ROWS:
             return
-        opening, who = self._who
-        if opening is not entry.opening:
-            who = self._place(_who(entry.opening))
-            self._who = entry.opening, who
-        if (thread := self._known.get(entry.thread)) is None:
-            thread = self._place(entry.thread)
-        stack = entry.stack or NOWHERE
-        if (line := self._lines.get(frame := (id(stack[-2]), stack[-1]))) is None:
-            line = self._lines[frame] = self._place(shown_app_site(entry.stack))
+        told: Told = entry.opening, entry.thread, *(entry.stack or NOWHERE)[-2:]
+        last, places = self._last
+        if told != last:
+            texts = entry.thread, shown_app_site(entry.stack), _who(entry.opening)
+            places = self._place(texts[0]), self._place(texts[1]), self._place(texts[2])
+            self._last = told, places
         opened, at = entry.opened + self._epoch, TEXTS * TEXT + row * ROW.size
-        ROW.pack_into(memory, at, entry.backend_pid, entry.port, opened, thread, line, who)
+        ROW.pack_into(memory, at, entry.backend_pid, entry.place[1], opened, *places)
 
     def _place(self, text: str) -> int:
         """Where a text stands, which is written there if it is new; 0 if there is no room left."""

@@ -15,7 +15,7 @@ from weakref import ref
 from mintdb.connections import gate
 from mintdb.connections.facts import NOWHERE, Entry, Place
 from mintdb.connections.hooks.collecting import teller
-from mintdb.connections.hooks.libpq import database_of, place_finder
+from mintdb.connections.hooks.libpq import database_of, find_place
 from mintdb.connections.hooks.patch import Function, Moved, Patches, cannot_see, never_raises
 from mintdb.connections.ledger import ledger
 
@@ -109,7 +109,7 @@ def install(psycopg2: ModuleType) -> Callable[[], None]:
         raise Moved("psycopg2.connect no longer calls psycopg2._connect")
     plain, parse = psycopg2.extensions.connection, psycopg2.extensions.parse_dsn
 
-    find_place, watched = place_finder(parse), _watched_class(plain)
+    watched, place_of = _watched_class(plain), lru_cache(maxsize=64)(lambda dsn: find_place(parse(dsn)))
 
     def hook(original: Function) -> Function:
         @wraps(original)
@@ -123,7 +123,7 @@ def install(psycopg2: ModuleType) -> Callable[[], None]:
                 if connection.async_:
                     _follow(connection, draft)
                 else:
-                    _opened(connection, draft, find_place(dsn))
+                    _opened(connection, draft, place_of(dsn))
             except Exception as reason:  # noqa: BLE001  as in never_raises, without the cost of one more call
                 cannot_see("psycopg2", reason)
             return connection

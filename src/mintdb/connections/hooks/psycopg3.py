@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Sequence
-from functools import partial, wraps
+from collections.abc import Callable, Sequence
+from functools import wraps
 from types import ModuleType
 from typing import Any, cast
 
 from mintdb.connections import gate
 from mintdb.connections.facts import NOWHERE, Place
 from mintdb.connections.hooks.collecting import teller, telling
-from mintdb.connections.hooks.libpq import database_of, place_finder
+from mintdb.connections.hooks.libpq import database_of, find_place
 from mintdb.connections.hooks.patch import Function, Patches, cannot_see, never_raises
 from mintdb.connections.ledger import ledger
 
 # The driver's objects are `Any` here: mintdb is type-checked where psycopg is not installed.
-Waiting = Generator[object, object, object]
 
 
 class Psycopg3:
@@ -85,8 +84,6 @@ def install(psycopg: ModuleType) -> Callable[[], None]:
     # `connect` itself may have been bound early; these it looks up each time, with all its parameters put together.
     patches.replace(psycopg.connection, "conninfo_attempts", _attempts)
     patches.replace(psycopg.connection_async, "conninfo_attempts_async", _attempts_async)
-    find_place = place_finder(psycopg.conninfo.conninfo_to_dict)
-    patches.replace(psycopg.generators, "connect", partial(_connecting, find_place))
     return patches.undo
 
 
@@ -138,9 +135,15 @@ def _attempts(original: Function) -> Function:
     def conninfo_attempts(params: Any) -> Any:  # Any: see Function
         if gate.keeper is not None:
             gate.keeper.wait(lambda: database_of(params))
+        _expect(params)
         return original(params)
 
     return conninfo_attempts
+
+
+@never_raises("psycopg")
+def _expect(params: Any) -> None:  # Any: see Function
+    ledger.expect(DRIVER, skip=2).place = find_place(params)
 
 
 def _attempts_async(original: Function) -> Function:
@@ -148,52 +151,10 @@ def _attempts_async(original: Function) -> Function:
     async def conninfo_attempts_async(params: Any) -> Any:  # Any: see Function
         if gate.keeper is not None:
             await gate.keeper.wait_async(lambda: database_of(params))
+        _expect(params)
         return await original(params)
 
     return conninfo_attempts_async
-
-
-class _Begun:
-    """A driver's generator that has run to its first wait, for whoever iterates it from the start."""
-
-    __slots__ = ("_first", "close", "send", "throw")
-
-    def __init__(self, waiting: Waiting, first: object) -> None:
-        self._first = first
-        # Bound to the generator's own: going on costs no frame of ours.
-        self.send, self.throw, self.close = waiting.send, waiting.throw, waiting.close
-
-    def __iter__(self) -> _Begun:
-        return self
-
-    def __next__(self) -> object:
-        first, self._first = self._first, None
-        return self.send(None) if first is None else first
-
-
-def _connecting(find_place: Callable[[str], Place], original: Function) -> Function:
-    """Note who connects when libpq has knocked: the server is busy with it, and nobody waits for us."""
-
-    @never_raises("psycopg")
-    def expect(conninfo: str) -> None:
-        ledger.expect(DRIVER, skip=3).place = find_place(conninfo)
-
-    @wraps(original)
-    def connect(conninfo: str, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
-        waiting = original(conninfo, *args, **kwargs)
-        try:
-            first = next(waiting)
-        except StopIteration as done:
-            return _done(done.value)
-        expect(conninfo)
-        return _Begun(waiting, first)
-
-    return connect
-
-
-def _done(value: object) -> Generator[object, object, object]:
-    yield from ()
-    return value
 
 
 def adopt(psycopg: ModuleType, thing: Any) -> None:  # Any: see above
