@@ -55,10 +55,12 @@ def test_what_a_session_without_binary_log_writes_is_seen(make: Make) -> None:
         "alter table t add column z int",  # in an instant: InnoDB's table is the same afterwards
         "create view v as select 1",
         "create trigger twice before insert on t for each row set new.v = new.v * 2",
+        "create procedure p() select 1",
+        "drop event later",
     ],
 )
 def test_nor_is_its_ddl_hidden(make: Make, ddl: str) -> None:
-    clone = make(*TWO)
+    clone = make(*TWO, "create event later on schedule every 1 day starts '2035-01-01' do select 1")
     assert changed_by(clone, "set sql_log_bin = 0", ddl).way is Way.SWAP
     assert clone.restore().way is Way.UNTOUCHED
 

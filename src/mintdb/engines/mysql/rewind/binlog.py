@@ -64,9 +64,10 @@ class Log:
         """`base` is what the files are called before their number."""
         self._base = base
 
-    def beside(self, name: str) -> Path:
-        """What has this name in the server's data folder."""
-        return self._base.with_name(name)
+    @property
+    def folder(self) -> Path:
+        """The server's data folder."""
+        return self._base.parent
 
     def end(self) -> Position:
         """Where the log ends now."""

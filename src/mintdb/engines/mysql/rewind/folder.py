@@ -2,7 +2,7 @@
 
 ALTER TABLE, CREATE VIEW and CREATE TRIGGER put a file there, and so set the folder's time. A clock that ticks every
 4 ms does not tell what came before our own last change from what came after it, so the time that is waited for to
-change is one that no clock tells. Routines and events are in no file of the folder.
+change is one that no clock tells.
 """
 
 from __future__ import annotations

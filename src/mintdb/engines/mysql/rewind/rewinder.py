@@ -155,7 +155,7 @@ class Rewinder:
         tables = (changes.tables | self._stale | extra) & self._marks.schema.tables.keys()
         plan = self._plan(tables, changes.numbers(tables))
         if plan or reason or changes.schema:
-            self._carry_out(plan, None if reason else changes)
+            self._carry_out(plan, None if reason or changes.schema else changes)
         self._stale.clear()
         self._schema_is_stale = False
         touched = sorted(tables | self._moved_sequences) if plan else []

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mintdb.engines.mysql.rewind.binlog import Log, Position, Seen
@@ -82,8 +83,8 @@ class TableIo(Witnesses):
         told = {table: replace(counters.get(table, NOTHING), next=number) for table, number in numbers.items()}
         return {**counters, **told}
 
-    def _find_folder(self) -> None:
-        return None
+    def _watch_files(self, data: Path) -> None:
+        """See Witnesses. None of them is needed."""
 
     def _hides_ddl(self, now: Mapping[str, Counter], seen: Seen, differ: set[str]) -> bool:
         """See Witnesses. Statements that failed, and temporary tables, count too: those cost a comparison."""

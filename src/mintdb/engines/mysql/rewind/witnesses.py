@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pymysql
@@ -24,6 +25,7 @@ from mintdb.engines.mysql.rewind.counters import (
     take_counters,
 )
 from mintdb.engines.mysql.rewind.folder import Folder
+from mintdb.engines.mysql.rewind.programs import Programs
 from mintdb.engines.mysql.rewind.unlogged import Held, read_held
 from mintdb.engines.mysql.schema import Schema
 from mintdb.engines.mysql.session import Session
@@ -58,7 +60,10 @@ class Witnesses:
         self._log = log
         self._schema = schema
         self._position = log.end() if log else Position(0, 0)
-        self._folder = self._find_folder()
+        self._folder: Folder | None = None
+        self._programs: Programs | None = None
+        if log:
+            self._watch_files(log.folder)
         self._counters: Mapping[str, Counter] = {}
         self._held: Held = {}
 
@@ -84,12 +89,14 @@ class Witnesses:
         self._position = position
 
     def remember(self, counters: Mapping[str, Counter] | None = None) -> None:
-        """What is there now is the mark's; `counters` are what InnoDB would tell, where that is known."""
+        """What is there now is the mark's; `counters` are what InnoDB would tell, where only rows were put back."""
         asked = self.read_counters() if counters is None and self._log else {}
         self._counters = asked if counters is None else counters
         self._held = self._read_held()
         if self._folder:
             self._folder.remember()
+        if self._programs and counters is None:
+            self._programs.remember()
 
     def read_counters(self) -> Mapping[str, Counter]:
         """What is counted now, or AUTO_INCREMENT alone."""
@@ -118,15 +125,16 @@ class Witnesses:
     def _take(self, rows: Sequence[Any]) -> Mapping[str, Counter]:  # Any: as the server gives them
         return take_counters(self._session, rows)
 
-    def _find_folder(self) -> Folder | None:
-        return Folder(self._log.beside(file_name(self._session, self._database))) if self._log else None
+    def _watch_files(self, data: Path) -> None:
+        self._folder = Folder(data / file_name(self._session, self._database))
+        self._programs = Programs(self._session, self._database, data)
 
     def _hides_ddl(self, now: Mapping[str, Counter], seen: Seen, differ: set[str]) -> bool:
         """Whether definitions changed, or tables were truncated, of which nothing is in the log."""
         # TRUNCATE gives a table another id, and changes the folder as well.
         unexplained = remade(now, self._counters, differ) - seen.truncated
         touched = self._folder is not None and not seen.truncated and self._folder.was_touched()
-        return bool(unexplained) or touched
+        return bool(unexplained) or touched or (self._programs is not None and self._programs.were_touched())
 
     def _changed_uncounted(self) -> set[str]:
         try:
