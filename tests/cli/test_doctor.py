@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from programs import Run
 
+from mintdb.engines.postgresql.checks import failure
+from mintdb.engines.postgresql.errors import ServerDidNotStart
+
 
 def findings(shown: str) -> dict[str, tuple[str, str]]:
     """Level and text of each finding, by its need."""
@@ -82,6 +85,12 @@ def test_an_unreachable_url_fails_and_hides_the_password(run: Run) -> None:
     assert done.returncode == 1
     assert findings(done.stdout)["server"][0] == "fail"
     assert "secret" not in done.stdout + done.stderr
+
+
+def test_what_it_advises_is_never_itself() -> None:
+    found = failure("server", ServerDidNotStart(why="exit code 1", log="the log", tail="    FATAL:  no such setting"))
+    assert found.found.endswith("FATAL: no such setting")
+    assert found.remedy == "1. if a line names a setting: mend it in `server_settings`, `locale` or `timezone`"
 
 
 def test_demo_runs_the_shops_tests(run: Run) -> None:

@@ -121,7 +121,8 @@ the embedded PostgreSQL server did not start: exit code 9
     LOG:  line 11
     LOG:  line 12
     LOG:  line 13
-  1. run  mintdb doctor   (it checks what a server needs here)"""
+  1. if a line names a setting: mend it in `server_settings`, `locale` or `timezone`
+  2. or run  mintdb doctor   (it checks what a server needs here)"""
     )
     assert left_behind() == []
 
@@ -134,7 +135,8 @@ def test_an_initdb_that_fails_shows_what_it_said(own_home: Path, project: Path, 
 the embedded PostgreSQL server did not start: initdb failed
   the last lines of initdb's output:
     no luck today
-  1. run  mintdb doctor   (it checks what a server needs here)"""
+  1. if a line names a setting: mend it in `server_settings`, `locale` or `timezone`
+  2. or run  mintdb doctor   (it checks what a server needs here)"""
     )
     assert left_behind() == []
 
@@ -171,10 +173,19 @@ try:
     mintdb.open().open()
 except mintdb.MintdbError as error:
     print(type(error).__name__, error, sep="\\n")
+sys.argv[1:] = ["doctor"]
+import runpy
+runpy.run_module("mintdb.cli", run_name="__main__")
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    said, told, of_doctor = done.stdout.partition("fail  driver")
+    assert (done.returncode, told + of_doctor.splitlines()[0]) == (
+        1,
+        "fail  driver     mintdb talks to PostgreSQL through psycopg, which cannot be imported; it said no pq wrapper"
+        " available.  → 1. pip install 'psycopg[binary]'   (the binary wheel brings its own libpq)",
+    ), done.stderr
     assert (
-        done.stdout
+        said
         == """\
 DriverMissing
 mintdb talks to PostgreSQL through psycopg, which cannot be imported
@@ -182,6 +193,7 @@ mintdb talks to PostgreSQL through psycopg, which cannot be imported
   1. pip install 'psycopg[binary]'   (the binary wheel brings its own libpq)
 """
     )
+    assert [line.split()[1] for line in of_doctor.splitlines()[1:]] == ["binaries", "account", "cache", "memory"]
     assert left_behind() == []
 
 

@@ -47,14 +47,15 @@ class Finding:
 
 def check(settings: Settings, database: DatabaseSettings) -> Iterator[Finding]:
     """Look at everything that `database` needs; later findings may take a second."""
-    yield _attempt("driver", _driver)
-    if database.url:
-        yield from _check_external(database.url)
-    else:
-        yield from _check_embedded(settings, database)
+    driver = _attempt("driver", _driver)
+    yield driver
+    if database.url and driver.level is not Level.FAIL:
+        yield from _check_server(lambda: _join(str(database.url)))
+    elif not database.url:
+        yield from _check_embedded(settings, database, driver)
 
 
-def _check_embedded(settings: Settings, database: DatabaseSettings) -> Iterator[Finding]:
+def _check_embedded(settings: Settings, database: DatabaseSettings, driver: Finding) -> Iterator[Finding]:
     here = [
         _attempt("binaries", lambda: _binaries(settings.binaries)),
         _attempt("account", lambda: _account(settings.binaries)),
@@ -62,12 +63,8 @@ def _check_embedded(settings: Settings, database: DatabaseSettings) -> Iterator[
         _attempt("memory", _memory),
     ]
     yield from here
-    if all(finding.level is not Level.FAIL for finding in here):
+    if all(finding.level is not Level.FAIL for finding in (driver, *here)):
         yield from _check_server(lambda: _start(settings, database))
-
-
-def _check_external(url: str) -> Iterator[Finding]:
-    yield from _check_server(lambda: _join(url))
 
 
 def _check_server(open_it: Callable[[], Maintenance]) -> Iterator[Finding]:
@@ -96,11 +93,11 @@ def _attempt(need: str, look: Callable[[], Finding]) -> Finding:
 
 
 def failure(need: str, error: MintdbError) -> Finding:
-    """An error as a finding: its first line and its evidence, and its steps as the remedy."""
+    """An error as a finding: what happened, its evidence, and its steps as the remedy, but the one that led here."""
     lines = str(error).splitlines()
     steps = [line.strip() for line in lines if line.lstrip()[:2] in ("1.", "2.", "3.")]
     said = [" ".join(line.split()) for line in lines if line.strip() not in steps]
-    return Finding(Level.FAIL, need, "; ".join(said), " ".join(steps))
+    return Finding(Level.FAIL, need, "; ".join(said), " ".join(step for step in steps if "mintdb doctor" not in step))
 
 
 def _driver() -> Finding:

@@ -48,7 +48,8 @@ class ServerDidNotStart(ServerError):
 the embedded PostgreSQL server did not start: {why}
   the last lines of {log}:
 {tail}
-  1. run  mintdb doctor   (it checks what a server needs here)"""
+  1. if a line names a setting: mend it in `server_settings`, `locale` or `timezone`
+  2. or run  mintdb doctor   (it checks what a server needs here)"""
 
 
 class DatabaseMissing(ServerError):
