@@ -1,4 +1,4 @@
-"""A user's suite on MariaDB, run as the user would: every driver is seen, and wide fixtures have marks."""
+"""A user's suite on MariaDB and MySQL, run as the user would: every driver is seen, and wide fixtures have marks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.engines import django_app
-from tests.engines.mysql.mariadb import require_mariadb
+from tests.engines.mysql.mariadb import require_mariadb, require_mysql
 from tests.frameworks.suites import Suite
 
 SETTINGS = """
@@ -180,3 +180,46 @@ def test_workers_of_one_run_share_a_server_and_no_database_and_so_does_django(su
     suite.write(**{"pyproject.toml": SETTINGS + ORDERS}, **django_app.files("mysql"))
     ran = suite.run("-q", "-n", "2", "-W", "ignore")
     assert ran.outcomes == {"passed": 16}, ran.output
+
+
+FLASK = """
+import os
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+app = Flask(__name__)
+app.config["SQLALCHEMY_DATABASE_URI"] = os.environ["DATABASE_URL"]
+db = SQLAlchemy(app)
+
+class Account(db.Model):
+    id = db.Column(db.Integer, primary_key=True)
+    owner = db.Column(db.String(40), unique=True)
+
+@app.post("/<owner>")
+def create(owner):
+    db.session.add(account := Account(owner=owner))
+    db.session.commit()
+    return {"id": account.id}
+"""
+FLASK_TESTS = """
+import pytest
+from web_app import app
+
+@pytest.mark.parametrize("attempt", range(2))
+def test_a_request_commits(attempt):
+    assert app.test_client().post("/Eve").json == {"id": 2}
+    assert app.test_client().post("/Ann").status_code == 500
+"""
+
+
+def test_drivers_flask_and_django_on_mysql(tmp_path: Path, server_home: Path) -> None:
+    environment = {"MINTDB_BINARIES": require_mysql(), "DJANGO_SETTINGS_MODULE": "web"}
+    files = {"pyproject.toml": SETTINGS + ORDERS, "schema.sql": SCHEMA, "test_drivers": TESTS, "test_later": LATER}
+    suite = Suite(tmp_path, environment).write(**files, **django_app.files("mysql"))
+    ran = suite.write(web_app=FLASK, test_flask=FLASK_TESTS).run("-q", "-rs", "-W", "ignore", "-k", "not TestSession")
+    assert ran.outcomes == {"passed": 12}, ran.output
+    assert "mysql MySQL 9." in ran.output
+    told = ran.output.partition("LEAK  test_drivers.py::test_asyncmy left 1 connection open")[2].splitlines()
+    assert "idle in transaction" in told[1], ran.output
+    assert "opened   test_drivers.py:" in told[2], ran.output
+    assert "last ran insert into account" in told[3], ran.output
