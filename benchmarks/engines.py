@@ -1,11 +1,12 @@
 """What putting a database back costs on each engine, beside the other ways of doing it there, in one run.
 
-    python benchmarks/engines.py [--rounds 200] [--json FILE]
+    python benchmarks/engines.py [--rounds 200] [--mysql FOLDER] [--json FILE]
 
 Every round writes to 3 of 50 tables, then each way puts back in turn: what the machine does meanwhile, it does to all.
 MariaDB's ways run on two servers: mintdb's own, on tmpfs and with nothing that waits for a disk; and one with MariaDB's
 defaults, on this machine's disk, as a suite without mintdb has it. Processor time is this program's and both servers'
-together: other programs disturb it less than the clock, and it does not wait for a disk.
+together: other programs disturb it less than the clock, and it does not wait for a disk. MySQL is measured, on mintdb's
+own server only, where the folder of its `mysqld` is named.
 """
 
 from __future__ import annotations
@@ -117,19 +118,25 @@ def sqlite(rounds: int, folder: Path) -> Iterable[Figure]:
             yield from compare("sqlite", {"mintdb's rewind, nothing written": clone.restore}, lambda: None, rounds)
 
 
-def mysql(rounds: int, folder: Path) -> Iterable[Figure]:
-    """A rewind, DELETE from all tables, TRUNCATE of all, and the schema anew, on both servers."""
+def mariadb(rounds: int, folder: Path) -> Iterator[Figure]:
+    """A rewind beside the other ways, on both servers."""
+    with with_defaults() as url:
+        yield from mysql("mysql", {"": {}, DEFAULTS: {"url": url}}, rounds, folder)
+
+
+def mysql(engine: str, places: Mapping[str, Mapping[str, str]], rounds: int, folder: Path) -> Iterator[Figure]:
+    """A rewind, DELETE from all tables, TRUNCATE of all, and the schema anew, on servers that settings lead to."""
     script = "\n".join(
         f"create table t{n} (id int auto_increment primary key, a int, b varchar(20), key (a));" for n in range(TABLES)
     )
-    anew = f"create or replace database mint_bench; use mint_bench; {script}"
+    anew = f"drop database if exists mint_bench; create database mint_bench; use mint_bench; {script}"
     (folder / "schema.sql").write_text(script)
     settings: dict[str, Any] = {"engine": "mysql", "schema": "sql:schema.sql", "settle": 0}  # Any: see mintdb.open
     with ExitStack() as stack:
         written: list[tuple[Any, Any]] = []  # a clone, and connections to it and to the others' database
         ways: dict[str, Callable[[], object]] = {}
-        for where, more in (("", {}), (DEFAULTS, {"url": stack.enter_context(with_defaults())})):
-            clone = stack.enter_context(mintdb.open(folder, **settings, **more)).open().pool.home
+        for where, more in places.items():
+            clone = stack.enter_context(mintdb.open(folder, **{**settings, **more})).open().pool.home
             application, other = (stack.enter_context(closing(connect(clone.address))) for _ in range(2))
             run_all(other, f"set foreign_key_checks = 0; {anew}")
             written.append((clone, (application, other)))
@@ -148,9 +155,9 @@ def mysql(rounds: int, folder: Path) -> Iterable[Figure]:
                         run_all(connection, f"insert into t{number} (a, b) values (1, 'x')")
 
         servers = [pid_of(connections[0]) for _, connections in written]
-        yield from compare("mysql", ways, write, rounds, servers)
+        yield from compare(engine, ways, write, rounds, servers)
         nothing = {f"{REWIND}, nothing written": written[0][0].restore}
-        yield from compare("mysql", nothing, lambda: None, rounds, servers)
+        yield from compare(engine, nothing, lambda: None, rounds, servers)
         for _, (_, other) in written:
             run_all(other, "drop database mint_bench")
 
@@ -216,11 +223,10 @@ def run_all(connection: Any, packet: str) -> None:  # Any: a PyMySQL connection
 def has_mariadb() -> bool:
     """Whether there is a server to measure."""
     try:
-        find_binaries()
+        return find_binaries().is_mariadb
     except BinariesNotFound as missing:
         print(missing)
         return False
-    return True
 
 
 def held(engine: str, promise: str, *, kept: bool) -> None:
@@ -251,13 +257,17 @@ def compare(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--mysql", metavar="FOLDER", help="where MySQL's mysqld is")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     # Where mintdb's own files are: a disk would make the other ways look slower than they are.
     with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as folder:
         figures = list(sqlite(arguments.rounds, Path(folder)))
+        rounds = max(20, arguments.rounds // 10)
         if has_mariadb():
-            figures += mysql(max(20, arguments.rounds // 10), Path(folder))
+            figures += mariadb(rounds, Path(folder))
+        if arguments.mysql:
+            figures += mysql("MySQL", {"": {"binaries": arguments.mysql}}, rounds, Path(folder))
     found = {(one.engine, one.way): one for one in figures}
     heads = ("p50 ms", "p95 ms", "ratio", "cpu ms", "ratio")
     print(f"{'engine':10}{f'{DIRTY} of {TABLES} tables written':50}" + "".join(f"{each:>9}" for each in heads))
