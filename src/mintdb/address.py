@@ -21,6 +21,12 @@ SCHEMES = {
     "snowflake": "snowflake",
 }
 DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306}
+# What libpq alone understands of a connection: asyncpg would hand it on to the server, which knows no such setting.
+LIBPQ_ONLY = {
+    *("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
+    *("tcp_user_timeout", "channel_binding", "gssencmode", "load_balance_hosts", "sslsni", "sslcompression"),
+}
+JDBC_NAMES = {"connect_timeout": "connectTimeout", "application_name": "ApplicationName"}
 
 
 class BadUrl(SettingsError):
@@ -157,8 +163,9 @@ class Address:
 
     def _jdbc(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        login = {"user": self.user, "password": self.password}
-        query = urlencode({k: v for k, v in {**login, **self.common_options()}.items() if v}, quote_via=quote)
+        options = {JDBC_NAMES.get(name, name): value for name, value in self.common_options().items()}
+        given = {"user": self.user, "password": self.password, **options}
+        query = urlencode({k: v for k, v in given.items() if v}, quote_via=quote)
         return f"jdbc:{self.engine}://{host}:{self.port}/{quote(self.database, safe='')}?{query}"
 
 
@@ -170,14 +177,19 @@ def _options_for(driver: str, address: Address) -> Mapping[str, str]:
     if not options or driver in ("psycopg", "psycopg_async", "psycopg2", "psycopg2cffi"):
         return options
     if driver == "asyncpg":
-        # SQLAlchemy passes each parameter as a keyword; asyncpg has none for certificates, but reads them from a DSN.
-        only_mode = set(options) == {"sslmode"}
-        return {"ssl": options["sslmode"]} if only_mode else {"dsn": address.url}
+        return _options_for_asyncpg({name: value for name, value in options.items() if name not in LIBPQ_ONLY}, address)
     raise UnknownUrlForm(
         form=f"{address.engine}+{driver}",
         why=f"{driver} cannot be given {', '.join(sorted(options))} in a URL",
         known=f"libpq, {address.engine}+psycopg, {address.engine}+psycopg2, {address.engine}+asyncpg",
     )
+
+
+def _options_for_asyncpg(options: Mapping[str, str], address: Address) -> Mapping[str, str]:
+    """SQLAlchemy passes each as a keyword; asyncpg has none for certificates, but reads them from a DSN."""
+    if set(options) <= {"sslmode"}:
+        return {"ssl": options["sslmode"]} if options else options
+    return {"dsn": replace(address, options=options).url}
 
 
 def parse_url(url: str) -> Address:

@@ -59,7 +59,16 @@ def test_jdbc_gets_login_and_options_as_parameters(address: Address) -> None:
         return  # JDBC has no socket folders
     parts = urlsplit(address.url_for("jdbc").removeprefix("jdbc:"))
     query = {k: v[0] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
-    assert query == {"user": address.user, "password": address.password, **address.options}
+    options = {("ApplicationName" if k == "application_name" else k): v for k, v in address.options.items()}
+    assert query == {"user": address.user, "password": address.password, **options}
+
+
+def test_what_only_libpq_understands_is_kept_from_other_drivers() -> None:
+    address = parse_url("postgresql://me:pw@h:1/a?connect_timeout=7&keepalives=1")
+    assert address.url_for("postgresql+asyncpg") == "postgresql+asyncpg://me:pw@h:1/a"
+    assert address.url_for("jdbc") == "jdbc:postgresql://h:1/a?user=me&password=pw&connectTimeout=7&keepalives=1"
+    secure = parse_url("postgresql://me:pw@h:1/a?connect_timeout=7&sslmode=require")
+    assert secure.url_for("postgresql+asyncpg") == "postgresql+asyncpg://me:pw@h:1/a?ssl=require"
 
 
 secrets = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=12, max_size=30)

@@ -36,7 +36,7 @@ KEEP = "MINTDB_KEEP_URL"
     context_settings={"allow_interspersed_args": False},
     short_help="Run a command with a database of its own.",
 )
-@click.option("--engine", metavar="ENGINE", help="The kind of database: postgresql, mysql, sqlite.")
+@click.option("--engine", metavar="ENGINE", help="The kind of database: postgresql, mysql, sqlite, snowflake.")
 @click.option("--name", metavar="NAME", help="The database's name, where the application has it hard-wired.")
 @click.option("--env", metavar="NAME", help="The environment of the settings file whose table counts.")
 @click.option("--url", metavar="URL", help="Use the server that this URL names, not an embedded one.")

@@ -387,6 +387,18 @@ the server refused the login of postgresql://postgres:***@127.0.0.1:{server.port
     )
 
 
+def test_a_url_that_wants_tls_of_a_server_without(project: Path, server: Address) -> None:
+    url = f"postgresql://postgres:x@127.0.0.1:{server.port}/postgres?sslmode=require"
+    assert (
+        message_of(errors.TlsFailed, project, url=url)
+        == f"""\
+no encrypted connection to postgresql://postgres:***@127.0.0.1:{server.port}/postgres?sslmode=require
+  it said    connection to server at "127.0.0.1", port {server.port} failed: server does not support SSL, but SSL was required
+  1. mend sslmode, sslrootcert, sslcert or sslkey in the URL, or name the host as its certificate does
+  2. or, where nobody listens on the way:  ?sslmode=disable"""
+    )
+
+
 def test_a_url_of_a_server_that_is_too_old(project: Path) -> None:
     with OldServer("9.6.24", 90624) as old:
         said = message_of(errors.ServerTooOld, project, url=f"postgresql://me:secret@127.0.0.1:{old.port}/shop")

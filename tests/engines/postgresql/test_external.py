@@ -24,7 +24,7 @@ import mintdb
 from mintdb.contract import Way
 from mintdb.core.names import slug
 from mintdb.engines.postgresql import databases
-from mintdb.engines.postgresql.errors import RoleOfOthers
+from mintdb.engines.postgresql.errors import RoleOfOthers, TlsFailed
 from mintdb.engines.postgresql.maintenance import Maintenance
 
 SCHEMA = """
@@ -274,7 +274,7 @@ def test_a_wrong_certificate_is_refused_before_anything_is_made(schema: Path, th
         capture_output=True,
     )
     url = replace(theirs.address(), options={"sslmode": "verify-ca", "sslrootcert": str(wrong)}).url
-    with pytest.raises(mintdb.MintdbError, match="certificate verify failed"):
+    with pytest.raises(TlsFailed, match="certificate verify failed"):
         open_mint(schema, url).open()
 
 

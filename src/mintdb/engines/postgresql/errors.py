@@ -91,6 +91,16 @@ the server refused the login of {url}
   2. or allow the login in the server's pg_hba.conf"""
 
 
+class TlsFailed(ServerError):
+    """The server answers, but no encrypted connection comes about as the URL wants it. Facts: url, reason."""
+
+    text = """\
+no encrypted connection to {url}
+  it said    {reason}
+  1. mend sslmode, sslrootcert, sslcert or sslkey in the URL, or name the host as its certificate does
+  2. or, where nobody listens on the way:  ?sslmode=disable"""
+
+
 class ServerTooOld(ServerError):
     """The server's version is not supported. Facts: url, version, oldest."""
 

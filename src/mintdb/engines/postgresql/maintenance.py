@@ -19,6 +19,7 @@ from mintdb.engines.postgresql.errors import (
     ServerGone,
     ServerTooOld,
     ServerUnreachable,
+    TlsFailed,
 )
 from mintdb.errors import ServerError
 from mintdb.variables import unmisled
@@ -247,8 +248,11 @@ def _explain(error: psycopg.OperationalError, address: Address) -> ServerError:
     if f'database "{address.database}" does not exist' in reason:
         return DatabaseMissing(url=address.redacted, name=address.database)
     refused = ("authentication failed", "pg_hba.conf", "no password supplied", "role ")
-    kind = LoginRefused if any(word in reason for word in refused) else ServerUnreachable
-    return kind(url=address.redacted, reason=reason)
+    if any(word in reason for word in refused):
+        return LoginRefused(url=address.redacted, reason=reason)
+    if any(word in reason for word in ("SSL", "certificate", "private key")):
+        return TlsFailed(url=address.redacted, reason=reason)
+    return ServerUnreachable(url=address.redacted, reason=reason)
 
 
 def find_reason(said: str) -> str:
