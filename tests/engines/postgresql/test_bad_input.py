@@ -389,11 +389,12 @@ the server refused the login of postgresql://postgres:***@127.0.0.1:{server.port
 
 def test_a_url_that_wants_tls_of_a_server_without(project: Path, server: Address) -> None:
     url = f"postgresql://postgres:x@127.0.0.1:{server.port}/postgres?sslmode=require"
+    where = f'server at "127.0.0.1", port {server.port}'
     assert (
         message_of(errors.TlsFailed, project, url=url)
         == f"""\
 no encrypted connection to postgresql://postgres:***@127.0.0.1:{server.port}/postgres?sslmode=require
-  it said    connection to server at "127.0.0.1", port {server.port} failed: server does not support SSL, but SSL was required
+  it said    connection to {where} failed: server does not support SSL, but SSL was required
   1. mend sslmode, sslrootcert, sslcert or sslkey in the URL, or name the host as its certificate does
   2. or, where nobody listens on the way:  ?sslmode=disable"""
     )
