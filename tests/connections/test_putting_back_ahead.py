@@ -68,6 +68,17 @@ def test_what_a_leak_writes_before_it_is_ended_is_put_back_too(
         assert rows(lease.url) == 0
 
 
+def test_a_test_that_wrote_and_left_a_connection_open_has_written(mint: mintdb.Mint) -> None:
+    """What it wrote was put back before its leak was ended, after which nothing was left to put back."""
+    with mint.lease() as lease:
+        insert(lease.url)
+        leak = psycopg.connect(lease.url, autocommit=True)
+    assert lease.restored is not None
+    assert "left 1 connection open" in lease.restored.report
+    assert (lease.restored.way, lease.restored.tables) == (Way.REWIND, ("public.t", "public.t_id_seq"))
+    leak.close()
+
+
 def test_who_is_in_a_transaction_keeps_the_trip_from_putting_back(mint: mintdb.Mint) -> None:
     with psycopg.connect(mint.open().pool.home.address.url) as older:
         mint.open().pool.home.welcome()

@@ -58,6 +58,7 @@ class PostgresClone:
         self._older: set[int] = set()  # backends that were there before the test
         self._replicating = replication.NONE  # slots and subscriptions that were
         self._settled: Settled | None = None
+        self._ahead: PutBack | None = None  # what was put back since the last restore, whoever was ended after that
         self._work: psycopg.Connection[Any] | None = None  # our own session on the clone
         self._rewinder: Rewinder | None = None
         self._only_swaps: str | None = None  # why this clone is never rewound
@@ -86,6 +87,8 @@ class PostgresClone:
     def settle(self, *, seconds: float, ahead: bool = False) -> Present:
         """See contract.Clone."""
         self._settled = self._settle(seconds, ahead=ahead)
+        if isinstance(self._settled.put, PutBack):
+            self._ahead = self._settled.put
         return self._settled.present
 
     def end(self, backends: Collection[int]) -> None:
@@ -98,11 +101,11 @@ class PostgresClone:
         """See contract.Clone."""
         started = time.perf_counter()
         settled = self._take_settled()
-        present = settled.present
+        present, ahead, self._ahead = settled.present, self._ahead, None
         ended = list(present.in_the_way)
         self.end([s.backend_pid for s in ended])
         try:
-            restored = _told(self._put_back(settled.put))
+            restored = _told(ahead, self._put_back(settled.put))
         except CannotRewind as obstacle:
             restored = replace(self._swap(), reason=obstacle.reason)
             ended += restored.ended
@@ -332,6 +335,9 @@ class PostgresClone:
         return [self._work.info.backend_pid] if self._work and not self._work.closed else []
 
 
-def _told(put: PutBack) -> Restored:
-    way = Way.UNTOUCHED if put.trail is Trail.UNTOUCHED else Way.REWIND
-    return Restored(way, 0.0, tables=put.tables, outside=put.outside, horizon_held_by=put.horizon_held_by)
+def _told(ahead: PutBack | None, put: PutBack) -> Restored:
+    both = [each for each in (ahead, put) if each is not None]
+    way = Way.UNTOUCHED if all(each.trail is Trail.UNTOUCHED for each in both) else Way.REWIND
+    tables = tuple(dict.fromkeys(name for each in both for name in each.tables))
+    outside = tuple(dict.fromkeys(name for each in both for name in each.outside))
+    return Restored(way, 0.0, tables=tables, outside=outside, horizon_held_by=put.horizon_held_by)
