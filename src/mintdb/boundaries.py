@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
-from mintdb.connections import clock
+from mintdb import clock
 from mintdb.connections.elsewhere import explain_elsewhere, find_place
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger

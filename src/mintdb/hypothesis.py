@@ -12,7 +12,6 @@ import asyncio
 import functools
 import inspect
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,6 +21,7 @@ from typing import Any, TypeVar, cast
 from hypothesis.control import current_build_context, currently_in_test_context
 from hypothesis.stateful import RuleBasedStateMachine
 
+from mintdb import clock
 from mintdb.core.lease import Lease, held
 from mintdb.errors import LeaseError, SettingsError
 
@@ -265,13 +265,13 @@ class Examples:
         self.half_way = False
 
     def _rewind(self) -> None:
-        started = time.perf_counter()
+        started = clock.monotonic()
         for lease in self.leases:
             lease.rewind()
         if currently_in_test_context():
             # Hypothesis takes the time of drawing off the time of the test, which has a deadline.
             times = current_build_context().data.draw_times
-            times[OURS] = times.get(OURS, 0.0) + time.perf_counter() - started
+            times[OURS] = times.get(OURS, 0.0) + clock.monotonic() - started
 
 
 _running: ContextVar[Examples | None] = ContextVar("mintdb examples", default=None)

@@ -10,9 +10,9 @@ from functools import wraps
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from mintdb import clock
 from mintdb.address import redact
 from mintdb.boundaries import ELSEWHERE, Boundaries
-from mintdb.connections import clock
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
 from mintdb.contract import Connections, Restored, Way

@@ -20,9 +20,14 @@ OPENINGS = {
 }
 TEST = """
 import contextlib, os, threading, time
-import psycopg
+import freezegun, psycopg, pytest
 
 kept = []
+
+@pytest.fixture(scope="module", autouse=True)
+def stopped():
+    with freezegun.freeze_time("2001-01-01"):  # in the teardown of each test, too
+        yield
 
 def sleep(connection):
     with contextlib.suppress(psycopg.Error):
@@ -47,7 +52,7 @@ def test_a_leaked_connection_of_this_process_is_named_and_changes_no_exit_code(s
     assert ran.code == 0, ran.output
     assert "LEAK  test_leak.py::test_leaves_a_connection left 1 connection open" in ran.output
     assert re.search(rf"backend \d+, {state}", ran.output), ran.output
-    assert "test_leak.py:12 in test_leaves_a_connection" in ran.output
+    assert "test_leak.py:17 in test_leaves_a_connection" in ran.output
     took = re.search(r"([\d.]+)s teardown test_leak.py::test_leaves_a_connection", ran.output)
     assert took is None or float(took[1]) < SETTLE + 2  # the exact bound is measured in benchmarks/teardown.py
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from mintdb.connections import clock
+from mintdb import clock
 from mintdb.contract import Way
 from mintdb.report.facts import Tested
 from mintdb.report.summary import WORDS, Summary

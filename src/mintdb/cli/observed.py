@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from mintdb import clock
 from mintdb.address import Address, parse_url
 from mintdb.cli import say
 from mintdb.connections.foreign import traced
@@ -77,9 +78,9 @@ def rows_on(server: Observer) -> list[Row]:
 
 def stops_soon(server: object, find_running: Callable[[], Sequence[object]]) -> bool:
     """Whether a server that was found running, and does not answer, is gone within STOPPING seconds."""
-    deadline = time.monotonic() + STOPPING
+    deadline = clock.monotonic() + STOPPING
     while is_there := server in find_running():
-        if time.monotonic() > deadline:
+        if clock.monotonic() > deadline:
             break
         time.sleep(0.02)
     return not is_there

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mintdb import clock
 from mintdb.cli import Ended, child, ready, say
 from mintdb.cli.answering import answering
 from mintdb.cli.between import Between
@@ -130,9 +131,9 @@ def _name_who_is_left(mint: Mint, alias: str) -> None:
 
 
 def _who_is_left(mint: Mint, alias: str) -> Sequence[Session]:
-    deadline = time.monotonic() + GOODBYE
+    deadline = clock.monotonic() + GOODBYE
     home = mint.open(alias).pool.home
-    while (left := home.sessions()) and time.monotonic() < deadline:
+    while (left := home.sessions()) and clock.monotonic() < deadline:
         time.sleep(POLL)
     return left
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from mintdb.connections import clock
+from mintdb import clock
 from mintdb.connections.doubts import judge_fairly
 from mintdb.connections.facts import Entry, Serverless
 from mintdb.connections.foreign import traced

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from mintdb.connections import clock, gate
+from mintdb import clock
+from mintdb.connections import gate
 from mintdb.connections.closing import collect
 from mintdb.connections.errors import ConnectionBudgetExceeded, TooManyProcesses
 from mintdb.connections.facts import Entry

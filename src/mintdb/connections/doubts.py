@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from mintdb.connections import clock
+from mintdb import clock
 from mintdb.connections.closing import collect
 from mintdb.connections.facts import Entry
 from mintdb.connections.holders import Hold, find_holds

@@ -11,8 +11,8 @@ from pathlib import Path
 from socket import AF_INET, AF_INET6, socket  # bound here: a test may forbid sockets, and these are not new ones
 from stat import S_ISSOCK
 
+from mintdb import clock
 from mintdb.address import redact
-from mintdb.connections import clock
 from mintdb.contract import Session
 
 PROC = Path("/proc")

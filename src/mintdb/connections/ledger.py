@@ -16,7 +16,7 @@ from threading import current_thread
 from typing import TYPE_CHECKING
 from weakref import ref
 
-from mintdb.connections import clock
+from mintdb import clock
 from mintdb.connections.facts import NOT_YET, Driver, Ending, Entry, Opening, Owner, Place, Taking
 from mintdb.connections.stack import Frames, take
 

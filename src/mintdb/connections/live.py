@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from mintdb.connections import clock
+from mintdb import clock
 from mintdb.connections.facts import Entry, Opening
 from mintdb.connections.ledger import ledger
 from mintdb.connections.stack import shown_app_site

@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
+from mintdb import clock
 from mintdb.connections import closing, state
 from mintdb.connections.account import Account, untold
 from mintdb.connections.explain import explain, explain_prepared, find
@@ -67,8 +68,8 @@ class CloneAccounts:
 
     def last_look(self, clone: Clone) -> Sequence[Session]:
         """See core.clones.Accounts. A session that its client has closed is given a moment to be gone."""
-        deadline = time.monotonic() + GOODBYE
-        while (left := self._of_others(clone)) and time.monotonic() < deadline:
+        deadline = clock.monotonic() + GOODBYE
+        while (left := self._of_others(clone)) and clock.monotonic() < deadline:
             time.sleep(POLL)
         return [traced(session) for session in left]
 

@@ -14,9 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
+from mintdb.clock import monotonic
 from mintdb.connections import closing
 from mintdb.connections.account import peak_of, running_threads, untold
-from mintdb.connections.clock import monotonic
 from mintdb.connections.doubts import judge_fairly
 from mintdb.connections.explain import explain, find
 from mintdb.connections.facts import Entry, Place

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Protocol
 
+from mintdb import clock
 from mintdb.address import Address
 from mintdb.contract import Clone, Connections, Present, Restored, Server, Session, Way
 from mintdb.core.lease import Care, Lease, UncommittedWrites
@@ -208,18 +208,18 @@ class ClonePool:
         """Settle the account and put the clone back; where the lease `ends`, to the mark below the test's own."""
         clone = place.clone
         present = clone.settle(seconds=self._settle, ahead=not rolled_back and not keep)
-        started = time.perf_counter() - present.spent
+        started = clock.monotonic() - present.spent
         connections = accounts.close(clone, present)
         can_wait = bool(rolled_back) and accounts.was_alone(present, rolled_back)
         accounts.tidy(present)  # first: a temporary table that is gone is no obstacle to a rewind
         if can_wait and self._put_off(place):
-            return Restored(Way.ROLLED_BACK, time.perf_counter() - started, connections=connections)
+            return Restored(Way.ROLLED_BACK, clock.monotonic() - started, connections=connections)
         place.put_off = 0
         if ends:
             place.marks.after_test()
         restored = Restored(Way.KEPT, 0.0) if keep else clone.restore()
         ended = (*restored.ended, *(accounts.cut_off() if restored.way is Way.SWAP else ()))
-        return replace(restored, seconds=time.perf_counter() - started, ended=ended, connections=connections)
+        return replace(restored, seconds=clock.monotonic() - started, ended=ended, connections=connections)
 
     @staticmethod
     def _put_off(place: Place) -> bool:
@@ -232,8 +232,8 @@ class ClonePool:
     def _drop(self, place: Place) -> Restored:
         with self._lock:
             present = place.clone.settle(seconds=self._settle)
-            started = time.perf_counter()
+            started = clock.monotonic()
             connections = place.accounts.close(place.clone, present)
             ended = place.clone.drop()
-            seconds = time.perf_counter() - started
+            seconds = clock.monotonic() - started
             return place.whole(Restored(Way.DROP, seconds, ended=ended, connections=connections))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from mintdb import clock
 from mintdb.connections.foreign import traced
 from mintdb.contract import Session
 
@@ -17,9 +18,9 @@ where datname = %s and backend_type = 'client backend' order by backend_start
 
 def find_holders(creation: Any, name: str, *, seconds: float) -> list[Session]:  # Any: Django's creation is untyped
     """Who is still connected to `name` after up to `seconds`."""
-    deadline = time.monotonic() + seconds
+    deadline = clock.monotonic() + seconds
     with creation._nodb_cursor() as cursor:
-        while (found := _sessions(cursor, name)) and time.monotonic() < deadline:
+        while (found := _sessions(cursor, name)) and clock.monotonic() < deadline:
             time.sleep(POLL)
     return [traced(session) for session in found]
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mintdb import clock
 from mintdb.address import Address
-from mintdb.connections import clock
 from mintdb.contract import Restored, Session
 from mintdb.core.clones import ClonePool
 from mintdb.core.lease import Lease

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from concurrent.futures import TimeoutError as TooLate
@@ -14,6 +13,7 @@ from django.core.management.color import no_style
 from django.db import connections
 from django.db.backends.signals import connection_created
 
+from mintdb import clock
 from mintdb.connections.facts import Owner
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
@@ -33,7 +33,7 @@ class Idle:
     def lend(self) -> None:
         """A test has them from here on."""
         if pools.find(self) is None:  # in a forked child, too, which forgets its parent's pools
-            pools.add(self, Owner("Django", "connections", time.monotonic(), None, (), self))
+            pools.add(self, Owner("Django", "connections", clock.monotonic(), None, (), self))
         self.lent = True
 
     def is_alive(self) -> bool:

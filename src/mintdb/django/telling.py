@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mintdb.connections import clock
+from mintdb import clock
 from mintdb.contract import Restored, Session
 from mintdb.django import places
 from mintdb.report import Summary

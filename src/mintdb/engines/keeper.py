@@ -12,13 +12,13 @@ import json
 import os
 import shutil
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from mintdb import clock
 from mintdb.engines.processes import detach
 from mintdb.errors import MintdbError, ServerError
 
@@ -129,12 +129,12 @@ def run(craft: Craft) -> None:
 
 def serve_until_unused(ward: Ward, *, linger: float) -> None:
     """Do what users need; return when the server has not been used for `linger` s, or is gone."""
-    unused_since = time.monotonic()
+    unused_since = clock.monotonic()
     while ward.is_open():
         _work_in_peace(ward)
         if _is_used(ward):
-            unused_since = time.monotonic()
-        elif time.monotonic() - unused_since >= linger:
+            unused_since = clock.monotonic()
+        elif clock.monotonic() - unused_since >= linger:
             return
         ward.rest()
 

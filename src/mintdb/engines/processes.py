@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from mintdb import clock
+
 POLL = 0.01  # seconds between two looks at a process that is ending
 BEHIND = ("/bin/sh", "-c", 'exec 3<&0; "$@" <&3 3<&- &', "sh")  # its child has another parent at once
 PASSED_ON = ("MINTDB_ACCOUNT",)  # all that a keeper needs to know besides its errand
@@ -89,11 +91,11 @@ def is_alive(pid: int) -> bool:
 
 def wait_until_gone(pid: int, timeout: float) -> bool:
     """Wait for a process to end, reaping it if it is our child; False if it still lives after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
+    deadline = clock.monotonic() + timeout
     while is_alive(pid):
         with contextlib.suppress(ChildProcessError):  # it may not be ours to reap
             os.waitpid(pid, os.WNOHANG)
-        if time.monotonic() > deadline:
+        if clock.monotonic() > deadline:
             return False
         time.sleep(POLL)
     return True

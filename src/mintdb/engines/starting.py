@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from mintdb import clock
 from mintdb.engines.account import Account
 from mintdb.engines.errors import FolderUnusable
 from mintdb.engines.processes import clean_environment
@@ -36,11 +37,11 @@ def start(argv: Sequence[str], *, log: Path, account: Account, is_ready: Callabl
             start_new_session=True,  # Ctrl-C in the user's terminal must not reach it
             **account.popen_options(),
         )
-    deadline = time.monotonic() + START_TIMEOUT
+    deadline = clock.monotonic() + START_TIMEOUT
     while not is_ready(process.pid):
         if process.poll() is not None:
             raise Stillborn(f"exit code {process.returncode}")
-        if time.monotonic() > deadline:
+        if clock.monotonic() > deadline:
             process.kill()
             process.wait()
             raise Stillborn(f"not ready within {START_TIMEOUT:g} s")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mintdb import clock
 from mintdb.boundaries import Boundaries
 from mintdb.connections import files
 from mintdb.connections.facts import Opening
@@ -258,13 +259,13 @@ class Run:
     def _open(self, alias: str) -> None:
         if self.mint.is_open(alias):
             return
-        started = time.perf_counter()
+        started = clock.monotonic()
         opened = self.mint.open(alias)
         if self.mint.uses_as_it_is(alias):
             return  # there is no template to speak of, and what there is to say was said
         line = (
             f"mintdb: {alias}: {opened.server.engine} {opened.server.version} ready in"
-            f" {time.perf_counter() - started:.2f} s, template {'built' if opened.template.built else 'reused'}"
+            f" {clock.monotonic() - started:.2f} s, template {'built' if opened.template.built else 'reused'}"
         )
         self._announce(line)
 

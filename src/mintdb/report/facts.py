@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from mintdb.connections import clock
+from mintdb import clock
 from mintdb.contract import Restored
 
 FORMAT = 1  # of the JSON file; a number that grows when a reader of an older one would misunderstand

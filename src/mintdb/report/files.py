@@ -10,8 +10,8 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
+from mintdb import clock
 from mintdb.address import redact
-from mintdb.connections import clock
 from mintdb.errors import SettingsError
 from mintdb.report.facts import FORMAT, RunReport, Tested, Worker
 from mintdb.report.summary import Summary

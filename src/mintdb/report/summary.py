@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
-from mintdb.connections import clock
+from mintdb import clock
 from mintdb.connections.closing import collect
 from mintdb.connections.explain import explain_sprawl
 from mintdb.connections.ledger import ledger

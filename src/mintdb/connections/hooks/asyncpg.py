@@ -8,7 +8,8 @@ from functools import wraps
 from types import ModuleType
 from typing import Any, cast
 
-from mintdb.connections import clock, gate
+from mintdb import clock
+from mintdb.connections import gate
 from mintdb.connections.facts import Entry, Owner
 from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.patch import Function, Patches, never_raises

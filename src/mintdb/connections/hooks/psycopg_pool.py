@@ -9,7 +9,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
-from mintdb.connections import clock
+from mintdb import clock
 from mintdb.connections.facts import Owner
 from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.hooks.psycopg3 import DRIVER

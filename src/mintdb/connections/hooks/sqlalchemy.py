@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from mintdb.connections import clock
+from mintdb import clock
 from mintdb.connections.facts import Owner
 from mintdb.connections.hooks.patch import Moved, Patches, never_raises
 from mintdb.connections.ledger import ledger

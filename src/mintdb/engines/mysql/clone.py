@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mintdb import clock
 from mintdb.address import Address
 from mintdb.contract import Present, Restored, Way
 from mintdb.contract import Session as ServerSession
@@ -31,7 +31,7 @@ JUST_NOW = 0.005  # seconds; a rewind can stand a writer that begins in the mids
 class Look:
     """What one round trip has told: who is there, and what was written."""
 
-    at: float  # time.monotonic()
+    at: float  # clock.monotonic()
     quiet: Quiet
     read: Read | None = None
     answers: Answers = ()
@@ -91,11 +91,11 @@ class MysqlClone:
 
     def restore(self) -> Restored:
         """See contract.Clone."""
-        started = time.perf_counter()
+        started = clock.monotonic()
         self._come_back()
         look = self._take_look() or self._look()
         if look.quiet.present.in_the_way:  # somebody was waited for before: who is busy now may have begun just now
-            look = Look(time.monotonic(), self._wait_until_quiet(sessions.PASSING))
+            look = Look(clock.monotonic(), self._wait_until_quiet(sessions.PASSING))
         present = look.quiet.present
         self._locked = look.quiet.locked
         self._cleared = list(present.in_the_way)
@@ -105,7 +105,7 @@ class MysqlClone:
         self._older = set(present.backends) - set(sessions.all_of(ended))
         if restored.outside and self._stay.is_ours:
             introduce(self.address)  # MySQL has forgotten the passwords that it knew
-        return replace(restored, seconds=time.perf_counter() - started, ended=ended)
+        return replace(restored, seconds=clock.monotonic() - started, ended=ended)
 
     def welcome(self) -> None:
         """See contract.Clone."""
@@ -169,7 +169,7 @@ class MysqlClone:
 
     def _look(self) -> Look:
         """Who is there and what was written, in one round trip."""
-        at, read = time.monotonic(), self._rewinder.read_log()
+        at, read = clock.monotonic(), self._rewinder.read_log()
         about = self._stay.who.statements(self._name)
         answers = self._work.run_all([*about, *self._rewinder.questions()])
         looked = self._stay.who.take(answers[: len(about)], but=self._own())
@@ -178,7 +178,7 @@ class MysqlClone:
     def _take_look(self) -> Look | None:
         """What `settle` has found, where that was just now."""
         look, self._looked = self._looked, None
-        return look if look and time.monotonic() - look.at < JUST_NOW else None
+        return look if look and clock.monotonic() - look.at < JUST_NOW else None
 
     def _wait_until_quiet(self, seconds: float) -> Quiet:
         return sessions.wait_until_quiet(self._stay.who, self._name, settle=seconds, older=self._older, but=self._own())

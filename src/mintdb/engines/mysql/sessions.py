@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mintdb import clock
 from mintdb.contract import Present, Session
 from mintdb.engines.mysql.maintenance import Maintenance
 from mintdb.engines.mysql.questions import Questions, find_questions
@@ -79,10 +80,10 @@ def wait_until_quiet(
     In the way is who is still busy, other than a session in `older` (one that was there before the test) that only
     reads. One that sits in a transaction and has not moved for STUCK_AFTER is not waited for.
     """
-    deadline = time.monotonic() + settle
+    deadline = clock.monotonic() + settle
     while True:
         quiet = judge(who.look(database, but=but), older=older)
-        if all(map(_is_stuck, quiet.present.in_the_way)) or time.monotonic() >= deadline:
+        if all(map(_is_stuck, quiet.present.in_the_way)) or clock.monotonic() >= deadline:
             return quiet
         time.sleep(POLL)
 
@@ -110,8 +111,8 @@ def end(maintenance: Maintenance, backends: Collection[int]) -> None:
         return
     for backend in backends:
         maintenance.session.try_run(f"{maintenance.dialect.kill} {int(backend)}")
-    deadline = time.monotonic() + END_TIMEOUT
-    while _are_there(maintenance, backends) and time.monotonic() < deadline:
+    deadline = clock.monotonic() + END_TIMEOUT
+    while _are_there(maintenance, backends) and clock.monotonic() < deadline:
         time.sleep(POLL)
 
 

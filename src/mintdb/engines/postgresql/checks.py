@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from mintdb import clock
 from mintdb.engines import places
 from mintdb.engines.account import find_account, reachable
 from mintdb.engines.postgresql.binaries import find_binaries, read_version
@@ -68,14 +68,14 @@ def _check_embedded(settings: Settings, database: DatabaseSettings, driver: Find
 
 
 def _check_server(open_it: Callable[[], Maintenance]) -> Iterator[Finding]:
-    started = time.perf_counter()
+    started = clock.monotonic()
     try:
         maintenance = open_it()
     except MintdbError as error:
         yield failure("server", error)
         return
     try:
-        seconds = time.perf_counter() - started
+        seconds = clock.monotonic() - started
         (who,) = maintenance.row("select current_user")
         yield Finding(Level.OK, "server", f"PostgreSQL {maintenance.version} answers {who!r} after {seconds:.2f} s")
         yield _connections(maintenance)

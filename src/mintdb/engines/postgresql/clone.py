@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mintdb import clock
 from mintdb.address import Address
 from mintdb.contract import Present, Restored, Session, Way
 from mintdb.core.marks import MarkHeld
@@ -99,7 +99,7 @@ class PostgresClone:
 
     def restore(self) -> Restored:
         """See contract.Clone."""
-        started = time.perf_counter()
+        started = clock.monotonic()
         settled = self._take_settled()
         present, ahead, self._ahead = settled.present, self._ahead, None
         ended = list(present.in_the_way)
@@ -110,7 +110,7 @@ class PostgresClone:
             restored = replace(self._swap(), reason=obstacle.reason)
             ended += restored.ended
         self._older = set(present.backends) - {s.backend_pid for s in ended}
-        return replace(restored, seconds=time.perf_counter() - started, ended=ended)
+        return replace(restored, seconds=clock.monotonic() - started, ended=ended)
 
     def welcome(self) -> None:
         """See contract.Clone."""
@@ -190,9 +190,9 @@ class PostgresClone:
 
     def _settle(self, seconds: float, *, ahead: bool = False) -> Settled:
         maintenance, own = self._stay.maintenance, self._own_backends()
-        started = time.perf_counter()
+        started = clock.monotonic()
         seen, put = self._put_back_ahead(own) if ahead else (None, None)
-        spent = time.perf_counter() - started if put else 0.0
+        spent = clock.monotonic() - started if put else 0.0
         seen = seen or sessions.glance(maintenance, self._name, but=own)
         in_the_way: Sequence[Session] = ()
         if seen.busy:
@@ -201,14 +201,14 @@ class PostgresClone:
         if seen.replicates:
             replication.remove(maintenance, self._name, but=self._replicating)
         present = Present(seen.backends, in_the_way, prepared, seen.arrivals, spent)
-        return Settled(time.monotonic(), present, put)
+        return Settled(clock.monotonic(), present, put)
 
     def _take_settled(self) -> Settled:
         """What the caller has just found, if that was nobody in the way; else what is found now."""
         settled, self._settled = self._settled, None
         if settled and not settled.present.in_the_way:
             is_done = isinstance(settled.put, PutBack)  # who writes later than that is for the next put-back
-            if is_done or time.monotonic() - settled.at < JUST_NOW:
+            if is_done or clock.monotonic() - settled.at < JUST_NOW:
                 return settled
         return self._settle(0)
 

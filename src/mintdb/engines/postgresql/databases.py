@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, LiteralString
 
+from mintdb import clock
 from mintdb.core.names import DatabaseName, Role, find_role
 from mintdb.engines.postgresql import replication
 from mintdb.engines.postgresql import roles as server_roles
@@ -227,9 +227,9 @@ def measure_strategies(maintenance: Maintenance, template: str, owner: str) -> s
 
 def _time_clone(maintenance: Maintenance, template: str, strategy: str, owner: str) -> float:
     name = str(DatabaseName(Role.CLONE, "measure", owner=owner, worker=strategy.replace("_", "")))
-    started = time.perf_counter()
+    started = clock.monotonic()
     create(maintenance, name, template=template, strategy=strategy, owner=owner)
-    seconds = time.perf_counter() - started
+    seconds = clock.monotonic() - started
     drop(maintenance, name)
     return seconds
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import LiteralString
 
+from mintdb import clock
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
 
 POLL, STOP_TIMEOUT = 0.002, 5.0  # seconds; a sender of WAL that was told to end is gone in some milliseconds
@@ -67,7 +68,7 @@ def _unsubscribe(maintenance: Maintenance, name: str, subscriptions: frozenset[s
 
 
 def _drop_slot(maintenance: Maintenance, slot: str) -> None:
-    deadline = time.monotonic() + STOP_TIMEOUT
-    while maintenance.rows(END_SENDER, slot) and time.monotonic() < deadline:
+    deadline = clock.monotonic() + STOP_TIMEOUT
+    while maintenance.rows(END_SENDER, slot) and clock.monotonic() < deadline:
         time.sleep(POLL)
     maintenance.run("select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s", slot)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, LiteralString, Protocol
 
+from mintdb import clock
 from mintdb.contract import BY_MINTDB, Session
 from mintdb.engines.postgresql.maintenance import Maintenance
 
@@ -119,11 +120,11 @@ def wait_until_quiet(
     Returns those that are in the way: still busy, other than a session in `older` (one that was there before the test)
     that only reads. One that sits in a transaction and has not moved for STUCK_AFTER is not waited for.
     """
-    deadline = time.monotonic() + settle
+    deadline = clock.monotonic() + settle
     while True:
         present = list_sessions(maintenance, database, but=but)
         in_the_way = [s for s in present if s.is_busy and not (s.backend_pid in older and s.only_reads)]
-        if all(_is_stuck(s) for s in in_the_way) or time.monotonic() >= deadline:
+        if all(_is_stuck(s) for s in in_the_way) or clock.monotonic() >= deadline:
             return in_the_way
         time.sleep(POLL)
 
@@ -137,8 +138,8 @@ def wait_until_gone(
     maintenance: Maintenance, database: str, *, seconds: float, but: Collection[int] = ()
 ) -> list[Session]:
     """Wait for sessions that are being closed to be gone; returns those that are still there after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while (left := list_sessions(maintenance, database, but=but)) and time.monotonic() < deadline:
+    deadline = clock.monotonic() + seconds
+    while (left := list_sessions(maintenance, database, but=but)) and clock.monotonic() < deadline:
         time.sleep(POLL)
     return left
 
@@ -152,6 +153,6 @@ def end(maintenance: Maintenance, database: str, backends: Collection[int]) -> N
         database,
         list(backends),
     )
-    deadline = time.monotonic() + END_TIMEOUT
-    while set(glance(maintenance, database).backends) & set(backends) and time.monotonic() < deadline:
+    deadline = clock.monotonic() + END_TIMEOUT
+    while set(glance(maintenance, database).backends) & set(backends) and clock.monotonic() < deadline:
         time.sleep(POLL)

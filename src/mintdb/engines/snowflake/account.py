@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ import duckdb
 from fakesnow import info_schema
 from fakesnow.transforms import show, stage
 
+from mintdb import clock
 from mintdb.contract import Restored, Session, Way
 from mintdb.core.marks import MarkHeld
 from mintdb.engines.snowflake.duck import Duck, Schemas
@@ -94,7 +94,7 @@ class EmulatedAccount:
         self._check_process()
         with self.lock:
             before, stage.LOCAL_BUCKET_PATH = stage.LOCAL_BUCKET_PATH, str(self._files.bucket)
-            connection.last_used = time.monotonic()
+            connection.last_used = clock.monotonic()
             try:
                 yield
             finally:
@@ -180,20 +180,20 @@ class EmulatedAccount:
 
     def restore(self) -> Restored:
         """Put the newest mark back."""
-        started = time.perf_counter()
+        started = clock.monotonic()
         with self.lock:
             ended = [connection.facts() for connection in self.connections() if connection.in_transaction]
             for connection in self.connections():
                 connection.settle()
             self.results.clear()
             if not self.wrote():
-                return Restored(Way.UNTOUCHED, time.perf_counter() - started, ended=ended)
+                return Restored(Way.UNTOUCHED, clock.monotonic() - started, ended=ended)
             tables = self._return_to(self._marks[-1])
             for connection in self.connections():
                 connection.go_home()
             if self._resting:  # whoever connects next, perhaps only to read, is not to pay for this
                 self._resting[-1].come_back()
-        return Restored(Way.REWIND, time.perf_counter() - started, ended=ended, tables=tables)
+        return Restored(Way.REWIND, clock.monotonic() - started, ended=ended, tables=tables)
 
     def copy_to(self, folder: Path) -> None:
         """Copy the present state to a new folder."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Self
@@ -12,6 +11,7 @@ from fakesnow.dialect import parse_one
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 
+from mintdb import clock
 from mintdb.engines.snowflake import lengths, rewrites, sequences, statements
 from mintdb.engines.snowflake.duck import Column
 from mintdb.engines.snowflake.naming import spelled
@@ -243,7 +243,7 @@ class EmulatedCursor(ResultCursor):
                 self._end("rollback")
             raise
         if isinstance(statement, exp.Transaction):
-            connection.began = connection.began or time.monotonic()
+            connection.began = connection.began or clock.monotonic()
         elif isinstance(statement, exp.Commit | exp.Rollback):
             connection.account_of.has_failed |= isinstance(statement, exp.Rollback)
             connection.began, connection.has_written = None, False
@@ -254,7 +254,7 @@ class EmulatedCursor(ResultCursor):
 
     def _begin(self) -> None:
         self._duck_conn.execute("begin")
-        self._conn.began = time.monotonic()
+        self._conn.began = clock.monotonic()
 
     def _end(self, how: str) -> None:
         self._conn.began, self._conn.has_written = None, False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from snowflake.connector.connection import SnowflakeConnection
 from snowflake.connector.cursor import DictCursor, SnowflakeCursor
 from snowflake.connector.errors import DatabaseError, ProgrammingError
 
+from mintdb import clock
 from mintdb.contract import Session
 from mintdb.engines.snowflake.cursor import EmulatedCursor
 from mintdb.engines.snowflake.duck import Duck
@@ -74,7 +74,7 @@ class EmulatedConnection(FakeSnowflakeConnection):
         self.application: str = str(arguments.get("application") or "PythonConnector")
         self.last_query: str | None = None
         self.last_sfqid: str | None = None
-        self.last_used = time.monotonic()
+        self.last_used = clock.monotonic()
         self.began: float | None = None  # when its open transaction did
         self.has_written = False
         self.parameters: dict[str, str | None] = {}
@@ -210,7 +210,7 @@ class EmulatedConnection(FakeSnowflakeConnection):
 
     def facts(self) -> Session:
         """The session as a server would show it."""
-        now = time.monotonic()
+        now = clock.monotonic()
         return Session(
             backend_pid=self.number,
             state="idle in transaction" if self.in_transaction else "idle",

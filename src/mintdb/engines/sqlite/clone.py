@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mintdb import clock
 from mintdb.address import Address
 from mintdb.contract import Present, Restored, Session, Way
 from mintdb.core.marks import MarkHeld
@@ -66,7 +66,7 @@ class SqliteClone:
 
     def restore(self) -> Restored:
         """See contract.Clone."""
-        started = time.perf_counter()
+        started = clock.monotonic()
         ended: Sequence[Session] = ()
         try:
             restored = self._put_back()
@@ -74,7 +74,7 @@ class SqliteClone:
             ended = sessions.list_sessions(self._watch)
             self._swap()
             restored = Restored(Way.SWAP, 0.0, reason=obstacle.reason)
-        return replace(restored, seconds=time.perf_counter() - started, ended=ended)
+        return replace(restored, seconds=clock.monotonic() - started, ended=ended)
 
     def welcome(self) -> None:
         """See contract.Clone. A transaction that only reads is in the way of a rewind, unless there is a WAL."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mintdb import clock
 from mintdb.address import Address, parse_url
 from mintdb.core.names import DatabaseName, Role, find_role
 from mintdb.engines.errors import NameBusy
@@ -142,9 +143,9 @@ class SqliteServer:
         """See contract.Server. Raises NameBusy and FileNotOurs."""
         path = self._folder.path(name)
         stake = self._folder.locks / f"{_digest(str(path))}.alive"
-        deadline = time.monotonic() + timeout
+        deadline = clock.monotonic() + timeout
         while databases.is_held(stake):
-            if time.monotonic() >= deadline:
+            if clock.monotonic() >= deadline:
                 raise NameBusy(name=str(path), seconds=timeout, holder=" by another run")
             time.sleep(0.05)
         self._held_names.append(databases.Stake(stake))

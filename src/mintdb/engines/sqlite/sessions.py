@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mintdb import clock
 from mintdb.contract import Session
 
 FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
@@ -78,10 +79,10 @@ class Watch:
 
 def wait_until_quiet(watch: Watch, *, seconds: float) -> Sequence[Session]:
     """Wait up to `seconds` for whoever holds a lock; one of this process that makes no progress is not waited for."""
-    started = time.monotonic()
+    started = clock.monotonic()
     before, moved = _progress(watch), started
     while (holder := watch.find_holder()) is not None:
-        now, time_now = _progress(watch), time.monotonic()
+        now, time_now = _progress(watch), clock.monotonic()
         if holder != os.getpid() or _is_working(before, now, time_now - moved):
             before, moved = now, time_now
         if time_now - moved >= STUCK_AFTER or time_now - started >= seconds:

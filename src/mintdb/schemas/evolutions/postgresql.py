@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 
+from mintdb import clock
 from mintdb.address import Address
 from mintdb.schemas.evolutions.errors import EvolutionsBusy, EvolutionsUnreachable
 from mintdb.schemas.evolutions.sessions import DDL, Refused
@@ -53,9 +54,9 @@ class PostgresSession:
         return self._connection.transaction()
 
     def lock(self, *, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
+        deadline = clock.monotonic() + timeout
         while not self.fetch("select pg_try_advisory_lock(%s)", LOCK)[0][0]:
-            if time.monotonic() > deadline:
+            if clock.monotonic() > deadline:
                 holders = self.fetch(HOLDER, LOCK)
                 holder = " and ".join(f"{name or 'a session'}, backend {pid}" for pid, name in holders)
                 database = self._connection.info.dbname
