@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from mintdb.connections import state
-from mintdb.connections.ledger import Ledger
+from mintdb.connections.ledger import Ledger, ledger
 from mintdb.connections.state import PLAIN, State, differences
 
 DRIVERS = ["psycopg", "psycopg2"]
@@ -184,6 +184,19 @@ def test_a_wider_fixtures_raw_connection_returns_to_what_the_fixture_had_set(
     wanted = ("Asia/Tokyo", '"$user", public', ["Fixture's"], [1], True, False, ["of_the_fixture"], [])
     assert cursor.fetchone() == wanted
     connection.close()
+
+
+def test_a_pooled_connection_on_which_nothing_was_set_is_kept_whatever_else_a_test_did(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        pid = connection.scalar(sa.text("select pg_backend_pid()"))
+        connection.execute(sa.text("create temp table scratch (x int)"))
+        connection.execute(sa.text("select pg_advisory_lock(42)"))
+        connection.commit()
+    assert state.put_back(ledger.open_entries()) == []
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("select pg_backend_pid()")) == pid
+        assert connection.scalar(sa.text("select to_regclass('scratch')")) is None
+        assert connection.scalar(sa.text("select count(*) from pg_locks where locktype = 'advisory'")) == 0
 
 
 def test_what_a_driver_prepared_for_itself_stays(dsn: str, watched: Ledger) -> None:
