@@ -29,9 +29,7 @@ _READ_SETTINGS = """
 select (select coalesce(json_object_agg(name, setting), '{}') from pg_catalog.pg_settings
          where source = 'session' and name not like 'transaction\\_%')::text,
        pg_catalog.current_setting('role')"""
-_READ = (
-    f"{_READ_SETTINGS},"
-    """
+_READ_ALL = """,
        (select coalesce(json_agg(channel), '[]') from pg_catalog.pg_listening_channels() as channel)::text,
        (select coalesce(json_agg(json_build_array(classid::bigint, objid::bigint, objsubid, mode)), '[]')
           from pg_catalog.pg_locks where locktype = 'advisory' and pid = pg_catalog.pg_backend_pid())::text,
@@ -39,7 +37,6 @@ _READ = (
          where relnamespace = pg_catalog.pg_my_temp_schema() and relkind in ('r', 'v', 'S', 'p'))::text,
        (select coalesce(json_agg(name), '[]') from pg_catalog.pg_prepared_statements where from_sql)::text,
        (select coalesce(json_agg(name), '[]') from pg_catalog.pg_cursors where is_holdable)::text"""
-)
 
 # What a driver prepares for itself is not from SQL: its connection object counts on it.
 _DEALLOCATE = """
@@ -187,7 +184,7 @@ def _read_any(entry: Entry) -> State | MysqlState | None:
 
 
 def _read(entry: Entry) -> State | None:
-    row = _query(entry, _READ)
+    row = _query(entry, _READ_SETTINGS + _READ_ALL)
     if row is None or len(row) != 7:
         return None
     settings, role, channels, locks, temporary, prepared, cursors = row
