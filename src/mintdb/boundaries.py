@@ -70,6 +70,7 @@ class Boundaries:
 
     def close(self) -> None:
         """Leave the servers, and note what there is to say of the whole process."""
+        self._summary.tell_unseen()
         self._summary.tell_sprawl(self.mint.settings.leaks)
         live_file.end()
         if self._began:  # xdist's controller runs no test

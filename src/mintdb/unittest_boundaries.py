@@ -126,12 +126,13 @@ def _tell_program(connections: Connections, began: float) -> None:
     from mintdb.settings import load
 
     settings, summary = load(), Summary(began=began)
+    summary.tell_unseen()
     if connections.opened:
         name = redact(" ".join(sys.orig_argv[1:]))
         tested = Tested.of(name, "main", ELSEWHERE, began, Restored(Way.KEPT, 0.0, connections=connections))
         summary.note(tested, connections.report, settings.leaks)
         summary.workers.append(Worker("main", os.getpid(), ledger.total, ledger.peak))
-        _finish(summary, settings)
+    _finish(summary, settings)
 
 
 def _finish(summary: Summary, settings: Settings) -> None:

@@ -57,15 +57,31 @@ def test_a_leaked_connection_of_this_process_is_named_and_changes_no_exit_code(s
     assert took is None or float(took[1]) < SETTLE + 2  # the exact bound is measured in benchmarks/teardown.py
 
 
+EXPECTED_TO_FAIL = """
+import os
+import psycopg
+import pytest
+
+kept = []
+
+@pytest.mark.xfail
+def test_expected_to_fail():
+    kept.append(psycopg.connect(os.environ["DATABASE_URL"]))
+    assert False
+"""
+
+
 @pytest.mark.parametrize("policy", ["warn", "error", "ignore"])
 def test_the_policy_decides_what_a_leak_means(suite: Suite, policy: str) -> None:
-    suite.write(test_leak=TEST.replace("{opening}", OPENINGS["idle"]))
+    suite.write(test_leak=TEST.replace("{opening}", OPENINGS["idle"]), test_xfail=EXPECTED_TO_FAIL)
     ran = suite.run("--mintdb-leaks", policy)
-    expected = {"passed": 2, "error": 1} if policy == "error" else {"passed": 2}
+    assert ", 1 xfailed" in ran.output
+    expected = {"passed": 2, "error": 2} if policy == "error" else {"passed": 2}
     assert ran.outcomes == expected, ran.output
     assert ("LEAK" in ran.output) is (policy != "ignore")
     if policy == "error":
         assert "ERROR at teardown of test_leaves_a_connection" in ran.output
+        assert "LEAK  test_xfail.py::test_expected_to_fail left 1 connection open" in ran.output
 
 
 def test_another_process_that_stays_connected_is_named_at_the_end(suite: Suite) -> None:

@@ -91,6 +91,7 @@ def finish() -> None:
     """The last database is gone: outside pytest this is when the run is summed up."""
     if gathers:
         return
+    summary.tell_unseen()
     summary.tell_sprawl(leaks_policy())
     finish_report(summary, places.run_settings())
     for line in summary.lines():

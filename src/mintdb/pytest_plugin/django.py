@@ -13,7 +13,7 @@ from mintdb.connections.ledger import ledger
 from mintdb.core.clones import ClonePool
 from mintdb.core.marks import setting_up
 from mintdb.django import managed, telling
-from mintdb.pytest_plugin import marker
+from mintdb.pytest_plugin import guilt, marker
 from mintdb.settings import load
 
 # Fixtures that pytest and pytest-django make for every test or class: one calls setUpClass, which Django's test cases
@@ -29,6 +29,7 @@ def join(config: pytest.Config) -> None:
     managed.always_fresh = known.mintdb_fresh
     managed.keeps = bool(getattr(known, "reuse_db", False))  # pytest-django's; with --create-db it tells Django no
     config.pluginmanager.register(DjangoRun(config), "mintdb-django")
+    guilt.register(config)
 
 
 class DjangoRun:
@@ -65,15 +66,14 @@ class DjangoRun:
                 pool.marks.after_teardown(fixturedef)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_teardown(self, nextitem: pytest.Item | None) -> Iterator[Any]:
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[Any]:
         """Under `leaks = "error"` the guilty test fails; what wider fixtures have left is undone."""
         result = yield
         if self._wide_ended and nextitem is not None and not _in_transaction():
             for pool in _pools():
                 pool.marks.clear(settle=telling.settle())
         self._wide_ended = False
-        if reports := telling.guilty():
-            pytest.fail("\n".join(reports), pytrace=False)
+        guilt.fail(item, telling.guilty())
         return result
 
     def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> None:
@@ -90,6 +90,7 @@ class DjangoRun:
         from mintdb.pytest_plugin.run import KEY
 
         summary = telling.summary
+        summary.tell_unseen()
         if run := self.config.stash.get(KEY, None):
             run.summary.add(summary.to_json())
             summary = run.summary

@@ -17,7 +17,7 @@ from mintdb.connections import files
 from mintdb.connections.facts import Opening
 from mintdb.errors import MintdbError
 from mintdb.handover import TAKEN, WATCH, Handover, find_handover, watch_alone, with_handed_over
-from mintdb.pytest_plugin import marker
+from mintdb.pytest_plugin import guilt, marker
 from mintdb.pytest_plugin.asleep import claim_worker
 from mintdb.pytest_plugin.leasing import Leasing
 from mintdb.report import Summary, check, finish
@@ -55,6 +55,7 @@ def prepare(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     config.stash[KEY] = run
     config.pluginmanager.register(run, "mintdb-run")
+    guilt.register(config)
 
 
 def get_run(config: pytest.Config) -> Run:
@@ -194,8 +195,7 @@ class Run:
             teardown()
         finally:
             reports = self._end(item)
-        if reports:
-            pytest.fail("\n".join(reports), pytrace=False)
+        guilt.fail(item, reports)
 
     def _end(self, item: pytest.Item) -> list[str]:
         keep = self.config.option.mintdb_keep and item.stash.get(FAILED, False)

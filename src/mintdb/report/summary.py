@@ -12,6 +12,7 @@ from typing import Any
 from mintdb import clock
 from mintdb.connections.closing import collect
 from mintdb.connections.explain import explain_sprawl
+from mintdb.connections.hooks import unseen
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.contract import Restored, Session, Way
@@ -27,6 +28,10 @@ HOW_NOT_TO_BE_ENDED = (
 HOW_NOT_TO_SWAP = (
     "a fixture that makes or drops the tables around each test costs that: name what makes them as the setting schema, "
     "and leave it out"
+)
+UNSEEN = (
+    "connections of {driver} cannot be seen, or not all of them, and what they leave open is not told ({reason});"
+    " another release of {driver}, or a newer one of mintdb, may help"
 )
 SCHEMA_CHANGED = "the schema was changed"
 MANY = 3  # tests; fewer are about the schema itself
@@ -113,11 +118,17 @@ class Summary:
         self.tests += [Tested(**tested) for tested in plain["tests"]]
         self.workers += [Worker(**worker) for worker in plain["workers"]]
         self.sprawl += plain["sprawl"]
-        self.troubles += plain["troubles"]
+        for trouble in plain["troubles"]:
+            self._once(trouble)
         self.ended += [(test, Session(**session)) for test, session in plain["ended"]]
         self.elsewhere = plain["elsewhere"] | self.elsewhere
         self.kept += [(test, url) for test, url in plain["kept"]]
         self.left_behind += [Session(**session) for session in plain["left_behind"]]
+
+    def tell_unseen(self) -> None:
+        """Say which drivers are not where they are looked for: what they leave open is nobody's."""
+        for driver, reason in unseen().items():
+            self._once(UNSEEN.format(driver=driver, reason=reason))
 
     def tell_sprawl(self, policy: str) -> None:
         """Add a report for each database that several pools of this process lead to."""
