@@ -266,6 +266,18 @@ def test_a_driver_or_framework_is_imported_only_where_it_is_at_home() -> None:
     assert wrong == []
 
 
+def test_nothing_waits_or_measures_by_a_clock_that_a_test_may_stop() -> None:
+    """A deadline never comes, and a duration is 0, while a wider fixture has frozen `time`."""
+    stopped = {"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "time", "sleep"}
+    wrong = [
+        f"{module}:{node.lineno} time.{node.attr}"
+        for module in modules()
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "time" and node.attr in stopped
+    ]
+    assert [found for found in wrong if not found.startswith("mintdb.clock:")] == []
+
+
 def test_the_package_itself_imports_nothing_of_its_own() -> None:
     """`import mintdb` is what every test file of a user begins with."""
     assert [str(found) for found in all_imports() if found.importer == "mintdb" and found.how == "top"] == [

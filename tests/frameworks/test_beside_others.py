@@ -70,14 +70,45 @@ def test_under_coverage_freezegun_pyfakefs_pytest_socket_and_uvloop(suite: Suite
             def test_last():
                 assert app.count() == 0
         """,
+        test_wider="""
+            import os, subprocess, sys, time
+            import freezegun, psycopg, pytest
+            import app
+
+            @pytest.fixture(autouse=True, scope="module", params=["freezegun", "by hand"])
+            def frozen(request):
+                with pytest.MonkeyPatch.context() as patch:
+                    if request.param == "freezegun":
+                        with freezegun.freeze_time("2020-01-01"):
+                            yield
+                        return
+                    for name in ("time", "monotonic", "perf_counter"):
+                        patch.setattr(time, name, lambda: 5.0)
+                    patch.setattr(time, "sleep", lambda seconds: pytest.fail("slept"))
+                    yield
+
+            JOB = "import psycopg, sys; psycopg.connect(sys.argv[1]).execute('select pg_sleep(15), 42')"
+
+            def test_starts_a_job():
+                subprocess.Popen([sys.executable, "-c", JOB, os.environ["DATABASE_URL"]], stderr=subprocess.DEVNULL)
+                with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+                    at_work = "select 1 from pg_stat_activity where query = 'select pg_sleep(15), 42'"
+                    while not connection.execute(at_work).fetchone():
+                        pass
+        """,
     )
+    suite.environment["MINTDB_SETTLE"] = "0.3"
     ran = suite.run("-q", "-p", "fakefs", "-p", "socket", "-p", "pytest_cov", "--cov=app", "--cov-report=term")
-    assert ran.outcomes == {"passed": 7}, ran.output
+    assert ran.outcomes == {"passed": 9}, ran.output
     assert "app.py" in ran.output
     assert "100%" in ran.output
     told = [line for line in ran.output.splitlines() if line.startswith("LEAK")]
     # The connection of uvloop's is none: its loop closed what it had when it was closed itself.
     assert told == ["LEAK  test_tools.py::test_frozen left 1 connection open"], ran.output
+    # Both of them: nobody waited for what they had started until it ended by itself.
+    assert "\nFOREIGN  1 connection of other processes on the database of test_wider.py::" in ran.output
+    assert "likewise 1 more test: test_wider.py::test_starts_a_job[" in ran.output
+    assert "median 0.0 ms" not in ran.output
     assert "likewise 2 more tests: test_tools.py::test_fake_files, test_tools.py::test_no_python_sockets" in ran.output
 
 

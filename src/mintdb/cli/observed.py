@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -82,7 +81,7 @@ def stops_soon(server: object, find_running: Callable[[], Sequence[object]]) -> 
     while is_there := server in find_running():
         if clock.monotonic() > deadline:
             break
-        time.sleep(0.02)
+        clock.sleep(0.02)
     return not is_there
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
 
 import click
 
+from mintdb import clock
 from mintdb.cli import tables
 from mintdb.cli.observed import Row, ask_all, rows_on
 
@@ -32,7 +32,7 @@ def command(*, watch: bool, url: str | None) -> None:
             print(CLEAR, end="")
         _show(url)
         sys.stdout.flush()
-        time.sleep(EVERY)
+        clock.sleep(EVERY)
 
 
 def _show(url: str | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -134,7 +133,7 @@ def _who_is_left(mint: Mint, alias: str) -> Sequence[Session]:
     deadline = clock.monotonic() + GOODBYE
     home = mint.open(alias).pool.home
     while (left := home.sessions()) and clock.monotonic() < deadline:
-        time.sleep(POLL)
+        clock.sleep(POLL)
     return left
 
 

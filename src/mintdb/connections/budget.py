@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,7 +38,7 @@ class Budget:
     def wait(self, database: Callable[[], str]) -> None:
         """Take a place for a blocking opener. Raises ConnectionBudgetExceeded after `timeout` seconds."""
         for pause in self._pauses(database):
-            time.sleep(pause)
+            clock.sleep(pause)
 
     async def wait_async(self, database: Callable[[], str]) -> None:
         """The same on an event loop, which goes on meanwhile: whoever holds a connection may be running there."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -70,7 +69,7 @@ class CloneAccounts:
         """See core.clones.Accounts. A session that its client has closed is given a moment to be gone."""
         deadline = clock.monotonic() + GOODBYE
         while (left := self._of_others(clone)) and clock.monotonic() < deadline:
-            time.sleep(POLL)
+            clock.sleep(POLL)
         return [traced(session) for session in left]
 
     def _of_others(self, clone: Clone) -> list[Session]:

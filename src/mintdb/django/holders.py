@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from mintdb import clock
@@ -21,7 +20,7 @@ def find_holders(creation: Any, name: str, *, seconds: float) -> list[Session]: 
     deadline = clock.monotonic() + seconds
     with creation._nodb_cursor() as cursor:
         while (found := _sessions(cursor, name)) and clock.monotonic() < deadline:
-            time.sleep(POLL)
+            clock.sleep(POLL)
     return [traced(session) for session in found]
 
 

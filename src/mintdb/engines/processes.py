@@ -6,7 +6,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -97,5 +96,5 @@ def wait_until_gone(pid: int, timeout: float) -> bool:
             os.waitpid(pid, os.WNOHANG)
         if clock.monotonic() > deadline:
             return False
-        time.sleep(POLL)
+        clock.sleep(POLL)
     return True

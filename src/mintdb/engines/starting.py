@@ -6,7 +6,6 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def start(argv: Sequence[str], *, log: Path, account: Account, is_ready: Callabl
             process.kill()
             process.wait()
             raise Stillborn(f"not ready within {START_TIMEOUT:g} s")
-        time.sleep(POLL)
+        clock.sleep(POLL)
     return int(process.pid)
 
 

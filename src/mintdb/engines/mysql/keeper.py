@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
 from pathlib import Path
 
 import pymysql
 from filelock import FileLock, Timeout
 
+from mintdb import clock
 from mintdb.address import Address
 from mintdb.engines import keeper
 from mintdb.engines.account import find_account
@@ -113,7 +113,7 @@ class MysqlWard:
 
     def rest(self) -> None:
         """See engines.keeper.Ward."""
-        time.sleep(TICK)
+        clock.sleep(TICK)
 
     def stop(self) -> None:
         """See engines.keeper.EmbeddedWard."""

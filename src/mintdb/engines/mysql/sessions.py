@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,7 +84,7 @@ def wait_until_quiet(
         quiet = judge(who.look(database, but=but), older=older)
         if all(map(_is_stuck, quiet.present.in_the_way)) or clock.monotonic() >= deadline:
             return quiet
-        time.sleep(POLL)
+        clock.sleep(POLL)
 
 
 def judge(looked: Sequence[tuple[Session, float]], *, older: Collection[int]) -> Quiet:
@@ -113,7 +112,7 @@ def end(maintenance: Maintenance, backends: Collection[int]) -> None:
         maintenance.session.try_run(f"{maintenance.dialect.kill} {int(backend)}")
     deadline = clock.monotonic() + END_TIMEOUT
     while _are_there(maintenance, backends) and clock.monotonic() < deadline:
-        time.sleep(POLL)
+        clock.sleep(POLL)
 
 
 def _are_there(maintenance: Maintenance, backends: Collection[int]) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
 from pathlib import Path
 
+from mintdb import clock
 from mintdb.address import Address
 from mintdb.engines import keeper
 from mintdb.engines.account import find_account
@@ -87,7 +87,7 @@ class Housekeeping:
         try:
             next(iter(self.maintenance.connection.notifies(timeout=TICK, stop_after=1)), None)
         except self.failures:
-            time.sleep(TICK)
+            clock.sleep(TICK)
 
 
 class PostgresWard(Housekeeping):

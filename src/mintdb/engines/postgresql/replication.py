@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -70,5 +69,5 @@ def _unsubscribe(maintenance: Maintenance, name: str, subscriptions: frozenset[s
 def _drop_slot(maintenance: Maintenance, slot: str) -> None:
     deadline = clock.monotonic() + STOP_TIMEOUT
     while maintenance.rows(END_SENDER, slot) and clock.monotonic() < deadline:
-        time.sleep(POLL)
+        clock.sleep(POLL)
     maintenance.run("select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s", slot)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, LiteralString, Protocol
@@ -126,7 +125,7 @@ def wait_until_quiet(
         in_the_way = [s for s in present if s.is_busy and not (s.backend_pid in older and s.only_reads)]
         if all(_is_stuck(s) for s in in_the_way) or clock.monotonic() >= deadline:
             return in_the_way
-        time.sleep(POLL)
+        clock.sleep(POLL)
 
 
 def _is_stuck(session: Session) -> bool:
@@ -140,7 +139,7 @@ def wait_until_gone(
     """Wait for sessions that are being closed to be gone; returns those that are still there after `seconds`."""
     deadline = clock.monotonic() + seconds
     while (left := list_sessions(maintenance, database, but=but)) and clock.monotonic() < deadline:
-        time.sleep(POLL)
+        clock.sleep(POLL)
     return left
 
 
@@ -155,4 +154,4 @@ def end(maintenance: Maintenance, database: str, backends: Collection[int]) -> N
     )
     deadline = clock.monotonic() + END_TIMEOUT
     while set(glance(maintenance, database).backends) & set(backends) and clock.monotonic() < deadline:
-        time.sleep(POLL)
+        clock.sleep(POLL)

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -147,7 +146,7 @@ class SqliteServer:
         while databases.is_held(stake):
             if clock.monotonic() >= deadline:
                 raise NameBusy(name=str(path), seconds=timeout, holder=" by another run")
-            time.sleep(0.05)
+            clock.sleep(0.05)
         self._held_names.append(databases.Stake(stake))
         if path.exists():
             if _read(self._made(path)) != str(path.stat().st_ino):

@@ -87,7 +87,7 @@ def wait_until_quiet(watch: Watch, *, seconds: float) -> Sequence[Session]:
             before, moved = now, time_now
         if time_now - moved >= STUCK_AFTER or time_now - started >= seconds:
             return [_session(holder, time_now - started)]
-        time.sleep(POLL)
+        clock.sleep(POLL)
     return []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -61,12 +60,12 @@ class PostgresSession:
                 holder = " and ".join(f"{name or 'a session'}, backend {pid}" for pid, name in holders)
                 database = self._connection.info.dbname
                 raise EvolutionsBusy(database=database, holder=holder or "somebody", timeout=f"{timeout:g}")
-            time.sleep(POLL)
+            clock.sleep(POLL)
 
     def end_idle_transactions(self) -> Sequence[str]:
         ended = self.fetch(IDLE)
         while any(self.fetch("select 1 from pg_stat_activity where pid = %s", pid) for pid, *_ in ended):
-            time.sleep(POLL)
+            clock.sleep(POLL)
         return [f"backend {pid} ({name or 'unnamed'}), which last ran {query}" for pid, name, query, _ in ended]
 
     def close(self) -> None:
