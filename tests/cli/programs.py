@@ -94,4 +94,4 @@ def databases() -> set[str]:
 
 def password() -> str:
     """The home's server password."""
-    return read_password(find_places().cache)
+    return read_password(find_places())

@@ -162,7 +162,10 @@ def test_the_keeper_and_the_server_inherit_nothing(project: Suite) -> None:
                 os.set_inheritable(writer, True)
                 os.set_inheritable(os.open("inherited", os.O_CREAT | os.O_RDWR), True)
         """,
-        test_it="import app\n\ndef test_it(): app.add()\n",
+        **{
+            "tests/test_it.py": "import app\n\ndef test_it(): app.add()\n",
+            "tests/operator.py": "raise SystemExit('the module of that name is the interpreter's own')\n",
+        },
     )
     project.environment |= {"MINTDB_LINGER": "20", "LANG": "de_DE.UTF-8", "SECRET_OF_THE_CALLER": "x"}
     ran = project.run()

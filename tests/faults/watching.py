@@ -62,7 +62,7 @@ def databases() -> list[str]:
             host=running.sockets,
             port=running.port,
             user="postgres",
-            password=read_password(find_places().cache),
+            password=read_password(find_places()),
             dbname="postgres",
             application_name="watching",
         ) as connection,

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mintdb.engines.errors import NoAccountToDropTo
+from mintdb.engines.errors import FolderClosed, NoAccountToDropTo
+from mintdb.engines.processes import clean_environment
 
 CANDIDATES = ("nobody", "daemon")  # accounts that common systems have; mintdb creates none
+PASSING = 20.0  # seconds that a look at one folder may take
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,31 @@ def find_account(preferred: str) -> Account:
 
 def reachable(path: Path, account: Account) -> bool:
     """Whether the account may walk down to `path`: every folder above it must let others, or the account, pass."""
+    return _find_closed(path, account) is None
+
+
+def require_way(account: Account, *folders: Path) -> None:
+    """Raise FolderClosed for a folder that the account cannot walk down to."""
+    for folder in folders:
+        closed = _find_closed(folder, account)
+        if closed and not _gets_to(folder, account):
+            mode = f"{closed.stat().st_mode & 0o777:o}"
+            raise FolderClosed(folder=closed, mode=mode, account=account.uid, needed=folder)
+
+
+def _find_closed(path: Path, account: Account) -> Path | None:
     if not account.drop:
-        return True
+        return None
     for folder in (path, *path.parents):
         status = folder.stat()
         owned = status.st_uid == account.uid
         bit = 0o100 if owned else 0o010 if status.st_gid == account.gid else 0o001
         if not status.st_mode & bit:
-            return False
-    return True
+            return folder
+    return None
+
+
+def _gets_to(folder: Path, account: Account) -> bool:
+    """An access list may let in whom the mode does not."""
+    tried = account.run(["/bin/sh", "-c", 'test -x "$0/."', folder], env=clean_environment(), timeout=PASSING)
+    return tried.returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from mintdb.engines import errors as common
-from mintdb.engines.errors import FolderUnusable, LockTimeout, PortInUse
+from mintdb.engines.errors import FolderUnusable, LockTimeout, NoRoomForState, PortInUse
 from mintdb.engines.keeper import LOCK, LOG, Errand, State
-from mintdb.engines.places import Places, data_parent, find_places, read_password
+from mintdb.engines.places import Places, data_parent, find_places, make_passable, read_password
 from mintdb.engines.ports import FIRST_PORT, LAST_PORT, find_free_port, is_free
 from mintdb.engines.processes import PASSED_ON, runs_module, send
 from mintdb.engines.starting import read_log, tail
@@ -87,6 +88,7 @@ class Home:
             password=self.password,
             linger=linger,
         )
+        (self.live / LOG).unlink(missing_ok=True)  # what an earlier one wrote explains nothing
         passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         return self._read(send(_module(self.engine, "keeper"), json.dumps(asdict(errand)), environment=passed_on))
 
@@ -95,9 +97,11 @@ class Home:
         try:
             report = json.loads(output)
         except ValueError:
-            log = self.live / LOG
+            log, said = self.live / LOG, output.decode(errors="replace").splitlines()
             raise errors.ServerDidNotStart(
-                why="its keeper ended without a word", log=log, tail=tail(read_log(log))
+                why="its keeper ended without a word",
+                log="its errors" if said else log,
+                tail=tail(said or read_log(log)),
             ) from None
         if "state" in report:
             return State(**report["state"])
@@ -112,10 +116,12 @@ def find_home(engine: str, settings: ServerSettings) -> Home:
     places = find_places()
     live = places.live / settings.key
     try:
-        live.mkdir(mode=0o711, exist_ok=True)
+        make_passable(live)
         with _locked(live):
-            return Home(engine, settings, places, _port(engine, live), read_password(places.cache))
-    except OSError as error:  # a full tmpfs, most likely
+            return Home(engine, settings, places, _port(engine, live), read_password(places))
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise NoRoomForState(folder=live, above=places.live.parent.parent) from None
         raise FolderUnusable(folder=live, why=error.strerror) from None
 
 

@@ -26,6 +26,27 @@ mintdb cannot use the folder {folder}
   2. or name another folder: MINTDB_CACHE_DIR=/path/with/1/GB"""
 
 
+class FolderClosed(ServerError):
+    """The account that runs the server may not pass through a folder. Facts: folder, mode, account, needed."""
+
+    text = """\
+mintdb cannot use the folder {needed}
+  you are root, and the server runs as user {account}, to whom {folder} is closed (mode {mode})
+  1. let others pass, not look:  chmod o+x {folder}
+  2. or name another folder: MINTDB_CACHE_DIR=/path/with/1/GB
+  3. or run the tests as an ordinary user"""
+
+
+class NoRoomForState(ServerError):
+    """There is not a byte left where a server's socket, port and locks have to be. Facts: folder, above."""
+
+    text = """\
+mintdb has no room for a server's state in {folder}
+  it is some KB, and has to be there wherever the cache is: a socket's path must be short
+  1. make room:  du -sh {above}/* | sort -h
+  2. or give the container more: docker run --shm-size=2g"""
+
+
 class NameBusy(ServerError):
     """Another live run holds the fixed database name. Facts: name, seconds, holder."""
 

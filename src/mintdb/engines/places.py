@@ -9,6 +9,7 @@ import socket
 import stat
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import platformdirs
 from mintdb.engines.errors import FolderUnusable
 
 SHM = Path("/dev/shm")  # noqa: S108  # a tmpfs on every Linux; ours is a private folder below it
+PASSWORD = "password"  # noqa: S105  # the file's name
 ROOM_FOR_DATA = 1 << 30  # bytes: a cluster of 39 MB, its WAL (wal_keep_size 512 MB), a few dozen clones of 8 MB
 CGROUP_LIMITS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),  # cgroup 2, as a container sees itself
@@ -66,31 +68,60 @@ def boot_identity() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
-def read_password(cache: Path) -> str:
-    """This user's server password, made once; only the user can read the file. Raises FolderUnusable."""
-    path = cache / "password"
+def read_password(places: Places) -> str:
+    """This user's server password, made once; only the user can read the files that hold it.
+
+    It is kept beside the live servers, which know no other, whatever becomes of the cache; the cache's outlives a boot.
+    Raises FolderUnusable for the cache, OSError for the live folder.
+    """
+    return _keep_once(places.live / PASSWORD, lambda: _cached_password(places.cache))
+
+
+def _cached_password(cache: Path) -> str:
+    try:
+        return _keep_once(cache / PASSWORD, lambda: secrets.token_urlsafe(18))
+    except OSError as error:
+        raise FolderUnusable(folder=cache, why=error.strerror) from None
+
+
+def _keep_once(path: Path, make: Callable[[], str]) -> str:
+    """What the file says; whoever finds none writes what `make` returns."""
+    if path.exists():
+        return _wait_for_content(path, make)
+    made = make()
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
-        return _wait_for_content(path)
-    password = secrets.token_urlsafe(18)
+        return _wait_for_content(path, make)
     try:
         with os.fdopen(descriptor, "w") as file:
-            file.write(password)
-    except OSError as error:
+            file.write(made)
+    except OSError:
         path.unlink()  # an empty one would be waited for
-        raise FolderUnusable(folder=cache, why=error.strerror) from None
-    return password
+        raise
+    return made
 
 
-def _wait_for_content(path: Path) -> str:
+def _wait_for_content(path: Path, make: Callable[[], str]) -> str:
     # Another process may have created the file and not yet written it: an empty one is rewritten by nobody else.
     for _ in range(1000):
         if text := path.read_text():
             return text
         os.sched_yield() if hasattr(os, "sched_yield") else None
     path.unlink(missing_ok=True)  # its maker died between the two steps
-    return read_password(path.parent)
+    return _keep_once(path, make)
+
+
+def make_passable(folder: Path) -> None:
+    """Make a folder, and what is missing above it, through which a server's account can pass. Raises OSError.
+
+    Only root runs a server as somebody else; then the umask has no say in it.
+    """
+    for part in (*(above for above in reversed(folder.parents) if not above.exists()), folder):
+        is_new = not part.exists()
+        part.mkdir(mode=0o711, exist_ok=True)
+        if is_new and hasattr(os, "geteuid") and os.geteuid() == 0:
+            part.chmod(0o711)
 
 
 def find_cache() -> Path:
@@ -121,7 +152,7 @@ def _short_parent() -> Path:
 def _make_private(folder: Path) -> None:
     """Make a folder that only we write to, and refuse one that is somebody else's (the name can be guessed)."""
     try:
-        folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        make_passable(folder)
         status = folder.lstat()
     except OSError as error:
         raise FolderUnusable(folder=folder, why=f"it cannot be made: {error.strerror}") from None

@@ -27,20 +27,22 @@ def clean_environment() -> dict[str, str]:
 def send(module: str, errand: str, *, environment: Mapping[str, str], wait: bool = True) -> bytes:
     """Run `main` of a module of ours in a process that inherits nothing but this environment; returns what it prints.
 
-    `errand` is its standard input. It has returned once its first process is gone: what that one forked goes on. With
-    `wait=False` it does not even wait for the interpreter to start, and returns nothing.
+    `errand` is its standard input. It has returned once its first process is gone: what that one forked goes on. One
+    that prints nothing has what it complained of returned. With `wait=False` it does not even wait for the interpreter
+    to start, and returns nothing.
     """
-    code = f"import sys; sys.path[:0] = {[p for p in sys.path if p]!r}; from {module} import main; main()"
+    # Behind what the interpreter finds by itself: a test's folder is on the path, with its own operator.py maybe.
+    code = f"import sys; sys.path += {[p for p in sys.path if p]!r}; from {module} import main; main()"
     run = subprocess.run(
         [*(() if wait else BEHIND), sys.executable, "-I", "-c", code],
         input=errand.encode(),
         stdout=subprocess.PIPE if wait else subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE if wait else subprocess.DEVNULL,
         env={**clean_environment(), **environment},
         start_new_session=True,
         check=False,
     )
-    return run.stdout or b""
+    return run.stdout or run.stderr or b""
 
 
 def runs_module(pid: int, module: str) -> bool:

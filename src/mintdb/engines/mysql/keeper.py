@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from mintdb import clock
 from mintdb.address import Address
 from mintdb.engines import keeper
-from mintdb.engines.account import find_account
+from mintdb.engines.account import find_account, require_way
 from mintdb.engines.keeper import KEEPER_LOCK, LOCK, TEMPLATES_KEPT, TICK, Errand, State
 from mintdb.engines.mysql import databases, mysqld
 from mintdb.engines.mysql.binaries import find_binaries
@@ -50,6 +50,7 @@ def start(errand: Errand) -> State:
     """See engines.keeper.Craft."""
     account = find_account(ACCOUNT)
     settings, live, data = ServerSettings(**errand.settings), Path(errand.live), Path(errand.data)
+    require_way(account, Path(errand.cache), live)
     path = socket_in(live)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     account.own(path.parent)

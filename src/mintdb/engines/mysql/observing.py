@@ -27,7 +27,7 @@ def find_running() -> Sequence[Address]:
     """See contract.Observing."""
     places = find_places()
     found = [(live, find_state(live)) for live in sorted(places.live.iterdir())]
-    password = read_password(places.cache)
+    password = read_password(places)
     return [
         Address("mysql", "", str(socket_in(live)), state.port, SUPERUSER, password) for live, state in found if state
     ]

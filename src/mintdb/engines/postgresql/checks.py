@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mintdb import clock
 from mintdb.engines import places
-from mintdb.engines.account import find_account, reachable
+from mintdb.engines.account import find_account, reachable, require_way
 from mintdb.engines.postgresql.binaries import find_binaries, read_version
 from mintdb.engines.postgresql.errors import BinariesNotFound
 from mintdb.engines.postgresql.maintenance import require_driver
@@ -128,6 +128,7 @@ def _account(explicit: str | None) -> Finding:
 
 def _cache() -> Finding:
     cache = places.find_places().cache
+    require_way(find_account("postgres"), cache)
     room = places.room_left(cache)
     found = f"{cache}, {room // MB} MB free"
     if room < ROOM_FOR_CACHE:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mintdb.engines.account import Account, reachable
 from mintdb.engines.errors import FolderUnusable
+from mintdb.engines.places import make_passable
 from mintdb.engines.postgresql.binaries import Binaries, find_binaries, read_version
 from mintdb.engines.postgresql.errors import ServerDidNotStart
 from mintdb.engines.processes import clean_environment
@@ -128,15 +129,23 @@ def _within_reach(binaries: Binaries, cache: Path, account: Account) -> Binaries
     install, libraries = binaries.folder.parent, binaries.folder.parents[2] / LIBRARIES
     target = cache / "binaries" / hashlib.sha256(binaries.identity.encode()).hexdigest()[:12]
     if not target.exists():
-        target.parent.mkdir(mode=0o711, exist_ok=True)
+        make_passable(target.parent)
         building = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
         try:
             shutil.copytree(install, building / install.name, symlinks=True)
             if libraries.is_dir():
-                shutil.copytree(libraries, target.parent / libraries.name, dirs_exist_ok=True)
-            building.chmod(0o755)
+                _open(shutil.copytree(libraries, target.parent / libraries.name, dirs_exist_ok=True))
+            _open(building)
             building.rename(target)
         except (OSError, shutil.Error) as error:
             shutil.rmtree(building, ignore_errors=True)
             raise FolderUnusable(folder=target.parent, why=f"copying the binaries failed: {why(error)}") from None
     return Binaries(target / install.name / binaries.folder.name, binaries.origin)
+
+
+def _open(folder: Path) -> None:
+    """Let everybody read and run what its owner may: a umask had its say where the programs were installed."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)

@@ -45,7 +45,7 @@ class Running:
 
     def address(self, database: str = "postgres") -> Address:
         """Where mintdb itself connects."""
-        password = read_password(find_places().cache)
+        password = read_password(find_places())
         return Address("postgresql", database, self.state.sockets, self.state.port, SUPERUSER, password)
 
 

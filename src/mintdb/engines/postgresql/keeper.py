@@ -10,7 +10,7 @@ from pathlib import Path
 from mintdb import clock
 from mintdb.address import Address
 from mintdb.engines import keeper
-from mintdb.engines.account import find_account
+from mintdb.engines.account import find_account, require_way
 from mintdb.engines.keeper import KEEPER_LOCK, TEMPLATES_KEPT, TICK, Errand, State
 from mintdb.engines.postgresql import databases, postmaster, warm
 from mintdb.engines.postgresql.cluster import SUPERUSER, ClusterSettings, prepare
@@ -35,6 +35,7 @@ def start(errand: Errand) -> State:
     """See engines.keeper.Craft."""
     account = find_account("postgres")
     settings, live, data = ClusterSettings(**errand.settings), Path(errand.live), Path(errand.data)
+    require_way(account, Path(errand.cache), live)
     sockets = live / "s"
     sockets.mkdir(mode=0o700, exist_ok=True)
     account.own(sockets)
