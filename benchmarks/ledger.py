@@ -64,6 +64,9 @@ class Times:
         self.processor.append((time.thread_time() - processor) * 1e6)
         self.wall.append((time.perf_counter() - wall) * 1e6)
 
+    def p95(self) -> float:
+        return statistics.quantiles(self.wall, n=20)[-1]
+
     def add_block(self, action: Callable[[], object]) -> None:
         """The median of some of the same, after one that is not counted."""
         block = Times()
@@ -107,7 +110,7 @@ def compare(action: Callable[[str], None], dsn: str, rounds: int, install: Calla
             for watched in (number % 2 == 0, number % 2 == 1):
                 undo = install()
                 if not watched:
-                    undo()
+                    undo()  # both have replaced the same functions a moment ago
                 (pairs.watched if watched else pairs.unwatched).add_block(lambda: action(dsn))
                 undo()
             live_file.turn()
@@ -217,10 +220,7 @@ def show(rows: dict[str, Pairs]) -> dict[str, float]:
     facts = {}
     for name, pairs in rows.items():
         p50, more, processor = statistics.median(pairs.unwatched.wall), pairs.more(), pairs.more_processor()
-        tails = (
-            statistics.quantiles(pairs.watched.wall, n=20)[-1] / statistics.quantiles(pairs.unwatched.wall, n=20)[-1]
-        )
-        ratio = 1 + more[0] / p50
+        tails, ratio = pairs.watched.p95() / pairs.unwatched.p95(), 1 + more[0] / p50
         print(f"{name:18}{p50:10.1f}{between(more):>24}{ratio:7.3f}{tails:11.3f}{between(processor):>24}")
         facts[f"{name}_more_us"], facts[f"{name}_more_processor_us"] = more[0], processor[0]
         facts[f"{name}_ratio"] = ratio
