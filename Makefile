@@ -7,7 +7,7 @@ EVERYTHING := --editable '.[all]' --group dev
 WORKERS ?= $(shell expr $$(nproc) + 1)
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of interpreters, and each would compile mintdb anew
 
-.PHONY: demo test collected mariadb mysql check bench soak clean
+.PHONY: demo test collected mariadb mysqlclient mysql check bench soak clean
 
 demo: $(READY)  ## run a real application's suite on an embedded PostgreSQL
 	$(BIN)/mintdb demo
@@ -27,8 +27,14 @@ mariadb:
 	  { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends mariadb-server; } \
 	  || echo "mariadb-server could not be installed: its tests are skipped"
 
+# Of mysqlclient there is no wheel: it is built where a compiler and MariaDB's headers are.
+mysqlclient: $(READY)
+	@test -z "$(CI)" || $(BIN)/python -c "import MySQLdb" 2> /dev/null \
+	  || $(BIN)/uv pip install --quiet --python $(BIN)/python mysqlclient \
+	  || echo "mysqlclient could not be built (gcc, pkg-config, libmariadb-dev): its tests are skipped"
+
 # MySQL's is unpacked into the cache, and nothing is installed; after MariaDB's, for apt knows its archive then.
-mysql: $(READY) mariadb
+mysql: $(READY) mariadb mysqlclient
 	@test -z "$(CI)" || $(BIN)/python -m tests.engines.mysql.debian_mysql \
 	  || echo "MySQL's server could not be fetched: its tests are skipped"
 

@@ -74,6 +74,8 @@ class Address:
         driver cannot be told this address's TLS options by URL.
         """
         self._refuse_unknown_driver(form)
+        if form == "sqlalchemy" and drivers.needs_name(self.engine):
+            form = drivers.OF_OURS
         if self.engine == "sqlite":
             return self._url_of_file(form)
         if self.engine == "snowflake":

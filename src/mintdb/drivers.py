@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from importlib.util import find_spec
 
 # https://docs.sqlalchemy.org/en/20/dialects/ and, as psycopg_async, the names of asynchronous variants
 DRIVERS = {
@@ -10,6 +11,13 @@ DRIVERS = {
     "mysql": ("pymysql", "mysqldb", "asyncmy", "aiomysql", "mysqlconnector", "mariadbconnector", "cymysql", "pyodbc"),
     "sqlite": ("pysqlite", "aiosqlite", "pysqlcipher"),
 }
+
+OF_OURS = "mysql+pymysql"
+
+
+def needs_name(engine: str) -> bool:
+    """Whether SQLAlchemy's own choice, mysqlclient, is missing, where mintdb's, PyMySQL, is installed in any case."""
+    return engine == "mysql" and find_spec("MySQLdb") is None
 
 
 def is_known(engine: str, dialect: str, driver: str) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
+import pymysql
 import pytest
 import sqlalchemy
 from hypothesis import given
@@ -124,3 +126,12 @@ def test_a_sqlite_file_has_the_forms_that_its_users_read(form: str, expected: st
 def test_a_sqlite_file_has_no_form_of_another_engine() -> None:
     with pytest.raises(UnknownUrlForm, match="path, sqlalchemy, jdbc"):
         Address("sqlite", "/x.db").url_for("postgresql+psycopg")
+
+
+def test_sqlalchemys_own_choice_for_mysql_is_named_only_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = parse_url("mysql://me:pw@h:1/a")
+    monkeypatch.setitem(sys.modules, "MySQLdb", None)
+    assert address.url_for("sqlalchemy") == "mysql+pymysql://me:pw@h:1/a"
+    assert address.url == "mysql://me:pw@h:1/a"
+    monkeypatch.setitem(sys.modules, "MySQLdb", pymysql)  # as pymysql.install_as_MySQLdb() does
+    assert address.url_for("sqlalchemy") == "mysql://me:pw@h:1/a"
