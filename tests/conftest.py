@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 
 LINGER = 2.0  # seconds
 STAYS = 60.0  # seconds in which the session's server has nobody, between two tests that need it
+INSTALLED = ("initdb", "mariadb", "mysql")  # folders of a home with what initdb and its like have made
 # The files that take longest, of which none may be left over when every other worker is done.
 LONG = (
     *("test_docs.py", "test_rewind_exact.py", "test_exactness.py", "test_other_line.py", "test_isolation.py"),
@@ -50,28 +51,41 @@ def server_home() -> Iterator[Path]:
 
 @pytest.fixture
 def own_home(server_home: Path) -> Iterator[Path]:
-    """A home for one test that does to it what nobody else could bear. Nothing has been cached there."""
-    with _home() as home:
+    """A home for one test that does to it what nobody else could bear."""
+    with _home(beside=server_home) as home:
         yield home
 
 
 @pytest.fixture(scope="module")
 def module_home(server_home: Path) -> Iterator[Path]:
     """A home for one file's tests, which look at everything in it or stop its server."""
-    with _home() as home:
+    with _home(beside=server_home) as home:
         yield home
 
 
 @contextmanager
-def _home(linger: float = LINGER) -> Iterator[Path]:
+def _home(linger: float = LINGER, *, beside: Path | None = None) -> Iterator[Path]:
     # Not below pytest's own folder: that is closed to the account which runs the server where the tests run as root.
     home = Path(tempfile.mkdtemp(prefix="mintdb-home-"))
     home.chmod(0o711)
+    if beside:
+        _share_installed(beside, home)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINTDB_CACHE_DIR", str(home))
         patch.setenv("MINTDB_LINGER", f"{linger:g}")
         yield home
         _remove(home)
+
+
+def _share_installed(session: Path, home: Path) -> None:
+    """A home's server starts on a copy of what the session's once made, which costs a second of two cores each time."""
+    from mintdb.engines.places import read_password
+
+    (home / "password").touch(mode=0o600)  # what was made has it inside
+    (home / "password").write_text(read_password(session))
+    for name in INSTALLED:
+        (session / name).mkdir(mode=0o711, exist_ok=True)
+        (home / name).symlink_to(session / name)
 
 
 def _remove(home: Path) -> None:
