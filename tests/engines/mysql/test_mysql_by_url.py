@@ -49,6 +49,8 @@ def test_a_login_that_the_server_does_not_know_yet_goes_by_tls(
         opened = mintdb.open(project, engine="mysql", url=tester.url, schema="sql:schema.sql")
         with opened as mint, mint.lease() as lease:
             assert run(lease.address, "select owner from account") == [("Ann",)]
+        wrong = message_of(errors.LoginRefused, project, replace(tester, password="wrong"))
+        assert "Access denied for user 'tester'@'127.0.0.1' (using password: YES)" in wrong
 
 
 @pytest.mark.parametrize("required", ["set global require_secure_transport = 1", f"alter user {TESTER} require ssl"])

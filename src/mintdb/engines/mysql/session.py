@@ -194,10 +194,12 @@ def _connect(address: Address) -> _Own:
         refusal = error
     try:
         return _Own(**{**given, **TLS})
+    except RuntimeError:  # PyMySQL 1 goes on without TLS where it finds none
+        raise _Unencrypted from None
     except pymysql.OperationalError as error:
-        if isinstance(refusal, RuntimeError):
-            raise _Unencrypted from None
-        raise (refusal if code_of(error) == CR.CR_SSL_CONNECTION_ERROR else error) from None
+        if code_of(error) != CR.CR_SSL_CONNECTION_ERROR:
+            raise
+        raise (_Unencrypted() if isinstance(refusal, RuntimeError) else refusal) from None
 
 
 def _may_want_tls(error: Exception) -> bool:
