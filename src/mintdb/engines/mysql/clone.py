@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pymysql
+from pymysql.constants import ER
+
 from mintdb import clock
 from mintdb.address import Address
 from mintdb.contract import Present, Restored, Way
@@ -21,7 +24,7 @@ from mintdb.engines.mysql.rewind.marks import Mark
 from mintdb.engines.mysql.rewind.rewinder import Means
 from mintdb.engines.mysql.rewind.witnesses import Answers, Read
 from mintdb.engines.mysql.schema import Schema, read_schema
-from mintdb.engines.mysql.session import Lenient, Session, introduce
+from mintdb.engines.mysql.session import Lenient, Session, code_of, introduce
 from mintdb.engines.mysql.sessions import Quiet, Who
 
 JUST_NOW = 0.005  # seconds; a rewind can stand a writer that begins in the midst of it, so also one just before
@@ -164,7 +167,7 @@ class MysqlClone:
         self._rewinder.close()
         self.end(sessions.all_of(left))
         if not self._adopted:
-            databases.drop(self._stay.maintenance, self._name)
+            self._drop_database()
         return left
 
     def _look(self) -> Look:
@@ -232,8 +235,16 @@ class MysqlClone:
         """
         self._end_holders()
         if self._stay.is_ours:
-            for statement in sessions.statements_to_end_prepared(self._stay.maintenance):
-                self._stay.maintenance.session.try_run(statement)
+            sessions.end_prepared(self._stay.maintenance)
+
+    def _drop_database(self) -> None:
+        try:
+            databases.drop(self._stay.maintenance, self._name)
+        except pymysql.OperationalError as error:
+            if code_of(error) != ER.LOCK_WAIT_TIMEOUT:
+                raise
+            self._unblock()
+            databases.drop(self._stay.maintenance, self._name)
 
     def _create_anew(self, schema: Schema) -> None:
         databases.drop(self._stay.maintenance, self._name)

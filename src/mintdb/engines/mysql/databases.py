@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pymysql
@@ -175,8 +175,11 @@ def keeps_any(maintenance: Maintenance, *, seconds: float) -> bool:
     )
 
 
-def reap(maintenance: Maintenance) -> list[str]:
-    """Drop what nobody alive holds, sealed templates left out; returns the names. What we may not drop is left."""
+def reap(maintenance: Maintenance, *, unblock: Callable[[], object] = lambda: None) -> list[str]:
+    """Drop what nobody alive holds, sealed templates left out; returns the names. What we may not drop is left.
+
+    So is what a prepared transaction locks: `unblock` is called, and the next time it can be dropped.
+    """
     dropped: list[str] = []
     alive: dict[str, bool] = {KEPT: True}
     for made in list_made(maintenance):
@@ -184,17 +187,19 @@ def reap(maintenance: Maintenance) -> list[str]:
             continue
         if made.holder not in alive:
             alive[made.holder] = maintenance.is_alive(made.holder)
-        if not alive[made.holder] and _try_to_drop(maintenance, made.name):
+        if not alive[made.holder] and _try_to_drop(maintenance, made.name, unblock):
             dropped.append(made.name)
     return dropped
 
 
-def _try_to_drop(maintenance: Maintenance, database: str) -> bool:
+def _try_to_drop(maintenance: Maintenance, database: str, unblock: Callable[[], object]) -> bool:
     try:
         drop(maintenance, database)
     except pymysql.MySQLError as error:
-        if code_of(error) not in (*DENIED, *GONE):
+        if code_of(error) not in (*DENIED, *GONE, ER.LOCK_WAIT_TIMEOUT):
             raise
+        if code_of(error) == ER.LOCK_WAIT_TIMEOUT:
+            unblock()
         return False
     return True
 

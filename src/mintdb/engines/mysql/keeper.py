@@ -15,7 +15,7 @@ from mintdb.address import Address
 from mintdb.engines import keeper
 from mintdb.engines.account import find_account, require_way
 from mintdb.engines.keeper import KEEPER_LOCK, LOCK, TEMPLATES_KEPT, TICK, Errand, State
-from mintdb.engines.mysql import databases, mysqld
+from mintdb.engines.mysql import databases, mysqld, sessions
 from mintdb.engines.mysql.binaries import find_binaries
 from mintdb.engines.mysql.datafolder import LOG_NAME, SUPERUSER, ServerSettings, prepare
 from mintdb.engines.mysql.errors import LockTimeout, ServerDidNotStart
@@ -102,7 +102,7 @@ class MysqlWard:
 
     def work(self) -> None:
         """See engines.keeper.Ward."""
-        databases.reap(self._maintenance)
+        databases.reap(self._maintenance, unblock=lambda: sessions.end_prepared(self._maintenance))
         logs = [each for each, *_ in self._maintenance.rows("show binary logs")]
         if len(logs) > LOGS_KEPT:
             self._maintenance.session.try_run(f"purge binary logs to '{logs[-LOGS_KEPT]}'")

@@ -23,6 +23,7 @@ DENIED = (
     ER.TABLEACCESS_DENIED_ERROR,
 )
 HOLDER_LENGTH = 12
+LOCK_TIMEOUT = 5  # seconds; who was ended is gone by then, but for a transaction that was prepared for a second phase
 
 REGISTRY = f"""
 create table if not exists {name(DATABASE)}.`databases` (
@@ -114,7 +115,8 @@ class Maintenance:
             raise GaleraRefused(url=self.url)
         # Nothing of ours needs to be replayed elsewhere, and a server of ours reads in its log what tests changed.
         self.session.try_run("set session sql_log_bin = 0")
-        self.run("set session group_concat_max_len = 16777216")  # MySQL's 1024 would cut a list of locks short
+        # MySQL's 1024 bytes would cut a list of locks short; and nobody waits a year behind a prepared transaction.
+        self.run(f"set session group_concat_max_len = 16777216, lock_wait_timeout = {LOCK_TIMEOUT}")
 
     def _fill(self) -> None:
         try:

@@ -156,10 +156,11 @@ def _state(command: str, modes: Sequence[str]) -> str:
     return IN_TRANSACTION if modes else "idle"
 
 
-def statements_to_end_prepared(maintenance: Maintenance) -> list[str]:
-    """What rolls back the transactions that wait for their second phase. One whose session lives refuses it."""
-    found = [(form, gtrid, _bytes(data)) for form, gtrid, _, data in maintenance.rows(maintenance.dialect.recover)]
-    return [f"xa rollback x'{data[:gtrid].hex()}', x'{data[gtrid:].hex()}', {form}" for form, gtrid, data in found]
+def end_prepared(maintenance: Maintenance) -> None:
+    """Roll back the transactions that wait for their second phase. One whose session lives refuses it."""
+    for form, gtrid, _, told in maintenance.rows(maintenance.dialect.recover):
+        data = _bytes(told)
+        maintenance.session.try_run(f"xa rollback x'{data[:gtrid].hex()}', x'{data[gtrid:].hex()}', {form}")
 
 
 def all_of(sessions: Sequence[Session]) -> list[int]:
