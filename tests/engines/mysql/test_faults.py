@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.engines.mysql.mariadb import new_name, new_template, require_mysql, root_of, run, stay
+from tests.engines.mysql.mariadb import new_name, new_template, root_of, run, stay
 
 import mintdb
 from mintdb.engines.keeper import KEEPER_LOCK, State
@@ -85,20 +85,15 @@ sys.stdin.readline()
 """
 
 
-@pytest.mark.parametrize("get_binaries", [lambda: None, require_mysql], ids=["mariadb", "mysql"])
 def test_a_transaction_that_a_killed_run_had_prepared_keeps_no_database_and_no_server(
-    own_home: Path, tmp_path: Path, get_binaries: Callable[[], str | None]
+    own_home: Path, tmp_path: Path
 ) -> None:
-    binaries = get_binaries()
     (tmp_path / "schema.sql").write_text("create table t (id int);")
-    environment = os.environ | ({"MINTDB_BINARIES": binaries} if binaries else {})
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(
-        [sys.executable, "-c", PREPARES], cwd=tmp_path, env=environment, text=True, **pipes
-    ) as program:
+    with subprocess.Popen([sys.executable, "-c", PREPARES], cwd=tmp_path, text=True, **pipes) as program:
         assert program.stdout
         left = program.stdout.readline().strip()
-        with stay(binaries=binaries) as server:
+        with stay() as server:
             program.kill()
             wait_for(lambda: not run(root_of(server), f"show databases like '{left}'"))
 

@@ -116,7 +116,8 @@ class Maintenance:
         # Nothing of ours needs to be replayed elsewhere, and a server of ours reads in its log what tests changed.
         self.session.try_run("set session sql_log_bin = 0")
         # MySQL's 1024 bytes would cut a list of locks short; and nobody waits a year behind a prepared transaction.
-        self.run(f"set session group_concat_max_len = 16777216, lock_wait_timeout = {LOCK_TIMEOUT}")
+        timeouts = f"lock_wait_timeout = {LOCK_TIMEOUT}, innodb_lock_wait_timeout = {LOCK_TIMEOUT}"
+        self.run(f"set session group_concat_max_len = 16777216, {timeouts}")
 
     def _fill(self) -> None:
         try:
