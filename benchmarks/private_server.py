@@ -7,9 +7,10 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,6 +48,8 @@ class PrivateServer:
 
     port: int
     log: Path
+    start: Callable[[], object]  # again, after a stop
+    stop: Callable[[], object]
 
     def conninfo(self, database: str = "postgres") -> str:
         """How psycopg reaches `database`, as the superuser, over TCP."""
@@ -77,11 +80,16 @@ def _run(programs: Path, home: Path, settings: dict[str, str]) -> Iterator[Priva
     options = [argument for key, value in settings.items() for argument in ("-c", f"{key}={value}")]
     control = [str(programs / "pg_ctl"), "-D", "data", "-w"]
     served = f"-p {port} -k {home} " + " ".join(options)
-    subprocess.run([*control, "-l", "log", "-o", served, "start"], check=True, stdout=subprocess.DEVNULL, **common)
+
+    def run(*arguments: str) -> None:
+        subprocess.run([*control, *arguments], check="start" in arguments, stdout=subprocess.DEVNULL, **common)
+
+    start = partial(run, "-l", "log", "-o", served, "start")
+    start()
     try:
-        yield PrivateServer(port, log)
+        yield PrivateServer(port, log, start, partial(run, "-m", "fast", "stop"))
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=False, stdout=subprocess.DEVNULL, **common)
+        run("-m", "immediate", "stop")
 
 
 def _free_port() -> int:

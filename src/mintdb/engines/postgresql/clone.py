@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import psycopg
 
 NOT_SWAPPED = 0  # no database's oid: a swap that fails half-way leaves it, and the next put-back swaps again
+RESTARTED = "the server was restarted, or ended mintdb's own session"
 JUST_NOW = 0.005  # seconds; a rewind can stand a writer that begins in the midst of it, so also one just before
 GOODBYE = 0.1  # seconds; a session that its client has closed is gone from the server in 1 to 5 ms
 
@@ -107,7 +108,8 @@ class PostgresClone:
         try:
             restored = _told(ahead, self._put_back(settled.put))
         except CannotRewind as obstacle:
-            restored = replace(self._swap(), reason=obstacle.reason)
+            reason = RESTARTED if self._has_lost_its_sessions() else obstacle.reason
+            restored = replace(self._swap(), reason=reason)
             ended += restored.ended
         self._older = set(present.backends) - {s.backend_pid for s in ended}
         return replace(restored, seconds=clock.monotonic() - started, ended=ended)
@@ -235,6 +237,13 @@ class PostgresClone:
             if not obstacle.transient:
                 raise
             return self._rewinder.put_back()
+
+    def _has_lost_its_sessions(self) -> bool:
+        """Whether the server has ended ours; then the one on the reference is not used again either."""
+        is_lost = self._work is not None and self._work.closed
+        if is_lost:
+            self._close_reference()
+        return is_lost
 
     def _swap(self) -> Restored:
         """Trash the database and give its name to a fresh clone; tells which sessions had to be ended."""

@@ -76,7 +76,7 @@ def join(reservation: EmbeddedReservation, *, owner: str, linger: float) -> Main
     home = reservation.home
     with home.locked():
         state = home.find_state() or home.send_keeper(linger=linger)
-        maintenance = Maintenance(reservation.own_address(state), owner=owner)
+        maintenance = Maintenance(reservation.own_address(state), owner=owner, outlives_restarts=True)
         home.replace_keeper(linger=linger, has_keeper=lambda: _has_keeper(maintenance))
         return maintenance
 

@@ -30,7 +30,7 @@ class ExternalReservation:
 
     def open(self, *, owner: str, linger: float, let_go: Callable[[str], object]) -> PostgresServer:
         """See contract.Reservation. The server is not ours to stop: its keeper only clears up after the `linger`."""
-        maintenance = Maintenance(self.own, owner=owner)
+        maintenance = Maintenance(self.own, owner=owner, outlives_restarts=True)
         try:
             borrow(maintenance, self.roles, role=self.role)
         except BaseException:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, LiteralString
 
+from mintdb import clock
 from mintdb.address import Address
 from mintdb.core import ours
 from mintdb.engines.postgresql.errors import (
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     import psycopg
 
 DATABASE = "mintdb"
+LIVE: LiteralString = "select pg_advisory_lock_shared(%s)"
 OLDEST = 140000  # the first version whose DROP DATABASE … WITH (FORCE) and pg_stat views are all there, still supported
+RESTART = 5.0  # seconds; PostgreSQL restarts in under one, a container in two or three
+PAUSE = 0.05  # seconds between two tries to connect
 CONNECT_TIMEOUT = 10  # seconds, for each address that the host name has
 APPLICATION = "mintdb"  # application_name of every session of ours begins with it
 
@@ -53,10 +57,12 @@ grant select, insert, update, delete on databases, surveys to public;
 class Maintenance:
     """One session in a server's `mintdb` database. Its locks are free once this process is gone, whatever ended it."""
 
-    def __init__(self, address: Address, *, owner: str) -> None:
+    def __init__(self, address: Address, *, owner: str, outlives_restarts: bool = False) -> None:
         """Connect, creating the maintenance database if need be. Raises a ServerError that says what is wrong."""
         self.address = address
         self.owner = owner
+        self._outlives_restarts = outlives_restarts
+        self._held: list[str] = []  # names of locks
         self.connection = _open(address, owner)
         row = self.row(
             "select current_setting('server_version_num')::int, current_setting('server_version'),"
@@ -70,14 +76,14 @@ class Maintenance:
             self.close()
             raise PrivilegeMissing(url=address.redacted, role=self.role)
         # Shared: a run has a session for each database that it has configured here, and lives while one of them does.
-        self.run("select pg_advisory_lock_shared(%s)", lock_key(f"run:{owner}"))
+        self.run(LIVE, lock_key(f"run:{owner}"))
 
     def run(self, statement: LiteralString, *values: object) -> None:
-        """Run one statement. Raises ServerGone where the server ended the session."""
+        """Run one statement. Raises ServerGone where the server ended the session, and is not back within 5 s."""
         self._execute(statement, values)
 
     def rows(self, statement: LiteralString, *values: object) -> list[Any]:  # Any: rows are as the statement selects
-        """All rows of a query. Raises ServerGone where the server ended the session."""
+        """All rows of a query. Raises ServerGone as `run` does."""
         return self._execute(statement, values).fetchall()
 
     def row(self, statement: LiteralString, *values: object) -> Any:  # Any: see rows
@@ -97,11 +103,12 @@ class Maintenance:
         """Take a lock until `release`, or until this process is gone."""
         import psycopg
 
-        if self.row("select pg_try_advisory_lock(%s)", lock_key(name))[0]:
+        if self._try(name):
             return
         self.run("select set_config('lock_timeout', %s, false)", f"{max(1, int(timeout * 1000))}ms")
         try:
             self.run("select pg_advisory_lock(%s)", lock_key(name))
+            self._held.append(name)
         except psycopg.errors.LockNotAvailable:
             raise LockTimeout(what=name, seconds=timeout, holder=self._describe_holder(name)) from None
         finally:
@@ -111,6 +118,8 @@ class Maintenance:
         """Give a lock back."""
         if not self.connection.closed:
             self.run("select pg_advisory_unlock(%s)", lock_key(name))
+        if name in self._held:
+            self._held.remove(name)
 
     def is_alive(self, owner: str) -> bool:
         """Whether the run `owner` still has its session here. The lock of a dead one is free."""
@@ -132,6 +141,7 @@ class Maintenance:
 
     def close(self) -> None:
         """End the session; its locks are free."""
+        self._outlives_restarts = False
         self.connection.close()
 
     def _execute(self, statement: LiteralString, values: tuple[object, ...]) -> psycopg.Cursor[Any]:  # Any: see rows
@@ -142,7 +152,41 @@ class Maintenance:
         except psycopg.OperationalError as error:
             if not self.connection.closed:
                 raise
-            raise ServerGone(url=self.address.redacted, reason=find_reason(str(error))) from None
+            if not self._is_back():
+                raise ServerGone(url=self.address.redacted, reason=find_reason(str(error))) from None
+        return self._execute(statement, values)
+
+    def _is_back(self) -> bool:
+        """Be who we were, with all our locks, on a server that has restarted; False if it has not, or one is taken."""
+        patient, self._outlives_restarts = self._outlives_restarts, False  # who waited in vain does so once
+        if not patient:
+            return False
+        try:
+            self.connection = self._reconnect()
+            self.run(LIVE, lock_key(f"run:{self.owner}"))
+            held, self._held = self._held, []
+            self._outlives_restarts = all(map(self._try, held))
+        except ServerError:
+            return False
+        return self._outlives_restarts
+
+    def _reconnect(self) -> psycopg.Connection[Any]:  # Any: see rows
+        deadline = clock.monotonic() + RESTART
+        while True:
+            try:
+                return _enter(self.address, self.owner)
+            except ServerUnreachable as error:
+                # At the socket of an embedded server somebody answers as long as it starts again.
+                stopped = self.address.host.startswith("/") and "FATAL:" not in error.reason
+                if stopped or clock.monotonic() >= deadline:
+                    raise
+            clock.sleep(PAUSE)
+
+    def _try(self, name: str) -> bool:
+        (taken,) = self.row("select pg_try_advisory_lock(%s)", lock_key(name))
+        if taken:
+            self._held.append(name)
+        return bool(taken)
 
     def _holders(self, name: str) -> list[str | None]:
         key = lock_key(name)
@@ -202,10 +246,9 @@ def lock_key(name: str) -> int:
 
 
 def _open(address: Address, owner: str) -> psycopg.Connection[Any]:
-    application = f"{APPLICATION} run {owner} (process {os.getpid()})"
     for attempt in (1, 2):
         try:
-            session = connect(address.with_database(DATABASE), application=application, shown=address)
+            session = _enter(address, owner)
         except ServerUnreachable as error:
             if attempt == 2 or not _is_missing_database(error.reason):
                 raise
@@ -214,6 +257,11 @@ def _open(address: Address, owner: str) -> psycopg.Connection[Any]:
         _fill(session)
         return session
     raise AssertionError("unreachable")
+
+
+def _enter(address: Address, owner: str) -> psycopg.Connection[Any]:
+    application = f"{APPLICATION} run {owner} (process {os.getpid()})"
+    return connect(address.with_database(DATABASE), application=application, shown=address)
 
 
 def _create_database(address: Address) -> None:

@@ -121,8 +121,11 @@ class Rewinder:
         if mark.ddl:
             self._swap_needed = "the mark that was dropped had changed the schema"
         elif not self._swap_needed:
-            with _hindrances_told():
-                self._forget(mark, index)
+            try:
+                with _hindrances_told():
+                    self._forget(mark, index)
+            except CannotRewind as obstacle:
+                self._swap_needed = obstacle.reason
 
     def move_to(self, connection: Session, *, reference: Callable[[], Session] | None = None) -> tuple[str, ...]:
         """Go on with a fresh clone of the newest floor's template, and re-create there what later marks hold.
