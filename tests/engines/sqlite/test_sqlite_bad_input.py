@@ -140,6 +140,15 @@ def test_a_full_disk_is_said_with_a_way_out(tmp_path: Path, small_disk: Path) ->
     ]
 
 
+def test_a_folder_that_nobody_may_write_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "schema.sql").write_text("create table a (x);")
+    assert said(tmp_path, schema="sql:schema.sql", url="sqlite:////proc") == dedent("""\
+        mintdb cannot write /proc/mintdb-sqlite
+          No such file or directory
+          1. make room or mend its permissions
+          2. or name another folder:  url = "sqlite:////path/to/a/folder\"""")
+
+
 def test_a_url_of_another_engine_is_told_without_its_password(tmp_path: Path) -> None:
     assert said(tmp_path, url="postgresql://ann:secret@db/shop") == dedent("""\
         postgresql://ann:***@db/shop is a postgresql URL, but the engine is sqlite

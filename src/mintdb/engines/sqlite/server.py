@@ -22,6 +22,7 @@ from mintdb.engines.sqlite.errors import (
     FileNotOurs,
     FixedFileForWorkers,
     LockTimeout,
+    NoRoom,
     NotAFolder,
 )
 
@@ -85,12 +86,15 @@ class SqliteServer:
         self._folder = folder
         self._owner = owner
         self._held_names: list[databases.Stake] = []
-        for part in (folder.runs, folder.templates, folder.locks):
-            part.mkdir(parents=True, exist_ok=True)
-        # Shared: a run has a stay for each database that it has configured here, and lives while one of them does.
-        self._stake = databases.Stake(folder.stake(owner), shared=True)
         self._stay = Stay(folder.runs / owner, folder.kept, let_go)
-        self._stay.folder.mkdir(exist_ok=True)
+        try:
+            for part in (folder.runs, folder.templates, folder.locks):
+                part.mkdir(parents=True, exist_ok=True)
+            # Shared: a run has a stay for each database that it has configured here, and lives while one of them does.
+            self._stake = databases.Stake(folder.stake(owner), shared=True)
+            self._stay.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise NoRoom(path=folder.base, why=error.strerror or error) from None
         self.reap()
 
     @property
