@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from zlib import crc32
 
@@ -38,17 +37,26 @@ def other_line() -> Path:
     folder, making = Path(sys.prefix) / NAME, Path(sys.prefix) / f"{NAME}-{os.getpid()}"
     packages = "site-packages"  # what is in a folder of that name is no application
     if not folder.exists():
-        # Of what is installed a tenth is imported, and compiled then.
-        pip = [sys.executable, "-m", "pip", "install", "--no-compile"]
-        installs = pip if find_spec("pip") else [shutil.which("uv") or "false", "pip", "install"]
-        command = [*installs, "--quiet", "--no-deps", "--target", making / packages, *OTHER_LINE]
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
-        if made.returncode:
+        said = _install(making / packages)
+        if said is not None:
             shutil.rmtree(making, ignore_errors=True)
-            pytest.skip(f"needs connector 4.8 from a package index: {made.stderr.strip()[-200:]}")
+            pytest.skip(f"needs connector 4.8 from a package index: {said[-200:]}")
         with suppress(OSError):  # another worker was faster
             making.rename(folder)
     return folder / packages
+
+
+def _install(folder: Path) -> str | None:
+    """Fetch the other line with uv, which is quick, or else with pip; what pip said if neither can."""
+    options = ["--quiet", "--no-deps", "--target", str(folder), *OTHER_LINE]
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    by_uv = [[uv, "pip", "install", "--python", sys.executable]] if uv else []
+    # Of what is installed a tenth is imported, and compiled then.
+    for installs in (*by_uv, [sys.executable, "-m", "pip", "install", "--no-compile"]):
+        made = subprocess.run([*installs, *options], capture_output=True, text=True, check=False)
+        if not made.returncode:
+            return None
+    return made.stderr.strip()
 
 
 def test_the_connectors_other_line_keeps_the_same_claims(other_line: Path, server_home: Path) -> None:
