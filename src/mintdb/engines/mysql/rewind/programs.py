@@ -58,8 +58,11 @@ class Programs:
         return tuple(self._session.row(self._statement))
 
     def _read_stamp(self) -> Stamp | None:
-        """Number, size and date of Aria's newest log; None where the next write might leave it the same date."""
-        status = max(self._data.glob(f"{LOG_NAME}[0-9]*")).stat()
+        """Inode, size and date of Aria's newest log; None where it is elsewhere, or a write may leave the date."""
+        newest = max(self._data.glob(f"{LOG_NAME}[0-9]*"), default=None)
+        if newest is None:
+            return None
+        status = newest.stat()
         if time.time_ns() - status.st_mtime_ns < TICK:
             return None
         return status.st_ino, status.st_size, status.st_mtime_ns
