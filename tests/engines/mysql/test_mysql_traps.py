@@ -6,11 +6,12 @@ from contextlib import closing
 
 import pytest
 from tests.engines.mysql import test_traps
-from tests.engines.mysql.mariadb import connect, run
+from tests.engines.mysql.mariadb import connect, require_mysql, run
 from tests.engines.mysql.test_traps import TWO, Make, changed_by
-from tests.engines.mysql.workloads import MYSQL
+from tests.engines.mysql.workloads import MYSQL, Language
 
 from mintdb.contract import Way
+from mintdb.engines.mysql import embedded
 from mintdb.engines.mysql.server import MysqlServer
 
 pytestmark = pytest.mark.parametrize("language", [MYSQL], indirect=True, ids=["mysql"])
@@ -132,3 +133,10 @@ def test_who_knows_the_password_needs_no_cryptography(
         clone.welcome()
         clone.restore()
     run(clone.address, "select 1")
+
+
+def test_no_setting_of_the_users_takes_away_what_a_rewind_reads(language: Language) -> None:
+    wanted = {"performance_schema_instrument": "%=OFF", "performance_schema": "OFF", "sort_buffer_size": "1M"}
+    options = embedded.settings_for(binaries=require_mysql(), server_settings=wanted).options()
+    assert options["performance-schema-instrument"] == "wait/io/table/sql/handler=ON"
+    assert (options["performance-schema"], options["sort-buffer-size"]) == ("ON", "1M")

@@ -78,6 +78,9 @@ NEEDED_OF_MARIADB = {
 }
 NEEDED_OF_MYSQL = {
     "performance-schema": "ON",
+    "performance-schema-instrument": "wait/io/table/sql/handler=ON",
+    "performance-schema-consumer-global-instrumentation": "ON",
+    "performance-schema-consumer-thread-instrumentation": "ON",
     "loose-binlog-transaction-compression": "OFF",
     "loose-innodb-native-foreign-keys": "OFF",  # with it, cascades are in no log
 }
