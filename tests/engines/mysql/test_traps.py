@@ -250,6 +250,18 @@ def test_who_is_there_and_what_was_written_is_asked_once_when_a_lease_ends(make:
     assert run(clone.address, "select count(*) from t") == [(2,)]
 
 
+def test_what_is_written_without_log_behind_the_look_is_seen_the_next_time(make: Make) -> None:
+    clone = make(*TWO)
+    with closing(connect(clone.address, init_command="set sql_log_bin = 0")) as unlogged:
+        for _ in range(5):  # where the machine takes its time after the look, there is another one
+            run(clone.address, "insert into t (v) values (3)")
+            clone.settle(seconds=1, ahead=True)
+            unlogged.cursor().execute("insert into other values ()")
+            clone.restore()
+            clone.restore()
+            assert run(clone.address, "select count(*) from other") == [(0,)]
+
+
 def test_changed_users_are_told_for_they_stay(make: Make, server: MysqlServer) -> None:
     clone = make(*TWO)
     run(clone.address, "create user passing@'%'", "insert into t (v) values (3)")
