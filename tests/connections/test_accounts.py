@@ -76,8 +76,13 @@ def test_a_clean_test_has_nothing_to_hear(run: Run, dsn: str) -> None:
     ],
 )
 def test_a_leak_is_told_once_with_its_line(run: Run, dsn: str, way: ways.Way, expected: tuple[str, str]) -> None:
-    assert run.guilty(lambda: way(dsn)) == [expected]
+    assert run.guilty(lambda: way(dsn), name_of(way)) == [expected]
     assert run.guilty(lambda: None, "tests/test_orders.py::test_next") == []
+
+
+def name_of(way: ways.Way) -> str:
+    """A test of which the way is the body."""
+    return f"tests/test_orders.py::{way.__name__}"
 
 
 def test_an_engine_made_once_for_the_whole_run_may_outlive_the_test_that_made_it(run: Run, dsn: str) -> None:
@@ -217,7 +222,7 @@ def test_a_test_that_freezes_time_is_told_of_its_leak_all_the_same(run: Run, dsn
         with freezegun.freeze_time("1970-01-01 00:00:01"):
             ways.psycopg_never_closed(dsn)
 
-    assert run.guilty(body) == [("leak", "psycopg_never_closed")]
+    assert run.guilty(body, name_of(ways.psycopg_never_closed)) == [("leak", "psycopg_never_closed")]
 
 
 CLEAN = [

@@ -9,10 +9,12 @@ from tests.frameworks.suites import new_suite
 
 SHOP = """
 import asyncio
+import collections
 import functools
 import os
 import queue
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import asyncpg
 import peewee
@@ -20,6 +22,7 @@ import psycopg
 import psycopg2
 from playhouse.pool import PooledPostgresqlDatabase
 from psycopg.conninfo import conninfo_to_dict
+from psycopg2.pool import ThreadedConnectionPool
 
 URL = os.environ["DATABASE_URL"]
 parts = conninfo_to_dict(URL)
@@ -85,6 +88,56 @@ def in_the_threads_locals():
 def cached():
     return psycopg.connect(URL, autocommit=True)
 
+slot, stack, idle = [None], [], collections.deque()
+
+def in_a_slot():
+    slot[0] = slot[0] or psycopg.connect(URL, autocommit=True)
+    return slot[0]
+
+def with_a_list_for_a_pool():
+    connection = stack.pop() if stack else psycopg.connect(URL)
+    connection.execute("select 1")
+    connection.rollback()
+    stack.append(connection)
+
+def in_a_deque():
+    if not idle:
+        idle.append(psycopg.connect(URL, autocommit=True))
+    return idle[0]
+
+def generate():
+    connection = psycopg.connect(URL, autocommit=True)
+    while True:
+        yield connection
+
+generated = generate()
+borrowed = ThreadedConnectionPool(1, 5, URL)
+
+class Worker:
+    "A thread of the whole run, made when it is first needed."
+
+    def __init__(self):
+        self.questions, self.answers = queue.Queue(), queue.Queue()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        connection = None
+        while question := self.questions.get():
+            connection = connection or psycopg.connect(URL, autocommit=True)
+            self.answers.put(connection.execute(question).fetchone())
+
+    def ask(self, question):
+        self.questions.put(question)
+        return self.answers.get(timeout=10)
+
+worker, executor = None, ThreadPoolExecutor(2)
+
+def in_a_lazy_worker():
+    global worker
+    worker = worker or Worker()
+    return worker.ask("select 1")
+
 def forget():
     forgotten.append(psycopg.connect(URL, autocommit=True))
 
@@ -94,9 +147,14 @@ def on_a_loop_that_ends():
     asyncio.run(keep())
 """
 KEEPING = """
+import contextlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
 import pytest
 import shop
+import sqlalchemy as sa
 
 def ask(connection):
     cursor = connection.cursor()
@@ -136,12 +194,87 @@ WAYS = {
     "cache": lambda: ask(shop.cached()),
     "class": lambda: ask(shop.Registry.get()),
     "lazy object": lambda: ask(shop.lazy.get()),
+    "slot of a list": lambda: ask(shop.in_a_slot()),
+    "list for a pool": shop.with_a_list_for_a_pool,
+    "deque": lambda: ask(shop.in_a_deque()),
+    "generator": lambda: ask(next(shop.generated)),
+    "lazy worker": shop.in_a_lazy_worker,
+    "executor's locals": lambda: shop.executor.submit(lambda: ask(shop.in_the_threads_locals())).result(),
 }
 
 @pytest.mark.parametrize("attempt", range(2))
 @pytest.mark.parametrize("way", WAYS)
 def test_it_works_again(way, attempt):
     WAYS[way]()
+
+@pytest.mark.parametrize("attempt", range(2))
+def test_a_drivers_pool_in_the_tests_own_body(attempt):
+    one, other = shop.borrowed.getconn(), shop.borrowed.getconn()
+    ask(one), ask(other)
+    shop.borrowed.putconn(other), shop.borrowed.putconn(one)
+
+class Client:
+    connection = None
+
+    def ask(self):
+        self.connection = self.connection or psycopg.connect(shop.URL, autocommit=True)
+        return ask(self.connection)
+
+@pytest.fixture(scope="session")
+def client():
+    client = Client()
+    yield client
+    client.connection.close()
+
+@pytest.fixture(scope="session")
+def connect():
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(psycopg.connect(shop.URL, autocommit=True))
+
+@pytest.fixture(scope="module")
+def engine_of():
+    engines = {}
+
+    def get(tenant):
+        if tenant not in engines:
+            engines[tenant] = sa.create_engine(shop.URL.replace("://", "+psycopg://"))
+        return engines[tenant]
+
+    yield get
+    [engine.dispose() for engine in engines.values()]
+
+@pytest.fixture(scope="module")
+def worker():
+    worker = shop.Worker()
+    yield worker
+    worker.questions.put(None)
+    worker.thread.join()
+
+@pytest.fixture(scope="module")
+def server():
+    "Its thread starts one more for what it is first asked."
+    with ThreadPoolExecutor(1) as outer, ThreadPoolExecutor(1) as inner:
+        outer.submit(str).result()
+        yield lambda: outer.submit(lambda: inner.submit(ask, shop.in_the_threads_locals()).result()).result()
+
+@pytest.mark.parametrize("attempt", range(2))
+class TestAWiderFixture:
+    def test_connects_when_it_is_first_asked(self, client, attempt):
+        client.ask()
+
+    def test_closes_what_tests_open(self, connect, attempt):
+        ask(connect())
+
+    def test_has_several_engines_of_one_line(self, engine_of, attempt):
+        for tenant in "ab":
+            with engine_of(tenant).connect() as connection:
+                connection.execute(sa.text("select 1"))
+
+    def test_has_a_thread(self, worker, attempt):
+        worker.ask("select 1")
+
+    def test_has_threads_that_start_threads(self, server, attempt):
+        server()
 """
 FORGETTING = """
 import threading
@@ -149,15 +282,31 @@ import psycopg
 import pytest
 import shop
 
-def test_list():
+@pytest.mark.parametrize("number", range(4))
+def test_list(number):
     shop.forget()
 
-def test_list_again():
-    shop.forget()
+own = []
 
 def test_own_body():
+    own.append(psycopg.connect(shop.URL, autocommit=True))
+
+def test_own_global():
     global connection
     connection = psycopg.connect(shop.URL, autocommit=True)
+
+def test_own_function():
+    def connect():
+        own.append(psycopg.connect(shop.URL, autocommit=True))
+    connect()
+
+@pytest.fixture
+def opens_as_it_ends():
+    yield
+    own.append(psycopg.connect(shop.URL, autocommit=True))
+
+def test_fixtures_end(opens_as_it_ends):
+    pass
 
 @pytest.fixture
 def opened():
@@ -192,19 +341,22 @@ def test_what_is_kept_stays_and_works_and_what_is_forgotten_is_told(tmp_path: Pa
     ran = suite.run("--mintdb-leaks=error", "-q", "test_keeping.py", "test_forgetting.py")
 
     guilty = re.findall(r"^ERROR (\S+) - Failed: LEAK", ran.output, re.MULTILINE)
-    assert guilty[:6] == [
-        "test_forgetting.py::test_list",
-        "test_forgetting.py::test_list_again",
+    assert guilty[:9] == [
+        "test_forgetting.py::test_list[2]",
+        "test_forgetting.py::test_list[3]",
         "test_forgetting.py::test_own_body",
+        "test_forgetting.py::test_own_global",
+        "test_forgetting.py::test_own_function",
+        "test_forgetting.py::test_fixtures_end",
         "test_forgetting.py::test_fixture",
         "test_forgetting.py::test_loop",
         "test_forgetting.py::test_thread",
     ], ran.output
     # Nobody can tell a cache from a leak at first; but five lay idle by then, and it opened another.
-    growing = [int(number) for number in re.findall(r"test_growing\[(\d)\]", " ".join(guilty[6:]))]
+    growing = [int(number) for number in re.findall(r"test_growing\[(\d)\]", " ".join(guilty[9:]))]
     assert min(growing) >= 5, ran.output
     assert 7 in growing, ran.output
-    assert ran.outcomes == {"passed": 36, "error": len(guilty)}, ran.output
+    assert ran.outcomes == {"passed": 36 + 29, "error": len(guilty)}, ran.output
     assert "had to end" not in ran.output
 
 

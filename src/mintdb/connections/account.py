@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -14,6 +13,7 @@ from mintdb.connections.facts import Entry, Serverless
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
+from mintdb.connections.threads import running_threads, started_elsewhere
 from mintdb.connections.verdict import Scope, Verdict, judge_all, pools_that_may_outlive
 from mintdb.contract import Session
 
@@ -29,7 +29,7 @@ class Account:
     database: str
     port: int | None = None
     began: float = field(default_factory=clock.monotonic)
-    threads: frozenset[int] = field(default_factory=lambda: running_threads())
+    threads: frozenset[int] = field(default_factory=running_threads)
 
     def verdicts(self, sessions: Sessions, *, locking: Iterable[int] = ()) -> list[Verdict]:
         """A verdict on every connection that was open at some time since the account began, and on every session.
@@ -42,7 +42,8 @@ class Account:
         ledger.take_stock()
         entries = [*ledger.ended_since(self.began, self.database, port=self.port), *self.open_entries()]
         tolerated = pools_that_may_outlive(pools.living())
-        scope = Scope(self.test, self.began, tolerated, self.threads, os.getpid(), locking, kept)
+        threads = self.threads | started_elsewhere(self.began)
+        scope = Scope(self.test, self.began, tolerated, threads, os.getpid(), locking, kept)
         known = {entry.backend_pid for entry in entries if entry.is_open}
         rows = [row if row.backend_pid in known else traced(row) for row in sessions()]
         return judge_all(entries, rows, scope, own=_own_sessions(entries))
@@ -85,8 +86,3 @@ def untold(verdicts: Iterable[Verdict]) -> list[Verdict]:
         assert verdict.entry is not None
         verdict.entry.told = True
     return found
-
-
-def running_threads() -> frozenset[int]:
-    """The identifiers of the threads that run now."""
-    return frozenset(thread.ident for thread in threading.enumerate() if thread.ident is not None)

@@ -10,11 +10,11 @@ import gc
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from threading import get_ident
+from threading import current_thread, get_ident
 from typing import Any, cast
 
 from mintdb.connections.bereaved import excuse
-from mintdb.connections.facts import Entry, Serverless
+from mintdb.connections.facts import Driver, Entry, Serverless, TellsTransaction
 from mintdb.connections.ledger import ledger
 from mintdb.connections.sockets import shut
 
@@ -56,16 +56,26 @@ def stop_reading(entries: Iterable[Entry]) -> None:
 def roll_back(entry: Entry) -> bool:
     """Take back what an idle connection has begun, so that it can go on; False where it can only be ended.
 
-    For connections that were opened in the thread that calls: another's might be in the middle of something.
+    For connections that are the calling thread's: another's might be in the middle of something.
     """
-    connection = entry.connection()
-    if connection is None or entry.thread_ident != get_ident() or entry.driver.is_async(connection):
+    connection, thread = entry.connection(), (entry.taking or entry).thread_ref()
+    if connection is None or thread is not current_thread() or entry.driver.is_async(connection):
         return False
     try:
-        cast(Any, connection).rollback()  # Any: whatever the driver, the DB-API has it
+        _roll_back(entry.driver, cast(Any, connection))  # Any: whatever the driver, the DB-API has what is used
     except Exception:  # noqa: BLE001  # a driver's errors have no common base; within a block of the driver's, it refuses
         return False
-    return True
+    return not _is_in_transaction(entry.driver, connection)
+
+
+def _roll_back(driver: Driver, connection: Any) -> None:  # Any: see roll_back
+    connection.rollback()
+    if _is_in_transaction(driver, connection):
+        connection.cursor().execute("rollback")  # begun by hand: psycopg2's rollback() does nothing in autocommit
+
+
+def _is_in_transaction(driver: Driver, connection: object) -> bool:
+    return isinstance(driver, TellsTransaction) and driver.is_in_transaction(connection)
 
 
 def _finish_async(entry: Entry, connection: object) -> None:

@@ -5,13 +5,16 @@ Both walk over all objects, so each is asked only where it can clear somebody.
 
 from __future__ import annotations
 
+import math
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from mintdb import clock
 from mintdb.connections.closing import collect
 from mintdb.connections.facts import Entry
-from mintdb.connections.holders import Hold, find_holds
+from mintdb.connections.holders import STEPS, STEPS_TAKEN, Hold, find_holds
+from mintdb.connections.pools import pools
 from mintdb.connections.stack import Site, lies_in_package
 from mintdb.connections.verdict import Kind, Verdict
 
@@ -19,7 +22,11 @@ Judge = Callable[[frozenset[int]], list[Verdict]]
 """Verdicts on everything, where the entries with these id() are kept on purpose."""
 
 # A pool reuses what is idle before it opens more. So many idle ones of one line, unused by the test, are no pool's.
-UNUSED = 5  # which is also what most pools keep at most, if they are told nothing
+UNUSED = {
+    Hold.GATHERED: 2,  # once may be chance: a connection that was taken and not used looks the same
+    Hold.LASTING: 5,  # which is what most pools keep at most, if they are told nothing
+    Hold.WIDER: math.inf,  # whatever the fixture makes is its own to close
+}
 DRIVERS = {
     *("psycopg", "psycopg_binary", "psycopg_c", "psycopg2", "asyncpg", "aiosqlite", "pymysql", "MySQLdb", "asyncmy"),
     *("mintdb", "greenlet", "gevent"),
@@ -40,11 +47,12 @@ def judge_fairly(judge: Judge, *, began: float) -> list[Verdict]:
     if not all(entry.is_open for entry in accused):
         verdicts = judge(frozenset())
         accused = _accused(verdicts)
-    excusable = {entry for entry, verdict in accused.items() if _may_be_kept(verdict, entry, verdicts, lasted)}
+    holds = _find_holds(accused)
+    kept = frozenset(
+        id(entry) for entry, verdict in accused.items() if _is_kept(verdict, entry, holds[id(entry)], verdicts, lasted)
+    )
     unknown = {entry for entry in accused if _line(entry) not in _no_garbage}
-    holds = _find_holds(entry for entry in excusable | unknown if entry.owner is None)
-    kept = frozenset(id(entry) for entry in excusable if holds.get(id(entry)) is Hold.LASTING)
-    doubtful = [entry for entry in unknown if not holds.get(id(entry))]
+    doubtful = [entry for entry in unknown if not holds[id(entry)]]
     if any(entry.is_open for entry in doubtful):
         collect()
     _no_garbage.update(line for entry in unknown if entry.is_open and (line := _line(entry)))
@@ -55,21 +63,44 @@ def _accused(verdicts: Iterable[Verdict]) -> dict[Entry, Verdict]:
     return {verdict.entry: verdict for verdict in verdicts if verdict.kind is Kind.LEAK and verdict.entry}
 
 
-def _find_holds(entries: Iterable[Entry]) -> dict[int, Hold]:
-    """By id() of the entry. Known pools answer for their own connections, which are not looked for."""
-    by_thread: dict[bool, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        by_thread[entry.thread == "MainThread"].append(entry)
-    found = [find_holds(several, locals_last=is_main) for is_main, several in by_thread.items()]
-    return {key: hold for holds in found for key, hold in holds.items()}
+def _find_holds(accused: Iterable[Entry]) -> dict[int, Hold]:
+    """By id() of the entry: the firmest hold on its connection, on its pool, or on the thread that opened it."""
+    found: dict[int, Hold] = defaultdict(lambda: Hold.UNKNOWN)
+    alike: dict[tuple[bool, bool], list[Entry]] = defaultdict(list)
+    for entry in accused:
+        alike[entry.thread == "MainThread", entry.taking is not None].append(entry)
+    for (is_main, is_taken), several in alike.items():
+        things = {(id(entry), kind): thing for entry in several for kind, thing in _things(entry)}
+        holds = find_holds(things, locals_last=is_main, steps=STEPS_TAKEN if is_taken else STEPS)
+        for (key, kind), hold in holds.items():
+            if hold >= LEAST[kind]:
+                found[key] = max(found[key], hold)
+    return found
 
 
-def _may_be_kept(verdict: Verdict, entry: Entry, all_of_them: Sequence[Verdict], lasted: float) -> bool:
-    """Whether it is as somebody leaves it who uses it again: in nobody's way, and opened by more than the test."""
-    session = verdict.session
-    if session is None or (session.is_busy and not session.only_reads) or _is_beyond_use(entry):
+# What firmness says something of the connection. Of a pool, its creation site tells more than a module does; a thread
+# that runs is not garbage, but what it has opened may be.
+LEAST = {"connection": Hold.UNKNOWN, "pool": Hold.WIDER, "thread": Hold.GATHERED}
+
+
+def _things(entry: Entry) -> Iterable[tuple[str, object]]:
+    """What may be kept, and the connection with it."""
+    thread = entry.thread_ref()
+    if (connection := entry.connection()) is not None and (entry.owner is None or entry.taking is not None):
+        yield "connection", connection
+    if entry.owner is not None:
+        yield from (("pool", pool) for pool in pools.find_objects(entry.owner))
+    elif thread is not None and thread.is_alive() and thread is not threading.main_thread():
+        yield "thread", thread
+
+
+def _is_kept(verdict: Verdict, entry: Entry, hold: Hold, all_of_them: Sequence[Verdict], lasted: float) -> bool:
+    """Whether it is as somebody leaves it who uses it again: held by what outlives the test, and opened by more."""
+    if hold <= Hold.LIVING or _is_beyond_use(entry):
         return False
-    return not _is_by_the_test_itself(entry) and _unused(entry, all_of_them, lasted) < UNUSED
+    if hold is not Hold.WIDER and (_is_by_the_test_itself(entry) or not (entry.owner is None or verdict.is_excused)):
+        return False
+    return _unused(entry, all_of_them, lasted) < UNUSED[hold]
 
 
 def _is_beyond_use(entry: Entry) -> bool:
@@ -82,9 +113,9 @@ def _is_beyond_use(entry: Entry) -> bool:
 
 def _is_by_the_test_itself(entry: Entry) -> bool:
     """Whether the body of the test, or of its fixture, called the driver: it has to close what it opens."""
-    if entry.site is None or entry.opening is None or lies_in_package(entry.stack, but=DRIVERS):
+    if entry.opening is None or lies_in_package(entry.stack, but=DRIVERS):
         return False
-    return entry.opening.has_in_its_body(entry.site)
+    return entry.opening.has_in_its_body(entry.stack)
 
 
 def _unused(entry: Entry, all_of_them: Iterable[Verdict], seconds: float) -> int:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from weakref import ref
 
-from mintdb.connections.stack import Frames, Site, find_app_site
+from mintdb.connections.stack import Frames, Site, find_app_functions, find_app_site
 from mintdb.contract import Session
 
 if TYPE_CHECKING:
@@ -22,18 +22,20 @@ class Opening:
     """What was going on when a connection was opened; a framework makes one and the ledger only keeps it.
 
     `scope` is that of the fixture, as pytest names it: anything but "function" is a wider fixture, whose connections
-    may outlive a test. `test` is None outside of every test (import, collection, start-up).
+    may outlive a test. `test` is None outside of every test (import, collection, start-up). `fixtures` are those that
+    the test uses, where any of them may be at work.
     """
 
     test: str | None = None
     phase: str | None = None
     fixture: str | None = None
     scope: str = "function"
+    fixtures: tuple[str, ...] = ()
 
-    def has_in_its_body(self, site: Site) -> bool:
-        """Whether a line is the test's own, or its fixture's, and not of what they call."""
-        test = (self.test or "").partition("[")[0].replace("::", ".")
-        return site.function in (test.rpartition(".")[2], self.fixture)
+    def has_in_its_body(self, frames: Frames) -> bool:
+        """Whether the application's line is the test's own, or its fixture's, and not of what they call."""
+        test = (self.test or "").partition("[")[0].replace("::", ".").rpartition(".")[2]
+        return not {test, self.fixture, *self.fixtures}.isdisjoint(find_app_functions(frames))
 
 
 class Ending(StrEnum):
@@ -91,6 +93,13 @@ class SpeaksMysql(Protocol):
 
     def ask(self, connection: object, statement: str) -> Sequence[Sequence[object]] | None:
         """Run one statement, under the conditions of `Driver.query`; all rows."""
+
+
+@runtime_checkable
+class TellsTransaction(Protocol):
+    """A driver that knows, without asking its server, whether a connection is in a transaction."""
+
+    def is_in_transaction(self, connection: object) -> bool: ...
 
 
 class Pool(Protocol):

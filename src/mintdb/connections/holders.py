@@ -1,8 +1,9 @@
 """What holds on to a connection: something made for the whole run, something that lives, or nothing that is found.
 
-A pool of a library that mintdb does not know, an application's own pool, a global, the main thread's locals: all keep
-connections on purpose, and all can be reached from a module. A plain list in a module is where forgotten ones gather.
-A step is one walk over all objects: about a fifth of a garbage collection.
+A wider fixture's value, a pool of a library that mintdb does not know, an application's own pool, a global, the main
+thread's locals: all keep connections on purpose, and all can be reached from a fixture or from a module. A plain list
+in a module may be a pool, and is where forgotten ones gather. A step is one walk over all objects: about a fifth of a
+garbage collection.
 """
 
 from __future__ import annotations
@@ -11,27 +12,30 @@ import gc
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import copy_context
 from enum import IntEnum
-from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType, TracebackType
-from typing import Any
+from types import FrameType, TracebackType
+from typing import Any, TypeVar
 
-from mintdb.connections.facts import Entry
 from mintdb.connections.stack import is_library
 
 STEPS = 10  # a peewee pool: connection, tuple, heap, attributes, database, module; an application's state adds some
+STEPS_TAKEN = 14  # one that a session of SQLAlchemy's has taken is that many away from what keeps the session
 BREADTH = 64  # objects looked for in one step: where it takes more, they are no connection's holders any more
 GATHERINGS = (list, tuple, set, frozenset, deque)
-RUNNING = (
-    *(FrameType, TracebackType, BaseException, threading.Thread),
-    *(GeneratorType, CoroutineType, AsyncGeneratorType),
-)
-# What belongs to the tests and to event loops is not made for the whole run, wherever it is kept.
+RUNNING = (FrameType, TracebackType, BaseException)
+# What belongs to the tests and to event loops is not made for the whole run, wherever it is kept …
 MACHINERY = {
-    *("pytest", "_pytest", "pluggy", "xdist", "pytest_asyncio", "anyio", "hypothesis", "unittest", "mintdb"),
+    *("_pytest", "pluggy", "xdist", "pytest_asyncio", "anyio", "hypothesis", "unittest", "mintdb"),
     *("asyncio", "_asyncio", "uvloop", "concurrent", "multiprocessing"),
 }
+# … but for what hands on only what was given to it: these belong to whoever keeps them.
+HANDING_ON = {"Task", "TaskGroup", "Runner", "ThreadPoolExecutor", "Stash"}
+OF_THE_RUN = {"Config", "Session", "PytestPluginManager"}  # pytest's own, to which suites attach what they like
+BOOKKEEPING = {"sqlalchemy"}  # its modules note every connection that is taken, whoever has it
+
+Key = TypeVar("Key")
 
 
 class Hold(IntEnum):
@@ -39,18 +43,21 @@ class Hold(IntEnum):
 
     UNKNOWN = 0  # it may be garbage; or what runs now holds it: a frame, a task, a thread
     LIVING = 1  # it is no garbage
-    LASTING = 2  # something made for the whole run keeps it
+    GATHERED = 2  # a module's plain list has it: it may be a pool, or where forgotten ones gather
+    LASTING = 3  # something made for the whole run keeps it
+    WIDER = 4  # a wider fixture leads to it: that closes it, when it ends
 
 
-def find_holds(entries: Iterable[Entry], *, locals_last: bool) -> dict[int, Hold]:
-    """How firmly each entry's connection is held, by id() of the entry; not of what is gone.
+def find_holds(things: Mapping[Key, object], *, locals_last: bool, steps: int = STEPS) -> dict[Key, Hold]:
+    """How firmly each of the things is held, by the same keys; a thread only if something keeps it beyond its end.
 
-    `locals_last`: whether the thread that opened them is one for the whole run.
+    `locals_last`: whether the thread that made them is one for the whole run.
     """
     search = _Search(locals_last=locals_last)
-    keys = {id(entry): search.start(entry.connection()) for entry in entries}
-    search.run()
-    return {entry: search.firmest(key) for entry, key in keys.items() if key is not None}
+    for thing in things.values():
+        search.start(thing)
+    search.run(steps)
+    return {key: search.firmest(id(thing)) for key, thing in things.items()}
 
 
 class _Search:
@@ -66,19 +73,16 @@ class _Search:
         if locals_last:
             self._ends = dict.fromkeys(map(id, copy_context().values()), Hold.LASTING)
 
-    def start(self, connection: object) -> int | None:
-        """Look for what holds a connection, too."""
-        if connection is None:
-            return None
-        self._alive.append(connection)
-        self._wanted.append(id(connection))
-        return id(connection)
+    def start(self, thing: object) -> None:
+        """Look for what holds a thing, too."""
+        self._alive.append(thing)
+        self._wanted.append(id(thing))
 
-    def run(self) -> None:
+    def run(self, steps: int) -> None:
         """Step by step, until nobody is left to look for, or whatever was wanted is held for good."""
         level = self._alive.copy()
-        for _ in range(STEPS):
-            if not level or all(self.firmest(key) is Hold.LASTING for key in self._wanted):
+        for _ in range(steps):
+            if not level or all(self.firmest(key) >= Hold.LASTING for key in self._wanted):
                 break
             del level[BREADTH:]
             level = self._step(level)
@@ -87,9 +91,11 @@ class _Search:
         """Note who holds the objects of `level`; returns those whose own holders are to be looked for."""
         wanted, further = set(map(id, level)), []
         for holder in gc.get_referrers(*level):
-            if holder is level or holder is self._alive or not self._may_hold(holder):
+            if holder is level or holder is self._alive:
                 continue
             held = {id(one): one for one in gc.get_referents(holder) if id(one) in wanted}
+            if not self._may_hold(holder, held.values()):
+                continue
             if _is_root(holder):
                 for key, one in held.items():
                     self._ends[key] = max(_hold(holder, one), self._ends.get(key, Hold.UNKNOWN))
@@ -101,11 +107,13 @@ class _Search:
         self._alive += further
         return further
 
-    def _may_hold(self, holder: object) -> bool:
+    def _may_hold(self, holder: object, held: Iterable[object]) -> bool:
         kind = type(holder)  # never isinstance(): that asks for `__class__`, which wakes other libraries' lazy objects
         if issubclass(kind, threading.local):
             return self._locals_last
-        return not issubclass(kind, RUNNING) and _of(kind) not in MACHINERY and not _is_test_case(kind)
+        if _of(kind) in MACHINERY:
+            return _is_root(holder) or kind.__name__ in HANDING_ON or any(map(_is_executor, held))
+        return not issubclass(kind, RUNNING) and not _is_test_case(kind)
 
     def firmest(self, key: int) -> Hold:
         """The firmest hold of all that lead to what has this id()."""
@@ -119,22 +127,30 @@ class _Search:
         return found
 
 
-def _is_root(holder: object) -> bool:
-    """Whether it is a module's names, or a class, which are modules' too."""
-    if type(holder) is dict:
+def _is_root(holder: Any) -> bool:  # Any: it is asked for its class alone
+    """Whether it is a module's names, a class, which are modules' too, or what pytest keeps for more than a test."""
+    kind = type(holder)
+    if kind is dict:
         return "__spec__" in holder and "__loader__" in holder
-    return issubclass(type(holder), type)
+    return issubclass(kind, type) or (_of(kind) == "_pytest" and kind.__name__ in {"FixtureDef", *OF_THE_RUN})
 
 
-def _hold(root: Any, one: object) -> Hold:  # Any: a module's names, or a class
+def _hold(root: Any, one: object) -> Hold:  # Any: a module's names, a class, or an object of pytest's
+    if _of(type(root)) == "_pytest":
+        return Hold.WIDER if getattr(root, "scope", None) != "function" else Hold.UNKNOWN
     if issubclass(type(root), type):
         lasts = "<locals>" not in root.__qualname__ and _of(root) not in MACHINERY
         return Hold.LASTING if lasts else Hold.UNKNOWN
     name, file = str(root.get("__name__")), root.get("__file__")
     is_for_the_run = name == "__main__" if file is None else not is_library(file)
-    if issubclass(type(one), GATHERINGS) or not is_for_the_run or name.partition(".")[0] in MACHINERY:
+    if not is_for_the_run or name.partition(".")[0] in MACHINERY | BOOKKEEPING:
         return Hold.LIVING
-    return Hold.LASTING
+    return Hold.GATHERED if issubclass(type(one), GATHERINGS) else Hold.LASTING
+
+
+def _is_executor(thing: object) -> bool:
+    """Of an event loop, its executor alone outlives what it runs."""
+    return type(thing).__name__ == "ThreadPoolExecutor"
 
 
 def _of(kind: type) -> str:

@@ -55,6 +55,11 @@ class Pools:
         known = self._owners.get(id(pool))
         return known[1] if known is not None and known[0]() is pool else None
 
+    def find_objects(self, owner: Owner) -> list[object]:
+        """The pool objects that an owner is: an engine, and each pool that it was seen to have."""
+        known = [reference() for reference, other in self._owners.copy().values() if other is owner]
+        return [pool for pool in known if pool is not None]
+
     def living(self) -> list[Owner]:
         """Pools that exist and are open, in order of creation."""
         owners = dict.fromkeys(owner for _, owner in self._owners.copy().values())

@@ -6,7 +6,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -81,6 +81,13 @@ def find_app_site(frames: Frames) -> Site | None:
     return Site(code.co_filename, _line(code, at), code.co_name) if _is_app(code.co_filename) else None
 
 
+def find_app_functions(frames: Frames) -> Sequence[str]:
+    """The name of the application's innermost function, and of those within which it is defined."""
+    if find_app_site(frames) is None:
+        return ()
+    return cast(CodeType, frames[-2]).co_qualname.split(".")
+
+
 def shown_app_site(frames: Frames) -> str:
     """The same as text, empty if there is none; remembered, so that a line that opens many costs the words once."""
     if not frames:
@@ -93,16 +100,20 @@ def shown_app_site(frames: Frames) -> str:
 
 
 def lies_in_package(frames: Frames, but: Container[str]) -> bool:
-    """Whether an installed package lies between the application and what it called; those in `but` are not counted."""
+    """Whether an installed package lies between the application and what it called; those in `but` are not counted.
+
+    A driver's own pool is: what it opens, it keeps.
+    """
     for code, _ in _pairs(frames):
         _, found, below = code.co_filename.replace(os.sep, "/").rpartition("-packages/")
-        if found and below.partition("/")[0].removesuffix(".py") not in but:
+        if found and (below.partition("/")[0].removesuffix(".py") not in but or below.endswith(_POOL_FILES)):
             return True
         if _is_app(code.co_filename):
             return False
     return False
 
 
+_POOL_FILES = "/pool.py", "/pooling.py"  # of psycopg2, asyncpg, asyncmy, aiomysql; of MySQL's own
 _SHOWN: dict[tuple[int, int], tuple[CodeType, str]] = {}  # as many as lead to connections
 
 

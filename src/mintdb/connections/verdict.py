@@ -51,10 +51,10 @@ class Scope:
     test: str | None
     began: float  # seconds, monotonic
     tolerated: frozenset[Owner] = frozenset()  # see `pools_that_may_outlive`
-    older_threads: frozenset[int] = frozenset()  # idents of the threads that ran when it began
+    older_threads: frozenset[int] = frozenset()  # idents of the threads that ran when it began, or are not the test's
     process: int | None = None  # this one
     locking: frozenset[int] = frozenset()  # backends that hold a lock which the rewind needs
-    kept: frozenset[int] = frozenset()  # entries, by id(), that something made for the whole run keeps: see `doubts`
+    kept: frozenset[int] = frozenset()  # entries, by id(), that something that outlives the test keeps: see `doubts`
     rewinds: bool = True  # False: nothing is put back, and no transaction is in anybody's way
 
 
@@ -66,7 +66,8 @@ class Verdict:
     reason: str
     entry: Entry | None
     session: Session | None
-    may_stay: bool = False  # of a leak of nobody's pool: it may outlive the test, and only its transaction may not
+    is_excused: bool = False  # of a leak: it may outlive the test, and only its transaction may not
+    may_stay: bool = False  # … and nobody would open it again: it is of no pool, or somebody has taken it for good
 
     @property
     def is_guilty(self) -> bool:
@@ -95,7 +96,8 @@ def judge_all(
 def judge(entry: Entry | None, session: Session | None, scope: Scope) -> Verdict:
     """The verdict on one connection. A session of None says that the server has none."""
     kind, reason = _judge(entry, session, scope)
-    return Verdict(kind, reason, entry, session, kind is Kind.LEAK and _may_stay(entry, scope))
+    is_excused = kind is Kind.LEAK and entry is not None and _find_excuse(entry, scope) is not None
+    return Verdict(kind, reason, entry, session, is_excused, is_excused and _is_irreplaceable(entry, scope))
 
 
 def _judge(entry: Entry | None, session: Session | None, scope: Scope) -> tuple[Kind, str]:
@@ -133,14 +135,20 @@ def _find_excuse(entry: Entry, scope: Scope) -> str | None:
     """Why the connection may be open although the test is over."""
     if _is_wider(entry.opening, entry.opened, scope):
         return _of_whom(entry.opening)
-    if entry.owner is not None:
-        return _find_excuse_of_pool(entry.owner, scope)
+    if (
+        excuse := _find_excuse_of_thread(entry, scope)
+        if entry.owner is None
+        else _find_excuse_of_pool(entry.owner, scope)
+    ):
+        return excuse
+    return "something made for more than the test keeps it" if id(entry) in scope.kept else None
+
+
+def _find_excuse_of_thread(entry: Entry, scope: Scope) -> str | None:
     if entry.alias is not None and entry.thread == "MainThread":
         return f"Django keeps one connection of {entry.alias!r} for each thread"
     if _is_of_older_thread(entry, scope):
-        return f"thread {entry.thread!r} is older than the test"
-    if id(entry) in scope.kept:
-        return "something made for the whole run keeps it"
+        return f"thread {entry.thread!r} is older than the test, or not the test's"
     return None
 
 
@@ -152,11 +160,9 @@ def _find_excuse_of_pool(owner: Owner, scope: Scope) -> str | None:
     return None
 
 
-def _may_stay(entry: Entry | None, scope: Scope) -> bool:
-    """Whether the connection of a leak could go on without its transaction, and nobody would open it again."""
-    if entry is None or entry.owner is not None or entry.alias is not None:
-        return False
-    return _find_excuse(entry, scope) is not None
+def _is_irreplaceable(entry: Entry | None, scope: Scope) -> bool:
+    """Whether nobody would open the connection again if it was ended."""
+    return entry is not None and (id(entry) in scope.kept or (entry.owner is None and entry.alias is None))
 
 
 def _belongs_elsewhere(entry: Entry, scope: Scope) -> bool:
@@ -171,7 +177,12 @@ def _is_of_older_thread(entry: Entry, scope: Scope) -> bool:
 
 
 def _is_wider(opening: Opening | None, moment: float, scope: Scope) -> bool:
-    return moment < scope.began or (opening is not None and opening.scope != "function")
+    return is_older_or_wider(opening, moment, scope.began)
+
+
+def is_older_or_wider(opening: Opening | None, moment: float, began: float) -> bool:
+    """Whether what was made in `opening`, at a moment, is not the test's that began at another (monotonic seconds)."""
+    return moment < began or (opening is not None and opening.scope != "function")
 
 
 def _of_whom(opening: Opening | None) -> str:
@@ -201,6 +212,6 @@ def _purpose(owner: Owner) -> object:
     if site is None:
         return None
     # What a test makes itself is made for each test, although each may have a database of its own.
-    is_the_tests = owner.opening is not None and owner.opening.has_in_its_body(site)
+    is_the_tests = owner.opening is not None and owner.opening.has_in_its_body(owner.stack)
     place = None if pool is None or is_the_tests else (pool.find_url(), pool.is_async())
     return site.file, site.line, place

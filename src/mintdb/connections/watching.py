@@ -16,22 +16,16 @@ from typing import Protocol, runtime_checkable
 
 from mintdb.clock import monotonic
 from mintdb.connections import closing
-from mintdb.connections.account import peak_of, running_threads, untold
+from mintdb.connections.account import peak_of, untold
 from mintdb.connections.doubts import judge_fairly
 from mintdb.connections.explain import explain, find
-from mintdb.connections.facts import Entry, Place
+from mintdb.connections.facts import Entry, Place, TellsTransaction
 from mintdb.connections.foreign import is_child_since, traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
+from mintdb.connections.threads import running_threads, started_elsewhere
 from mintdb.connections.verdict import Kind, Scope, Verdict, judge, pools_that_may_outlive
 from mintdb.contract import Connections, Session, Visit, Visiting
-
-
-@runtime_checkable
-class TellsTransaction(Protocol):
-    """A driver that knows, without asking its server, whether a connection is in a transaction."""
-
-    def is_in_transaction(self, connection: object) -> bool: ...
 
 
 @runtime_checkable
@@ -104,7 +98,15 @@ class Watch:
 
     def _verdicts(self, entries: Iterable[Entry], kept: frozenset[int]) -> list[Verdict]:
         tolerated = pools_that_may_outlive(pools.living())
-        scope = Scope(self._test, self._began, tolerated, self._threads, os.getpid(), kept=kept, rewinds=False)
+        scope = Scope(
+            self._test,
+            self._began,
+            tolerated,
+            self._threads | started_elsewhere(self._began),
+            os.getpid(),
+            kept=kept,
+            rewinds=False,
+        )
         # Not joined by backend pid: those of different servers may be the same.
         return [judge(entry, self._session(entry), scope) for entry in entries]
 

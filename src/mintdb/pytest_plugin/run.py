@@ -182,7 +182,8 @@ class Run:
         """Put the databases back once more if wider fixtures were torn down, and another test follows."""
         self.boundaries.before_teardown()
         try:
-            with self.boundaries.phase(Opening(item.nodeid, "teardown")):
+            fixtures = tuple(getattr(item, "fixturenames", ()))  # any of them may be at work now
+            with self.boundaries.phase(Opening(item.nodeid, "teardown", fixtures=fixtures)):
                 result = yield
         finally:
             self._end(item)  # where the set-up never came to the test itself

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Protocol, cast
 
 from mintdb.connections.hooks.patch import UNSEEN, cannot_see
+from mintdb.connections.hooks.threads import follow
 
 # Third-party module -> the module of this package that hooks it. Another engine's driver is one line more.
 HOOKS = {
@@ -56,6 +57,7 @@ def watch() -> None:
     """Account for every connection that is opened from now on, and for those that hooked drivers have open already."""
     if _FINDER not in sys.meta_path:
         sys.meta_path.insert(0, _FINDER)
+        _undo["threading"] = follow()
     imported = [(name, module) for name in HOOKS if (module := sys.modules.get(name)) and _is_complete(module)]
     hooks = [(hook, module) for name, module in imported if (hook := _install(name, module))]
     if hooks:

@@ -1,0 +1,47 @@
+"""Know whose a thread is: a test's, a wider fixture's, or of the thread that started it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from threading import Thread
+from weakref import WeakKeyDictionary
+
+from mintdb import clock
+from mintdb.connections.facts import Opening
+from mintdb.connections.ledger import ledger
+from mintdb.connections.verdict import is_older_or_wider
+
+
+@dataclass(frozen=True)
+class Start:
+    """When a thread was started, and what was going on."""
+
+    moment: float  # seconds, monotonic
+    opening: Opening | None
+
+
+LONG_AGO = Start(0.0, None)
+_starts: WeakKeyDictionary[Thread, Start] = WeakKeyDictionary()
+
+
+def running_threads() -> frozenset[int]:
+    """The identifiers of the threads that run now."""
+    return frozenset(thread.ident for thread in threading.enumerate() if thread.ident is not None)
+
+
+def started_elsewhere(began: float) -> frozenset[int]:
+    """The identifiers of the running threads that are not of the test that began then (monotonic seconds)."""
+    running = [(thread.ident, _starts.get(thread)) for thread in threading.enumerate()]
+    return frozenset(
+        ident for ident, start in running if ident and start and is_older_or_wider(start.opening, start.moment, began)
+    )
+
+
+def note_start(thread: Thread) -> None:
+    """A thread is being started. A server's workers are the server's, whichever test's request they are started for."""
+    starter = threading.current_thread()
+    if starter is threading.main_thread():
+        _starts[thread] = Start(clock.monotonic(), ledger.opening)
+    else:
+        _starts[thread] = _starts.get(starter, LONG_AGO)
