@@ -367,18 +367,50 @@ import sqlite3
 import psycopg
 import psycopg2
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import scoped_session, sessionmaker
 
 CONNECTIONS = {
     "psycopg": psycopg.connect(os.environ["DATABASE_URL"]),
     "psycopg2": psycopg2.connect(os.environ["DATABASE_URL"]),
+    "by hand": psycopg2.connect(os.environ["DATABASE_URL"]),
     "sqlite3": sqlite3.connect(os.environ["FILE"]),
 }
+
+
+CONNECTIONS["by hand"].autocommit = True
+
+class Lazy:
+    connection = None
+
+    def cursor(self):
+        self.connection = self.connection or psycopg.connect(os.environ["DATABASE_URL"])
+        return self.connection.cursor()
+
+CONNECTIONS["lazy"] = Lazy()
+
+class Scoped:
+    engine = sa.create_engine(os.environ["DATABASE_URL"].replace("://", "+psycopg://"))
+    session = scoped_session(sessionmaker(engine))
+
+    def cursor(self):
+        return self
+
+    def execute(self, statement):
+        self.found = self.session.execute(sa.text(statement))
+
+    def fetchone(self):
+        return self.found.fetchone()
+
+CONNECTIONS["scoped"] = Scoped()
 
 
 @pytest.mark.parametrize("again", "ab")
 @pytest.mark.parametrize("driver", CONNECTIONS)
 def test_commits_nothing(driver, again):
     cursor = CONNECTIONS[driver].cursor()
+    if driver == "by hand":
+        cursor.execute("begin")
     cursor.execute("select count(*) from currency where code = 'GBP'")
     assert cursor.fetchone() == (0,)
     cursor.execute("insert into currency values ('GBP')")
@@ -386,7 +418,7 @@ def test_commits_nothing(driver, again):
 TOLD = """\
 LEAK  test_forgetful.py::test_commits_nothing[psycopg2-a] left 1 connection in a transaction
   backend N, idle in transaction for N s on mint_N_main
-  opened   test_forgetful.py:11 in <module>
+  opened   test_forgetful.py:13 in <module>
   last ran insert into currency values ('GBP')
   1. commit what was begun, or take it back:  conn.commit() or conn.rollback()
   likewise 1 more test: test_forgetful.py::test_commits_nothing[psycopg2-b]
@@ -400,6 +432,7 @@ def test_a_connection_of_the_whole_run_loses_what_a_test_did_not_commit_and_goes
     settings.write_text(settings.read_text() + lite)
     suite.write(**{"lite.sql": "create table currency (code text);"})
     ran = suite.run()
-    assert ran.outcomes == {"passed": 6}, ran.output
-    assert ran.output.count("in a transaction\n") == 3
+    assert ran.outcomes == {"passed": 12}, ran.output
+    assert ran.output.count("in a transaction\n") == 6
+    assert ran.output.count("likewise 1 more test") == 6
     assert TOLD in re.sub(r"mint_\w+_main", "mint_N_main", re.sub(r"(?<=backend )\d+|\d\.\d(?= s)", "N", ran.output))

@@ -6,20 +6,21 @@ Who is in doubt is not accused: a missed leak costs a connection, a false accusa
 |----------------------------------------------------------------------------|-----------|
 | was closed, or the server does not know it any more                        | closed    |
 | was collected without a close, and opened in the test                      | abandoned |
-| … but by an older thread, or for an older or wider fixture's pool          | closed    |
+| … but by another's thread, or for an older or wider fixture's pool         | closed    |
 | has no entry, and is not known to be of this process                       | foreign   |
-| is older than the test, of a wider fixture or of an older thread; harmless | resident  |
+| is older than the test, of a wider fixture or another's thread; harmless   | resident  |
 | … but holds a transaction that is in the rewind's way                      | leak      |
 | was opened in the test, by a pool that may outlive it; harmless            | resident  |
 | … but holds a transaction that is in the rewind's way                      | leak      |
 | was opened in the test by Django's main thread, and is harmless            | resident  |
-| was opened in the test, is harmless, and is kept for the whole run         | resident  |
+| was opened in the test, is harmless, and what outlives the test keeps it   | resident  |
+| … but holds a transaction that is in the rewind's way                      | leak      |
 | was opened in the test, and is open                                        | leak      |
 
 A pool may outlive the test if it is older, if a wider fixture made it, or if it is the one living pool of its creation
-site to one place: an engine that is created when it is first needed, for the whole run. Kept for the whole run is what
-a module leads to by more than a list (another library's pool, an application's own, a global, the main thread's locals)
-and what the test's own body did not open.
+site to one place: an engine that is created when it is first needed, for the whole run. A thread is another's if it is
+older, or if a wider fixture or another's thread has started it. What outlives the test is a wider fixture; and a
+module, for what the test's own body did not open: see `doubts`.
 """
 
 from __future__ import annotations
