@@ -12,10 +12,11 @@ from tests.engines.mysql.mariadb import dump, root_of, run, stay
 from tests.engines.mysql.workloads import MARIADB, Language
 
 import mintdb
-from mintdb.address import Address
+from mintdb.address import Address, parse_url
 from mintdb.contract import Way
-from mintdb.engines.mysql import errors, questions
+from mintdb.engines.mysql import databases, errors, questions
 from mintdb.engines.mysql.external import reserve_external
+from mintdb.engines.mysql.maintenance import Maintenance
 from mintdb.engines.mysql.server import MysqlServer
 from mintdb.errors import MintdbError
 
@@ -150,6 +151,20 @@ def test_a_database_of_a_fixed_name_that_somebody_made_anew_is_theirs(server: My
             assert run(root_of(server), "show tables from wanted") == [("precious",)]
         finally:
             run(root_of(server), "drop database wanted")
+
+
+def test_what_a_dead_run_has_left_is_not_whatever_has_its_name_now(server: MysqlServer) -> None:
+    died = Maintenance(parse_url(server.own_url), owner="somebody")
+    databases.create(died, "shop_left")
+    assert databases.is_ours(died, "shop_left")
+    run(root_of(server), "drop database shop_left", "create database shop_left")
+    try:
+        assert not databases.is_ours(died, "shop_left")
+        died.close()
+        assert "shop_left" not in server.reap()
+        assert run(root_of(server), "show databases like 'shop\\_left'") == [("shop_left",)]
+    finally:
+        run(root_of(server), "drop database shop_left")
 
 
 def test_two_runs_that_want_one_name_wait_for_each_other(server: MysqlServer, project: Path) -> None:

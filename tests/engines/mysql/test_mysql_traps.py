@@ -41,7 +41,7 @@ def test_children_of_a_cascade_are_found_with_the_log_and_without(make: Make) ->
         "insert into child values (1), (1)",
         "insert into grandchild values (1), (2)",
     )
-    for log in ("set sql_log_bin = 1", "set sql_log_bin = 0"):
+    for log in ("set sql_log_bin = 0", "set sql_log_bin = 1"):
         restored = changed_by(clone, log, "delete from parent where id = 1")
         assert restored.tables == ["child", "grandchild", "parent"]
         assert changed_by(clone, log, "update parent set id = 9 where id = 1").way is Way.REWIND
