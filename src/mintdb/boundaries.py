@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import ClassVar
 
 from mintdb import clock
@@ -20,6 +21,7 @@ from mintdb.mint import Mint, visit
 from mintdb.report import Summary
 from mintdb.report.facts import Tested, Worker
 
+NONE: Callable[[str], bool] = frozenset[str]().__contains__  # of the databases
 ELSEWHERE = "elsewhere"  # in a report: databases that mintdb did not make
 HELD = (
     "{test} changed the schema before a wider fixture was set up in its midst: what it wrote stays as long as that"
@@ -93,10 +95,10 @@ class Boundaries:
         for alias in self._aliases():
             self.leases[alias] = self.mint.lease(alias, test=test)
 
-    def end(self, test: str, policy: str | None = None, *, keep: bool = False) -> list[str]:
+    def end(self, test: str, policy: str | None = None, *, keep: Callable[[str], bool] = NONE) -> list[str]:
         """Put the databases back; returns the reports for which the test has to fail. Again is harmless.
 
-        `policy` is the test's own; None: that of each database.
+        `policy` is the test's own; None: that of each database. Those that one is to `keep` are set aside first.
         """
         if not self._running:
             return []
@@ -104,7 +106,7 @@ class Boundaries:
         failing = [self._end_watch(test, policy or self.mint.settings.leaks)]
         if self.leases:
             self._look_elsewhere(test)
-            failing += [self._release(alias, test, policy, keep=keep) for alias in list(self.leases)]
+            failing += [self._release(alias, test, policy, keep=keep(alias)) for alias in list(self.leases)]
             if self.mint.settings.isolation == "clone":
                 self._clear_home()
         return list(filter(None, failing))
@@ -171,13 +173,17 @@ class Boundaries:
 
     def _release(self, alias: str, test: str, policy: str | None, *, keep: bool) -> str:
         lease = self.leases.pop(alias)
-        if keep:
-            self._summary.kept.append((test, lease.keep().url))
-        restored = lease.release()
+        restored = self.keep(lease, test) if keep else lease.release()
         self._summary.count(restored, test)
         if self.mint.open(alias).pool.marks.held_test:
             self._summary.troubles.append(HELD.format(test=test))
         return self._note(test, policy or self.mint.settings.leaks_of(alias), alias, restored)
+
+    def keep(self, lease: Lease, test: str) -> Restored:
+        """End a lease, and let a person look at what the test has left."""
+        self._summary.kept.append((test, lease.keep().url))
+        restored = lease.release()
+        return restored if restored.way is Way.DROP else replace(restored, way=Way.SWAP)
 
     def _note(self, test: str, policy: str, alias: str, restored: Restored) -> str:
         """Note it for the end of the run; returns what the test has to fail for."""

@@ -21,6 +21,7 @@ class MintdbError(Exception):
     """
 
     text: ClassVar[str] = "{what}"
+    is_final: ClassVar[bool] = False  # whether every later test of the run would meet it too
 
     def __init__(self, **facts: Any) -> None:  # Any: a fact is whatever str.format can show
         self.facts = facts

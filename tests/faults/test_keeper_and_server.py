@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -84,8 +85,11 @@ def test_a_server_that_dies_under_way_is_told_and_the_next_run_recovers(
     watching.wait_for(lambda: not watching.state(), "the server's end")
     (project.folder / "go").touch()
     output, _ = waiting.communicate(timeout=TIMEOUT)
-    assert "went away under way" in output, output
     assert waiting.returncode == 1
+    (told,) = re.findall(r"^_+ ERROR at .*\n(?:.*\n){3}", output, re.MULTILINE)  # once, and no line of mintdb's own
+    assert told.splitlines()[1].endswith("went away under way"), output
+    assert told.splitlines()[2].startswith("  it said "), output
+    assert "1 failed, 1 error" in output, output  # the next test was not even begun
     assert "INTERNALERROR" not in output, output
     ran = project.run()
     assert ran.outcomes == {"passed": 2}, ran.output

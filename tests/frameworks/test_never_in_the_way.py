@@ -131,6 +131,8 @@ def test_nothing_is_left_in_the_server(suite: Suite) -> None:
 def test_a_kept_database_of_a_failed_test_can_be_opened(suite: Suite) -> None:
     suite.write(
         test_fails="""
+            import pytest
+
             def test_fails(mintdb):
                 with mintdb.connect() as connection:
                     connection.execute("insert into account (owner) values ('evidence')")
@@ -139,14 +141,23 @@ def test_a_kept_database_of_a_failed_test_can_be_opened(suite: Suite) -> None:
             def test_passes(mintdb):
                 with mintdb.connect() as connection:
                     assert connection.execute("select count(*) from account").fetchone() == (0,)
+
+            @pytest.mark.mintdb(isolation="clone")
+            def test_fails_on_a_clone(mintdb, mintdb_lease):
+                for lease in (mintdb, mintdb_lease()):
+                    with lease.connect() as connection:
+                        connection.execute("insert into account (owner) values ('evidence')")
+                assert False
         """
     )
     ran = suite.run("--mintdb-keep")
-    assert ran.outcomes == {"passed": 1, "failed": 1}
-    kept = re.search(r"kept the database of test_fails.py::test_fails:  psql '([^']+)'", ran.output)
-    assert kept, ran.output
-    with psycopg.connect(kept[1]) as connection:
-        assert connection.execute("select owner from account").fetchall() == [("evidence",)]
+    assert ran.outcomes == {"passed": 1, "failed": 2}
+    kept = re.findall(r"kept the database of test_fails.py::(\w+):  psql '([^']+)'", ran.output)
+    assert [test for test, _ in kept] == ["test_fails", *["test_fails_on_a_clone"] * 2], ran.output
+    assert "2 swapped, 1 on a clone of its own;" in ran.output  # what is kept is not put back, but replaced
+    for _, url in kept:
+        with psycopg.connect(url) as connection:
+            assert connection.execute("select owner from account").fetchall() == [("evidence",)]
 
 
 def test_a_database_that_mintdb_did_not_make_is_told(suite: Suite) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -55,11 +56,23 @@ def test_each_xdist_worker_has_a_clone_of_its_own(suite: Suite) -> None:
             def test_alone(n):
                 assert app.add("ann") == 1
                 assert app.count() == 1
+
+            @pytest.mark.parametrize("configured", [False, True])
+            def test_a_pytest_in_the_same_process_is_no_worker(pytester, configured):
+                if configured:
+                    pytester.makepyprojecttoml('[tool.mintdb.databases.default]\\nexport = "DATABASE_URL"')
+                inner = "import app, os; app.psycopg.connect(os.environ['DATABASE_URL']).close()" if configured else ""
+                pytester.makepyfile(f"def test_inner():\\n    {inner or 'pass'}")
+                pytester.runpytest_inprocess("-p", "no:asyncio").assert_outcomes(passed=1)
+                assert app.add("ann") == 1
         """,
     )
-    ran = suite.run("-n", "2")
-    assert ran.outcomes == {"passed": 40}, ran.output
-    assert "40 put back" in ran.output
+    ran = suite.run("-n", "2", "-p", "pytester")
+    assert ran.outcomes == {"passed": 42}, ran.output
+    assert "42 put back" in ran.output
+    assert "which mintdb did not make" not in ran.output
+    ready = r"^mintdb: default: postgresql [\d.]+ ready in gw[01] in [\d.]+ s, template (?:built|reused)$"
+    assert 1 <= len(re.findall(ready, ran.output, re.MULTILINE)) <= 2, ran.output
 
 
 def test_collecting_starts_nothing(suite: Suite) -> None:
@@ -69,6 +82,8 @@ def test_collecting_starts_nothing(suite: Suite) -> None:
     assert ran.code == 0, ran.output
     assert _postmasters() == before
     assert "1 test collected" in ran.output
+    assert suite.run("-k", "nothing").code == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert _postmasters() == before
 
 
 def test_without_configuration_the_plugin_does_nothing_until_a_fixture_is_asked_for(suite: Suite) -> None:
@@ -238,6 +253,29 @@ def test_an_unknown_marker_argument_names_the_nearest(suite: Suite) -> None:
     ran = suite.run()
     assert ran.code == pytest.ExitCode.USAGE_ERROR
     assert "has no argument 'isolaton'; did you mean 'isolation'?" in ran.output
+    among_workers = suite.run("-n", "1")
+    assert among_workers.code == pytest.ExitCode.USAGE_ERROR
+    assert among_workers.output.endswith(NO_SUCH_ARGUMENT), among_workers.output
+    assert among_workers.output.count("isolaton") == 1
+    assert "INTERNALERROR" not in among_workers.output
+
+
+NO_SUCH_ARGUMENT = """
+ERROR: test_marker.py::test_it: @pytest.mark.mintdb has no argument 'isolaton'; did you mean 'isolation'?
+  1. its arguments are database, isolation, leaks and rewind_examples
+
+"""
+
+
+def test_a_name_that_no_worker_can_have_is_refused_before_one_is_started(suite: Suite) -> None:
+    suite.environment |= {"MINTDB_NAME": "shop", "MINTDB_URL": "postgresql://me:secret@127.0.0.1:1/postgres"}
+    ran = suite.write(test_it="def test_it(): ...\n").run("-n", "2")
+    assert ran.code == pytest.ExitCode.USAGE_ERROR
+    assert ran.output.splitlines()[0].endswith(
+        "worker gw0 cannot have the fixed database name on postgresql://me:***@127.0.0.1:1/postgres:"
+        " all workers would share one database"
+    ), ran.output
+    assert len(ran.output.splitlines()) < 8, ran.output
 
 
 def test_a_schema_error_stops_the_run_with_file_and_line_and_leaves_no_database(suite: Suite) -> None:
@@ -247,9 +285,9 @@ def test_a_schema_error_stops_the_run_with_file_and_line_and_leaves_no_database(
             "test_it": "def test_it(): ...\n",
         }
     )
-    ran = suite.run()
+    ran = suite.run("-n", "2")
     assert ran.code == pytest.ExitCode.USAGE_ERROR, ran.output
-    assert "schema.sql:2 failed" in ran.output
+    assert ran.output.count("schema.sql:2 failed") == 1, ran.output
     assert 'relation "a" already exists' in ran.output
     assert "INTERNALERROR" not in ran.output
 

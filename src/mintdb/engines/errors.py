@@ -69,6 +69,7 @@ port {port}, which mintdb had already exported, is taken
 class ServerGone(ServerError):
     """The server ended mintdb's own session: it was stopped, killed or restarted. Facts: url, reason."""
 
+    is_final = True
     text = """\
 the server at {url} went away under way
   it said    {reason}

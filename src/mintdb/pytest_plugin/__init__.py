@@ -42,9 +42,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Export the URLs, and wake the connection hooks, before any conftest or application module is imported."""
-    from mintdb.pytest_plugin.asleep import claim_worker, is_wanted
+    from mintdb.pytest_plugin.asleep import WORKER_NAME, claim_worker, is_wanted
 
-    if claim_worker(os.environ) is None:
+    if worker := claim_worker(os.environ):
+        early_config.stash[WORKER_NAME] = worker
+    else:
         _join_matrix(early_config)
     if is_wanted(early_config.rootpath, vars(early_config.known_args_namespace), os.environ):
         from mintdb.pytest_plugin.run import prepare
@@ -86,8 +88,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:  # Any: xdist's WorkerController
-    """Workers of a run that configured nothing may have leased databases; the controller learns of it here."""
-    if "mintdb" in getattr(node, "workeroutput", {}):
+    """What stopped a worker stops the run, in the same words.
+
+    Workers of a run that configured nothing may have leased databases; the controller learns of it here.
+    """
+    output = getattr(node, "workeroutput", {})
+    if "mintdb_refused" in output:
+        raise pytest.UsageError(output["mintdb_refused"])
+    if "mintdb" in output:
         from mintdb.pytest_plugin.run import KEY, get_run, prepare
 
         if KEY not in node.config.stash:
@@ -104,7 +112,7 @@ def mintdb(request: pytest.FixtureRequest) -> Iterator[Lease]:
 @pytest.fixture
 def mintdb_lease(request: pytest.FixtureRequest) -> Iterator[Callable[..., Lease]]:
     """A factory of further leases: `mintdb_lease("default")` is another clone, gone at the end of the test."""
-    yield from _run(request).leasing.further_leases()
+    yield from _run(request).leasing.further_leases(request.node)
 
 
 def _run(request: Any) -> Run:  # Any: FixtureRequest is generic in later versions of pytest

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
+
+import pytest
 
 FILES = ("mintdb.toml", "pyproject.toml")
 PREFIX = "mintdb_"
 WORKER, OF_RUN, CLAIMED = "PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID", "MINTDB_XDIST_WORKER_TAKEN"
 # Where things are kept says nothing about wanting them, nor does what this plugin notes everywhere.
 NO_WISH = {"mintdb_cache_dir", CLAIMED.lower()}
+WORKER_NAME = pytest.StashKey[str]()  # what xdist calls the run, if it is a worker's
 
 
 def is_wanted(start: Path, options: Mapping[str, object], environ: Mapping[str, str]) -> bool:
@@ -26,18 +28,17 @@ def is_wanted(start: Path, options: Mapping[str, object], environ: Mapping[str, 
 
 
 def claim_worker(environ: MutableMapping[str, str]) -> str | None:
-    """The name that xdist gave this process; None for everybody else, a pytest that a worker's test started included.
+    """The name that xdist gave a run; None for every other, a pytest that a worker's test started included.
 
-    xdist tells it by a variable, which that inner pytest inherits, before the configuration knows of it. So the first
-    process to see it takes it down, and an inner run's own workers have another run's.
+    xdist tells it by a variable, which that inner pytest inherits, in a process of its own or in the same one, before
+    the configuration knows of it. So the first run to see it takes it, and an inner run's own workers have another one.
     """
     if WORKER not in environ:
         return None
     claim = f"{environ[WORKER]} of {environ.get(OF_RUN, '')}"
-    by, _, claimed = environ.get(CLAIMED, "").partition(" ")
-    if claimed == claim and by != str(os.getpid()):
+    if environ.get(CLAIMED) == claim:
         return None
-    environ[CLAIMED] = f"{os.getpid()} {claim}"
+    environ[CLAIMED] = claim
     return environ[WORKER]
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mintdb.core.lease import Lease
     from mintdb.pytest_plugin.run import Run
 
+OWN = pytest.StashKey[str]()  # the database of which a test has a clone of its own, and needs no other
+
 
 class Leasing:
     """The leases of a run's tests, beyond those that every test has without asking."""
@@ -32,11 +34,14 @@ class Leasing:
                 with shared.through(run.mint.reserve(request.database)) as mirror:
                     yield mirror
             return
-        with run.mint.lease(request.database, isolation=request.isolation) as lease:
+        lease = run.mint.lease(request.database, isolation=request.isolation)
+        item.stash[OWN] = run.settings.home_of(request.database)
+        try:
             yield lease
-        run.summary.count(lease.restored)
+        finally:
+            self._end(lease, item)
 
-    def further_leases(self) -> Iterator[Callable[..., Lease]]:
+    def further_leases(self, item: pytest.Item) -> Iterator[Callable[..., Lease]]:
         """A factory of leases that end with the test."""
         leases: list[Lease] = []
 
@@ -46,7 +51,12 @@ class Leasing:
 
         yield make
         for lease in reversed(leases):
-            self._run.summary.count(lease.release())
+            self._end(lease, item)
+
+    def _end(self, lease: Lease, item: pytest.Item) -> None:
+        """End a lease that a test has besides those of every test."""
+        run, keep = self._run, self._run.is_to_keep(item)
+        run.summary.count(run.boundaries.keep(lease, item.nodeid) if keep else lease.release())
 
     def leases_with(self, lease: Lease) -> list[Lease]:
         """Those that a test has: `lease` first."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -18,8 +17,9 @@ from mintdb.connections.facts import Opening
 from mintdb.errors import MintdbError
 from mintdb.handover import TAKEN, WATCH, Handover, find_handover, watch_alone, with_handed_over
 from mintdb.pytest_plugin import guilt, marker
-from mintdb.pytest_plugin.asleep import claim_worker
-from mintdb.pytest_plugin.leasing import Leasing
+from mintdb.pytest_plugin.asleep import WORKER_NAME
+from mintdb.pytest_plugin.leasing import OWN, Leasing
+from mintdb.pytest_plugin.voice import MAIN, Voice
 from mintdb.report import Summary, check, finish
 from mintdb.settings import DatabaseSettings, Settings, load
 from mintdb.variables import find_misleading, leased_variable, variables_for
@@ -70,17 +70,18 @@ class Run:
         self.config = config
         self.settings = settings
         self.handover = handover
-        self.worker = claim_worker(os.environ) or "main"
+        self.worker = config.stash.get(WORKER_NAME, MAIN)
         self.summary = Summary()
         self._mint: Mint | None = None
         self._doorman: Doorman | None = None
         self._saved: dict[str, str | None] = {}
+        self.voice = Voice(config, self.worker)
         self.boundaries = Boundaries(lambda: self.mint, self.summary, lambda: settings.leased)
         self.leasing = Leasing(self)
 
     @property
     def _is_worker(self) -> bool:
-        return self.worker != "main"
+        return self.worker != MAIN
 
     @property
     def mint(self) -> Mint:
@@ -94,7 +95,7 @@ class Run:
                 worker=self.worker,
                 fresh=self._fresh_run(),
                 handover=self.handover if takes_over else None,
-                announce=self._announce,
+                announce=self.voice.say,
                 processes=int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) if self._is_worker else 1,
             )
         return self._mint
@@ -130,6 +131,20 @@ class Run:
         run = os.environ.get("PYTEST_XDIST_TESTRUNUID") if self._is_worker else None
         return run or f"{os.getpid()}-{time.time_ns()}"
 
+    def pytest_configure(self) -> None:
+        """A name that no worker can have is refused before any is started."""
+        if not _is_controller(self.config):
+            return
+        from mintdb.mint import Mint
+
+        of_a_worker = Mint(self.settings, worker="gw0")
+        try:
+            for database in self.settings.databases.values():
+                if database.name and (database.url or database.engine == "sqlite"):
+                    of_a_worker.reserve(database.alias)
+        except MintdbError as error:
+            raise pytest.UsageError(str(error)) from None
+
     def pytest_report_header(self) -> list[str]:
         return [f"mintdb: {alias}: " + _origin(database) for alias, database in self.settings.databases.items()]
 
@@ -141,12 +156,12 @@ class Run:
                     # Whether it asks for a session or not: what it would really commit would stay.
                     item.fixturenames.insert(0, "_mintdb_transactions")  # type: ignore[attr-defined]  # of a function
         except MintdbError as error:
-            raise pytest.UsageError(str(error)) from None
+            raise self._refused(error) from None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Make the configured databases ready. Collecting alone never comes here, nor does xdist's controller."""
-        if session.config.option.collectonly or _is_controller(session.config):
+        if session.config.option.collectonly or not session.items or _is_controller(session.config):
             return
         if self._doorman is not None:
             self._doorman.leave()  # mintdb's own connections must not come to its door
@@ -154,14 +169,22 @@ class Run:
             self._open_all()
             self.boundaries.open()
         except MintdbError as error:
-            if self._is_worker:  # xdist shows its own surprise, and not what a worker raises before its first test
-                print(f"mintdb, in {self.worker}: {error}", file=sys.__stderr__, flush=True)
-            raise pytest.UsageError(str(error)) from None
+            raise self._refused(error) from None
+
+    def _refused(self, error: MintdbError) -> pytest.UsageError:
+        """What ends the run before its first test. xdist would show its own surprise: its controller tells it."""
+        if self._is_worker:
+            self.config.workeroutput["mintdb_refused"] = str(error)  # type: ignore[attr-defined]  # xdist's
+        return pytest.UsageError(str(error))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[Any]:
         """Lease every configured database before the first fixture is set up."""
-        self.boundaries.begin(item.nodeid)
+        try:
+            self.boundaries.begin(item.nodeid)
+        except MintdbError as error:
+            # Only what fails within the set-up of the test itself leaves other plugins as they expect to be.
+            item.setup = partial(self._fail, item, error)  # type: ignore[method-assign]
         # The last thing that pytest does to a test before it tears wider fixtures down: these must not meet, and wait
         # for, a transaction that the test has left open.
         item.teardown = partial(self._end_test, item, item.teardown)  # type: ignore[method-assign]
@@ -187,7 +210,10 @@ class Run:
                 result = yield
         finally:
             self._end(item)  # where the set-up never came to the test itself
-        self.boundaries.clear(more_tests=nextitem is not None)
+        try:
+            self.boundaries.clear(more_tests=nextitem is not None)
+        except MintdbError as error:
+            self._fail(item, error)
         return result
 
     def _end_test(self, item: pytest.Item, teardown: Callable[[], None]) -> None:
@@ -199,15 +225,37 @@ class Run:
         guilt.fail(item, reports)
 
     def _end(self, item: pytest.Item) -> list[str]:
-        keep = self.config.option.mintdb_keep and item.stash.get(FAILED, False)
-        return self.boundaries.end(item.nodeid, marker.read(item, self.settings).leaks, keep=keep)
+        def keep(alias: str) -> bool:
+            return self.is_to_keep(item) and alias != item.stash.get(OWN, None)
+
+        try:
+            return self.boundaries.end(item.nodeid, marker.read(item, self.settings).leaks, keep=keep)
+        except MintdbError as error:
+            self._fail(item, error)
+
+    def is_to_keep(self, item: pytest.Item) -> bool:
+        """Whether what a test has left is to be looked at."""
+        return bool(self.config.option.mintdb_keep) and item.stash.get(FAILED, False)
+
+    def _fail(self, item: pytest.Item, error: MintdbError) -> NoReturn:
+        """Fail a test with what happened, not with where in mintdb; where no later one can go better, end the run."""
+        if error.is_final:
+            item.session.shouldfail = str(error).splitlines()[0]
+        vars(item).pop("setup", None)  # whoever runs the test once more begins anew
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if report.failed:
             item.stash[FAILED] = True
+        self.voice.send(report)
         return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Before a worker's first result comes what it has made ready."""
+        self.voice.hear(report)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Iterator[Any]:
@@ -264,17 +312,12 @@ class Run:
         opened = self.mint.open(alias)
         if self.mint.uses_as_it_is(alias):
             return  # there is no template to speak of, and what there is to say was said
+        built, where = opened.template.built, f" in {self.worker}" if self._is_worker else ""
         line = (
-            f"mintdb: {alias}: {opened.server.engine} {opened.server.version} ready in"
-            f" {clock.monotonic() - started:.2f} s, template {'built' if opened.template.built else 'reused'}"
+            f"{alias}: {opened.server.engine} {opened.server.version} ready{where} in"
+            f" {clock.monotonic() - started:.2f} s, template {'built' if built else 'reused'}"
         )
-        self._announce(line)
-
-    def _announce(self, line: str) -> None:
-        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None and not self._is_worker:
-            reporter.ensure_newline()
-            reporter.write_line(line if line.startswith("mintdb") else f"mintdb: {line}")
+        self.voice.ready(alias, line, built=built)
 
 
 def _is_wide(request: pytest.FixtureRequest) -> bool:
