@@ -13,19 +13,19 @@ from mintdb.contract import Way
 pytestmark = pytest.mark.parametrize("language", [MYSQL], indirect=True, ids=["mysql"])
 
 
-@settings(THOROUGH, max_examples=15 * FACTOR)
+@settings(THOROUGH, max_examples=9 * FACTOR)
 @given(workload=steps(ddl=False, longest=12, language=MYSQL), leave_open=st.booleans())
 def test_rows_and_numbers_are_put_back_and_the_workload_runs_again_to_the_same_results(house, workload, leave_open):
     house.work_twice(workload, leave_open=leave_open)
 
 
-@settings(THOROUGH, max_examples=8 * FACTOR)
+@settings(THOROUGH, max_examples=5 * FACTOR)
 @given(workload=steps(ddl=True, longest=12, language=MYSQL), leave_open=st.booleans())
 def test_a_changed_schema_is_put_back(house, workload, leave_open):
     house.work_once(workload, leave_open=leave_open)
 
 
-@settings(THOROUGH, max_examples=3 * FACTOR)
+@settings(THOROUGH, max_examples=2 * FACTOR)
 @given(
     fixtures=st.lists(steps(ddl=True, longest=5, language=MYSQL), min_size=1, max_size=2),
     tests=st.lists(steps(ddl=True, longest=6, language=MYSQL), min_size=1, max_size=2),
