@@ -41,11 +41,22 @@ class Account:
                     os.chown(os.path.join(parent, name), self.uid, self.gid)
 
     def run(
-        self, argv: Sequence[str | Path], *, env: dict[str, str], timeout: float
+        self, argv: Sequence[str | Path], *, env: dict[str, str], timeout: float, content: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program as this account to its end; its output is captured, its failure is the caller's to judge."""
+        """Run a program as this account to its end, `content` on its standard input.
+
+        Its output is captured, its failure is the caller's to judge.
+        """
         return subprocess.run(  # type: ignore[call-overload, no-any-return]  # popen_options fits, mypy cannot see it
-            argv, capture_output=True, text=True, env=env, timeout=timeout, cwd="/", check=False, **self.popen_options()
+            argv,
+            input=content,
+            capture_output=True,
+            text=True,
+            env=env,
+            timeout=timeout,
+            cwd="/",
+            check=False,
+            **self.popen_options(),
         )
 
 

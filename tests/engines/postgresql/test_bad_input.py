@@ -55,7 +55,7 @@ def fake_binaries(folder: Path, *, postgres: str, initdb: str | None = None) -> 
     return folder
 
 
-SAYS_VERSION = 'case "$1" in --version) exec "$REAL/postgres" --version;; esac\n'
+SAYS_VERSION = 'case "$1" in --version|--single) exec "$REAL/postgres" "$@";; esac\n'
 
 
 def test_named_binaries_that_are_not_there(project: Path) -> None:

@@ -56,6 +56,7 @@ class PostgresClone:
         self._stay = stay
         self._name = name
         self._floors = Floors(stay.maintenance, template, name)
+        self._told = databases.read_told(stay.maintenance, template) if template else {}
         self._older: set[int] = set()  # backends that were there before the test
         self._replicating = replication.NONE  # slots and subscriptions that were
         self._settled: Settled | None = None
@@ -280,6 +281,7 @@ class PostgresClone:
     def _copy(self) -> None:
         """Make the database anew, as the newest floor has it."""
         warm.take(self._stay.maintenance, self._floors.newest, self._name, owner=self._stay.owner)
+        databases.tell(self._stay.maintenance, self._name, self._told)
         if self._is_of_others:
             databases.forget(self._stay.maintenance, self._name)  # or it would be dropped as an orphan one day
 

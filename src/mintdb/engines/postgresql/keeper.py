@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 from mintdb import clock
-from mintdb.address import Address
 from mintdb.engines import keeper
 from mintdb.engines.account import find_account, require_way
 from mintdb.engines.keeper import KEEPER_LOCK, TEMPLATES_KEPT, TICK, Errand, State
 from mintdb.engines.postgresql import databases, postmaster, warm
-from mintdb.engines.postgresql.cluster import SUPERUSER, ClusterSettings, prepare
+from mintdb.engines.postgresql.cluster import ClusterSettings, prepare
 from mintdb.engines.postgresql.errors import ServerDidNotStart
 from mintdb.engines.postgresql.maintenance import Maintenance
+from mintdb.engines.postgresql.own import own_address
 from mintdb.errors import MintdbError
 
 CHANNEL = "mintdb_keeper"
@@ -52,9 +52,10 @@ def start(errand: Errand) -> State:
 
 def take_up(errand: Errand, state: State) -> PostgresWard | None:
     """See engines.keeper.Craft."""
-    address = Address("postgresql", "postgres", state.sockets, state.port, SUPERUSER, errand.password)
     try:
-        maintenance = Maintenance(address, owner=f"keeper {os.getpid()}")
+        maintenance = Maintenance(
+            own_address(state.sockets, state.port, errand.password), owner=f"keeper {os.getpid()}"
+        )
         maintenance.acquire(KEEPER_LOCK, timeout=TICK)
         maintenance.acquire(f"run:{databases.KEPT}", timeout=TICK)
     except MintdbError:

@@ -16,6 +16,7 @@ from mintdb.engines.postgresql.errors import (
     DriverMissing,
     LockTimeout,
     LoginRefused,
+    OwnLoginRefused,
     PrivilegeMissing,
     ServerGone,
     ServerTooOld,
@@ -30,12 +31,19 @@ if TYPE_CHECKING:
 
 DATABASE = "mintdb"
 LIVE: LiteralString = "select pg_advisory_lock_shared(%s)"
+OWN_ROLE = "mintdb"  # as whom mintdb logs in to a server of its own
 OLDEST = 140000  # the first version whose DROP DATABASE … WITH (FORCE) and pg_stat views are all there, still supported
 RESTART = 5.0  # seconds; PostgreSQL restarts in under one, a container in two or three
 PAUSE = 0.05  # seconds between two tries to connect
 CONNECT_TIMEOUT = 10  # seconds, for each address that the host name has
 APPLICATION = "mintdb"  # application_name of every session of ours begins with it
 
+# Whatever the login, its database or the server has been told; one by one, for the first may be all there is time for.
+UNDISTURBED: LiteralString = """
+set statement_timeout = 0; set lock_timeout = 0; set idle_session_timeout = 0;
+set idle_in_transaction_session_timeout = 0; set default_transaction_read_only = off;
+set default_transaction_isolation = 'read committed'; set default_transaction_deferrable = off;
+"""
 REGISTRY: LiteralString = """
 create table if not exists databases (
     name text primary key,
@@ -231,6 +239,8 @@ def connect(
         raise _explain(error, shown or address) from None
     connection.prepare_threshold = 1
     ours.claim(connection)
+    if connection.info.server_version >= OLDEST:
+        connection.execute(UNDISTURBED)
     return connection
 
 
@@ -254,6 +264,7 @@ def _open(address: Address, owner: str) -> psycopg.Connection[Any]:
                 raise
             _create_database(address)
             continue
+        session.execute("set search_path to public")
         _fill(session)
         return session
     raise AssertionError("unreachable")
@@ -297,6 +308,8 @@ def _explain(error: psycopg.OperationalError, address: Address) -> ServerError:
         return DatabaseMissing(url=address.redacted, name=address.database)
     refused = ("authentication failed", "pg_hba.conf", "no password supplied", "role ")
     if any(word in reason for word in refused):
+        if address.user == OWN_ROLE and "-crole=" in address.options.get("options", ""):  # see own.own_address
+            return OwnLoginRefused(port=address.port, reason=reason)
         return LoginRefused(url=address.redacted, reason=reason)
     if any(word in reason for word in ("SSL", "certificate", "private key")):
         return TlsFailed(url=address.redacted, reason=reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -111,7 +111,11 @@ def _drop(maintenance: Maintenance, role: str) -> None:
 
 def entered(address: Address, *, role: str | None, search_path: str | None) -> Address:
     """The address with what makes a session begin in a role and with a search_path."""
-    wanted = {"role": role, "search_path": search_path}
+    return begun(address, {"role": role, "search_path": search_path})
+
+
+def begun(address: Address, wanted: Mapping[str, str | None]) -> Address:
+    """The address with settings that a session begins with; what is None or empty is left as it is."""
     words = [address.options.get("options", "")]
     words += [f"-c{name}={_escaped(value)}" for name, value in wanted.items() if value]
     said = " ".join(filter(None, words))

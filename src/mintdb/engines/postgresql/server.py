@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from mintdb.address import Address
@@ -31,16 +31,19 @@ class PostgresServer:
         settings_identity: Iterable[str] = (),
         let_go: Callable[[str], object] = lambda database: None,
         pin: Callable[[], None] | None = None,
+        take_settings: Callable[[], Mapping[str, str]] = dict,
         look_over: Callable[[str], None] = lambda building: None,
         before_leaving: Callable[[], None] = lambda: None,
         is_ours: bool = False,
     ) -> None:
         """`address` is a database as tests reach it, `login` as who builds a template does (default: the same).
 
-        `look_over` raises for what must not be in a template, before it is sealed.
+        `take_settings` returns what a schema has told the login itself, which is then told so no more. `look_over`
+        raises for what must not be in a template, before it is sealed.
         """
         self._maintenance = maintenance
         self._login = login or address
+        self._take_settings = take_settings
         self._look_over = look_over
         self._before_leaving = before_leaving
         self._settings_identity = tuple(settings_identity)
@@ -115,7 +118,10 @@ class PostgresServer:
         building = str(DatabaseName(Role.BUILDING, parsed.project, parsed.fingerprint, owner=owner))
         databases.create(self._maintenance, building, template=base or "template0", owner=owner)
         try:
+            if base:
+                databases.tell(self._maintenance, building, databases.read_told(self._maintenance, base))
             build(self._login(building))
+            told = databases.find_settings(self._maintenance, building, of_login=self._take_settings())
             self._look_over(building)
             self._finish(building)
             databases.rename(self._maintenance, building, name)
@@ -123,7 +129,7 @@ class PostgresServer:
             databases.drop(self._maintenance, building)
             raise
         strategy = databases.measure_strategies(self._maintenance, name, owner)
-        databases.note(self._maintenance, name, strategy=strategy, run=run)
+        databases.note(self._maintenance, name, strategy=strategy, run=run, told=told)
 
     def drop_template(self, name: str) -> None:
         """See contract.Server. Its warm clones go with it."""
