@@ -79,10 +79,10 @@ def _home(linger: float = LINGER, *, beside: Path | None = None) -> Iterator[Pat
 
 def _share_installed(session: Path, home: Path) -> None:
     """A home's server starts on a copy of what the session's once made, which costs a second of two cores each time."""
-    from mintdb.engines.places import read_password
+    from mintdb.engines.places import cached_password
 
     (home / "password").touch(mode=0o600)  # what was made has it inside
-    (home / "password").write_text(read_password(session))
+    (home / "password").write_text(cached_password(session))
     for name in INSTALLED:
         (session / name).mkdir(mode=0o711, exist_ok=True)
         (home / name).symlink_to(session / name)

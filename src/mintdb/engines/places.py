@@ -74,10 +74,11 @@ def read_password(places: Places) -> str:
     It is kept beside the live servers, which know no other, whatever becomes of the cache; the cache's outlives a boot.
     Raises FolderUnusable for the cache, OSError for the live folder.
     """
-    return _keep_once(places.live / PASSWORD, lambda: _cached_password(places.cache))
+    return _keep_once(places.live / PASSWORD, lambda: cached_password(places.cache))
 
 
-def _cached_password(cache: Path) -> str:
+def cached_password(cache: Path) -> str:
+    """The password that outlives a boot. Raises FolderUnusable."""
     try:
         return _keep_once(cache / PASSWORD, lambda: secrets.token_urlsafe(18))
     except OSError as error:
