@@ -155,3 +155,36 @@ template {template} has gone from {caught.value.facts["url"]} while this run nee
     with mint.lease() as lease, psycopg.connect(lease.url) as connection:
         assert lease.url == first
         assert [c.name for c in connection.execute("select * from t").description] == ["id", "n"]
+
+
+AWAY = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{0}'"
+
+
+@pytest.mark.parametrize(
+    ("statements", "reason"),
+    [
+        (["drop database {0} with (force)"], "a test dropped it"),
+        (["drop database {0} with (force)", "create database {0}"], None),
+        ([AWAY, "alter database {0} rename to elsewhere"], "a test gave it another name"),
+    ],
+)
+def test_a_database_that_a_test_drops_or_renames_is_there_again_and_nothing_of_it_stays(
+    mint: mintdb.Mint, statements: list[str], reason: str | None
+) -> None:
+    with mint.lease() as lease:
+        name, _ = lease.address.database, insert(lease.url)
+        with psycopg.connect(lease.address.with_database("postgres").url, autocommit=True) as admin:
+            for statement in statements:
+                admin.execute(statement.format(name))
+            recreated = admin.execute("select oid from pg_database where datname = %s", [name]).fetchone()
+    assert lease.restored is not None
+    assert lease.restored.way is Way.SWAP
+    assert reason in (None, lease.restored.reason)
+    with mint.lease() as lease, lease.connect() as connection:
+        assert lease.address.database == name
+        assert insert(lease.url) == 1
+        assert connection.execute("select from pg_database where datname = 'elsewhere'").fetchone() is None
+        if recreated:  # the keeper drops what is recorded as mintdb's
+            with mint.open().server._maintenance.connection.cursor() as cursor:
+                trash = "select name from databases natural full join pg_database where oid = %s"
+                assert cursor.execute(trash, recreated).fetchone() != (None,)

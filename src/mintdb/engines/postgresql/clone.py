@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NOT_SWAPPED = 0  # no database's oid: a swap that fails half-way leaves it, and the next put-back swaps again
 RESTARTED = "the server was restarted, or ended mintdb's own session"
 JUST_NOW = 0.005  # seconds; a rewind can stand a writer that begins in the midst of it, so also one just before
+DROPPED, RENAMED = "a test dropped it", "a test gave it another name"
 GOODBYE = 0.1  # seconds; a session that its client has closed is gone from the server in 1 to 5 ms
 
 
@@ -110,7 +111,8 @@ class PostgresClone:
             restored = _told(ahead, self._put_back(settled.put))
         except CannotRewind as obstacle:
             reason = RESTARTED if self._has_lost_its_sessions() else obstacle.reason
-            restored = replace(self._swap(), reason=reason)
+            restored = self._swap()
+            restored = replace(restored, reason=restored.reason or reason)
             ended += restored.ended
         self._older = set(present.backends) - {s.backend_pid for s in ended}
         return replace(restored, seconds=clock.monotonic() - started, ended=ended)
@@ -255,14 +257,19 @@ class PostgresClone:
         if self._replicating != replication.NONE and not self._is_of_others:  # a worker of theirs would be in the way
             replication.remove(self._stay.maintenance, self._name)
             lost, self._replicating = (str(self._replicating),), replication.NONE
+        reason, called = None, databases.find_called_now(self._stay.maintenance, self._name)
+        if called != self._name and self._aside != NOT_SWAPPED:
+            reason = RENAMED if called else DROPPED
+        if called and called != self._name:
+            databases.take_back_name(self._stay.maintenance, self._name, called=called)
         ended = self._vacate()
-        half_way, self._aside = self._aside == NOT_SWAPPED, NOT_SWAPPED
-        if not half_way or databases.read_oid(self._stay.maintenance, self._name):
+        self._aside = NOT_SWAPPED
+        if called:
             databases.rename(self._stay.maintenance, self._name, name, owner=owner)
         self._copy()
         outside = self._move()
         self._aside = None
-        return Restored(Way.SWAP, 0.0, ended=ended, outside=outside, lost=lost)
+        return Restored(Way.SWAP, 0.0, reason, ended=ended, outside=outside, lost=lost)
 
     def _vacate(self) -> list[Session]:
         """Make the database one without sessions: a rename or a copy would wait 5 s for the last of them and fail.

@@ -85,9 +85,10 @@ def rename(maintenance: Maintenance, old: str, new: str, *, owner: str = "") -> 
     except psycopg.Error:  # see create
         _withdraw(maintenance, new)
         raise
+    # Its oid is another one than recorded where a test has dropped the database and made it anew.
     maintenance.run(
-        "with old as (delete from databases where name = %s returning oid)"
-        " update databases set oid = old.oid, owner = %s from old where name = %s",
+        "with old as (delete from databases where name = %s) update databases made set oid = d.oid, owner = %s"
+        " from pg_database d where d.datname = made.name and made.name = %s",
         old,
         owner,
         new,
@@ -158,6 +159,19 @@ def read_oid(maintenance: Maintenance, name: str) -> int | None:
     """What tells a database from a later one of the same name; None if there is none."""
     found = maintenance.rows("select oid from pg_database where datname = %s", name)
     return int(found[0][0]) if found else None
+
+
+def find_called_now(maintenance: Maintenance, name: str) -> str | None:
+    """What the database that was recorded under a name is called by now; None if somebody has dropped it."""
+    recorded: LiteralString = "select d.datname from databases made join pg_database d using (oid) where made.name = %s"
+    found = maintenance.rows(recorded, name)
+    return str(found[0][0]) if found else name if read_oid(maintenance, name) else None
+
+
+def take_back_name(maintenance: Maintenance, name: str, *, called: str) -> None:
+    """Undo that somebody has renamed a database of ours. Who is connected to it is ended."""
+    maintenance.run("select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s", called)
+    _execute(maintenance, "alter database {} rename to {}", called, name)
 
 
 def is_sealed(maintenance: Maintenance, name: str) -> bool:
