@@ -38,6 +38,7 @@ class Stay:
     own_address: Callable[[str], Address]  # as mintdb does
     keep: Callable[[str], None]  # lets a database of the owner databases.KEPT stay when this run has ended
     let_go: Callable[[str], object]  # asks the pools of this process to drop their idle connections to a database
+    watch: Callable[[], Sequence[str]]  # tells what has changed around all databases since it was asked before
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class PostgresClone:
             restored = replace(restored, reason=restored.reason or reason)
             ended += restored.ended
         self._older = set(present.backends) - {s.backend_pid for s in ended}
-        return replace(restored, seconds=clock.monotonic() - started, ended=ended)
+        outside = (*restored.outside, *self._stay.watch())
+        return replace(restored, seconds=clock.monotonic() - started, ended=ended, outside=outside)
 
     def welcome(self) -> None:
         """See contract.Clone."""

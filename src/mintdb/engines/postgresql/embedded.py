@@ -11,6 +11,7 @@ from mintdb.address import Address
 from mintdb.engines.embedded import Home, find_home
 from mintdb.engines.keeper import KEEPER_LOCK, State
 from mintdb.engines.ports import HOST
+from mintdb.engines.postgresql import altered
 from mintdb.engines.postgresql.binaries import find_binaries
 from mintdb.engines.postgresql.cluster import SUPERUSER, ClusterSettings
 from mintdb.engines.postgresql.maintenance import Maintenance
@@ -42,6 +43,7 @@ class EmbeddedReservation:
         """See contract.Reservation. Raises PortInUse if the port was taken after it was reserved."""
         maintenance = join(self, owner=owner, linger=linger)
         mend(maintenance, password=self.home.password)
+        altered.undo_what_is_of_the_past(maintenance)
         make(maintenance, self.roles, password=self.home.password)
         identity = [self.settings.locale, self.settings.timezone, repr(sorted(self.settings.server_settings.items()))]
         return PostgresServer(
@@ -50,6 +52,7 @@ class EmbeddedReservation:
             login=self.login,
             settings_identity=identity,
             take_settings=lambda: take_settings(maintenance),
+            watch=altered.Watched(self.home.data).look,
             let_go=let_go,
             pin=self.pin,
             is_ours=True,

@@ -11,7 +11,7 @@ from mintdb import clock
 from mintdb.engines import keeper
 from mintdb.engines.account import find_account, require_way
 from mintdb.engines.keeper import KEEPER_LOCK, TEMPLATES_KEPT, TICK, Errand, State
-from mintdb.engines.postgresql import databases, postmaster, warm
+from mintdb.engines.postgresql import altered, databases, postmaster, warm
 from mintdb.engines.postgresql.cluster import ClusterSettings, prepare
 from mintdb.engines.postgresql.errors import ServerDidNotStart
 from mintdb.engines.postgresql.maintenance import Maintenance
@@ -42,6 +42,7 @@ def start(errand: Errand) -> State:
 
     def attempt() -> int:
         binaries = prepare(data, settings, Path(errand.cache), errand.password, account)
+        altered.forget(data)
         options = postmaster.StartOptions(data, sockets, errand.port, settings.parameters(), live / "server.log")
         return postmaster.start(binaries, options, account)
 

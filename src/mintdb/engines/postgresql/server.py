@@ -32,14 +32,16 @@ class PostgresServer:
         let_go: Callable[[str], object] = lambda database: None,
         pin: Callable[[], None] | None = None,
         take_settings: Callable[[], Mapping[str, str]] = dict,
+        watch: Callable[[], Sequence[str]] = tuple,
         look_over: Callable[[str], None] = lambda building: None,
         before_leaving: Callable[[], None] = lambda: None,
         is_ours: bool = False,
     ) -> None:
         """`address` is a database as tests reach it, `login` as who builds a template does (default: the same).
 
-        `take_settings` returns what a schema has told the login itself, which is then told so no more. `look_over`
-        raises for what must not be in a template, before it is sealed.
+        `take_settings` returns what a schema has told the login itself, which is then told so no more; `watch` what has
+        changed around all databases since it was asked before. `look_over` raises for what must not be in a template,
+        before it is sealed.
         """
         self._maintenance = maintenance
         self._login = login or address
@@ -56,6 +58,7 @@ class PostgresServer:
             own_address=maintenance.address.with_database,
             keep=self._keep,
             let_go=let_go,
+            watch=watch,
         )
 
     @property
