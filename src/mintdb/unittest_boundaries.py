@@ -117,7 +117,7 @@ def watch_program() -> None:
 
     def tell() -> None:
         if _tests is None and wants_watch(os.environ):
-            _tell_program(watch.end(), began)
+            _tell_program(watch.end(is_last=True), began)
 
     atexit.register(tell)
 

@@ -62,7 +62,8 @@ def test_a_lazy_engine_is_for_the_whole_run(attempt):
 def test_rows_are_shared_and_kept():
     assert app.ask_lazily() == 1
 
-def test_leaks():
+@pytest.mark.parametrize("number", range(6))
+def test_leaks(number):
     app.leave_open()
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -169,16 +170,16 @@ def test_pytest_with_nothing_configured(suite: Suite, dsn: str) -> None:
     suite.write(test_shop=TESTS)
     code, output = watched(suite, "-m", "pytest", *QUIET, "-q")
     assert code == 0, output
-    assert "18 passed" in output, output
-    assert output.count("mintdb: watched 18 tests, which opened 40 connections") == 1
+    assert "23 passed" in output, output
+    assert output.count("mintdb: watched 23 tests, which opened 45 connections") == 1
     reports = {(found["kind"], found["test"], found["place"]) for found in read(suite.folder / "run.json").findings}
     assert reports == {
-        ("leak", "test_shop.py::test_leaks", "app.py:11 in leave_open"),
+        ("leak", "test_shop.py::test_leaks[5]", "app.py:11 in leave_open"),  # the list grows: it is no pool
         ("abandoned", "test_shop.py::test_abandons", "app.py:15 in abandon"),
         (
             "leak",
             "test_shop.py::test_with_a_database_of_its_own[7]",
-            "test_shop.py:34 in test_with_a_database_of_its_own",
+            "test_shop.py:35 in test_with_a_database_of_its_own",
         ),
     }
     told = r"idle in transaction for \d+\.\d s on shop\n  opened   app.py:11 in leave_open\n  last ran select 1\n"
@@ -198,18 +199,20 @@ def test_isolation_none_in_the_settings_and_leaks_error_fail_the_guilty_test(sui
             import pytest
             import app
 
-            def test_leaks():
+            @pytest.mark.parametrize("number", range(6))
+            def test_leaks(number):
                 app.leave_open()
 
             def test_it_was_ended():
+                app.kept[0].execute("select 1")
                 with pytest.raises(psycopg.OperationalError):
-                    app.kept[0].execute("select 1")
+                    app.kept[5].execute("select 1")
         """,
     )
     ran = suite.run("-q")
-    assert ran.outcomes == {"passed": 2, "error": 1}, ran.output
-    assert "ERROR at teardown of test_leaks" in ran.output
-    assert "LEAK  test_shop.py::test_leaks left 1 connection open" in ran.output
+    assert ran.outcomes == {"passed": 7, "error": 1}, ran.output
+    assert "ERROR at teardown of test_leaks[5]" in ran.output
+    assert "LEAK  test_shop.py::test_leaks[5] left 1 connection open" in ran.output
 
 
 def test_terminate_database_ends_busy_backends_and_what_the_tests_own_processes_left(suite: Suite) -> None:
@@ -230,10 +233,13 @@ def test_unittest_and_what_it_leaves_alone(suite: Suite) -> None:
         test_unit="""
             import unittest
             import app
+            import psycopg
 
             class Shop(unittest.TestCase):
                 def test_a_leaks(self):
-                    app.leave_open()
+                    self.kept = psycopg.connect(app.URL)
+                    self.kept.execute("select 1")
+                    app.kept.append(self.kept)
 
                 def test_b_it_was_not_ended(self):
                     assert app.kept[0].execute("select 2").fetchone() == (2,)
@@ -243,7 +249,7 @@ def test_unittest_and_what_it_leaves_alone(suite: Suite) -> None:
     assert code == 0, output
     assert output.count("LEAK  ") == 1
     assert "LEAK  test_unit.Shop.test_a_leaks left 1 connection open" in output
-    assert "app.py:11 in leave_open" in output
+    assert "test_unit.py:8 in test_a_leaks" in output
 
 
 def test_a_program_that_is_no_test(suite: Suite) -> None:

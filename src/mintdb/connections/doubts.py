@@ -36,8 +36,11 @@ YOUNG = 1  # the generation of what a test has just made: collecting it costs ne
 _no_garbage: set[Site] = set()  # lines whose leaks were alive after a collection: another one would clear nobody
 
 
-def judge_fairly(judge: Judge, *, began: float) -> list[Verdict]:
-    """The verdicts, with nobody accused for what is kept on purpose, or only waits for the garbage collector."""
+def judge_fairly(judge: Judge, *, began: float, is_last: bool = False) -> list[Verdict]:
+    """The verdicts, with nobody accused for what is kept on purpose, or only waits for the garbage collector.
+
+    `is_last`: nobody follows who could take a connection from a list.
+    """
     verdicts = judge(frozenset())
     lasted = clock.monotonic() - began  # at the moment to which the sessions' times refer
     accused = _accused(verdicts)
@@ -49,7 +52,10 @@ def judge_fairly(judge: Judge, *, began: float) -> list[Verdict]:
         accused = _accused(verdicts)
     holds = _find_holds(accused)
     kept = frozenset(
-        id(entry) for entry, verdict in accused.items() if _is_kept(verdict, entry, holds[id(entry)], verdicts, lasted)
+        id(entry)
+        for entry, verdict in accused.items()
+        if holds[id(entry)] > (Hold.GATHERED if is_last else Hold.LIVING)
+        and _is_kept(verdict, entry, holds[id(entry)], verdicts, began, lasted)
     )
     unknown = {entry for entry in accused if _line(entry) not in _no_garbage}
     doubtful = [entry for entry in unknown if not holds[id(entry)]]
@@ -75,6 +81,8 @@ def _find_holds(accused: Iterable[Entry]) -> dict[int, Hold]:
         for (key, kind), hold in holds.items():
             if hold >= LEAST[kind]:
                 found[key] = max(found[key], hold)
+            elif kind == "thread" and found[key] is Hold.GATHERED:  # nobody keeps the thread that goes on using it
+                found[key] = Hold.LIVING
     return found
 
 
@@ -94,13 +102,18 @@ def _things(entry: Entry) -> Iterable[tuple[str, object]]:
         yield "thread", thread
 
 
-def _is_kept(verdict: Verdict, entry: Entry, hold: Hold, all_of_them: Sequence[Verdict], lasted: float) -> bool:
+def _is_kept(
+    verdict: Verdict, entry: Entry, hold: Hold, all_of_them: Sequence[Verdict], began: float, lasted: float
+) -> bool:
     """Whether it is as somebody leaves it who uses it again: held by what outlives the test, and opened by more."""
-    if hold <= Hold.LIVING or _is_beyond_use(entry):
+    if _is_beyond_use(entry):
         return False
     if hold is not Hold.WIDER and (_is_by_the_test_itself(entry) or not (entry.owner is None or verdict.is_excused)):
         return False
-    return _unused(entry, all_of_them, lasted) < UNUSED[hold]
+    alike = [other for other in all_of_them if _is_alike(other, entry)]
+    if hold is Hold.GATHERED and (verdict.session is None or verdict.session.seconds_in_state is None):
+        return _older(alike, began) < UNUSED[Hold.LASTING]
+    return _unused(alike, lasted) < UNUSED[hold]
 
 
 def _is_beyond_use(entry: Entry) -> bool:
@@ -118,16 +131,20 @@ def _is_by_the_test_itself(entry: Entry) -> bool:
     return entry.opening.has_in_its_body(entry.stack)
 
 
-def _unused(entry: Entry, all_of_them: Iterable[Verdict], seconds: float) -> int:
-    """How many connections of the same line to the same database were open and idle for all that time."""
-    line = _line(entry)
-    return sum(
-        other.session is not None
-        and (other.session.seconds_in_state or 0) > seconds
-        and (known.database, _line(known)) == (entry.database, line)
-        for other in all_of_them
-        if (known := other.entry) is not None
-    )
+def _is_alike(verdict: Verdict, entry: Entry) -> bool:
+    """Whether it is a connection of the same line to the same database."""
+    other = verdict.entry
+    return other is not None and (other.database, _line(other)) == (entry.database, _line(entry))
+
+
+def _unused(alike: Iterable[Verdict], seconds: float) -> int:
+    """How many were open and idle for all that time."""
+    return sum(v.session is not None and (v.session.seconds_in_state or 0) > seconds for v in alike)
+
+
+def _older(alike: Iterable[Verdict], began: float) -> int:
+    """How many were open when the test began: all that is known where no server tells which of them it has used."""
+    return sum(v.session is not None and v.entry is not None and v.entry.opened < began for v in alike)
 
 
 def _line(entry: Entry) -> Site | None:

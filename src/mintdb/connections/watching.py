@@ -69,9 +69,9 @@ class Watch:
         """The test's own clean-up is about to begin, which may drop the databases: note what each session does."""
         self._sampled = {id(entry): _session_of(entry) for entry in self._entries() if entry.is_open}
 
-    def end(self) -> Connections:
-        """It has ended: what it left open, and never closed, is told."""
-        verdicts = judge_fairly(lambda kept: self._verdicts(self._entries(), kept), began=self._began)
+    def end(self, *, is_last: bool = False) -> Connections:
+        """It has ended, and nothing follows if it `is_last`: what it left open, and never closed, is told."""
+        verdicts = judge_fairly(lambda kept: self._verdicts(self._entries(), kept), began=self._began, is_last=is_last)
         entries = self._entries()
         told = untold(verdicts)
         stays = [Stay(place, visit) for place in self._places(told) if (visit := self._visit(place, entries))]
