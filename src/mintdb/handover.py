@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ class Handover:
     url: str  # of the database, with its password, as the command finds it in DATABASE_URL
     own_url: str  # as mintdb itself reaches the same server
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the database, where given  # Any: keyword arguments
+    root: str = ""  # where relative paths in those begin
+    project: str = ""  # whose template it is
     mirrors: Mapping[str, str] = field(default_factory=dict)  # the URLs of databases that mirror it, by name
     taken: bool = False
     beside: Sequence[Handover] = ()  # the other databases that were made; this one is the main one
@@ -57,12 +60,16 @@ class Handover:
 
 
 def with_handed_over(settings: Settings, handover: Handover) -> Settings:
-    """The settings with the databases that were handed over, where the file says nothing of them."""
+    """The settings with the databases that were handed over, where the file says nothing of them.
+
+    A folder without settings of its own shares the project's templates, too.
+    """
     from mintdb.settings import DatabaseSettings
 
     for each in reversed(handover.all):
-        settings = settings.with_database(DatabaseSettings(each.alias, **each.settings))
-    return settings
+        root = Path(each.root) if each.root else None
+        settings = settings.with_database(DatabaseSettings(each.alias, **each.settings, root=root))
+    return settings if settings.file or not handover.project else replace(settings, project=handover.project)
 
 
 def watch_alone(settings: Settings) -> Settings:

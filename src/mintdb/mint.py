@@ -116,6 +116,8 @@ class Mint:
             address.url,
             opened.server.own_url,
             self.settings.get_database(alias).given(),
+            str(self.settings.root_of(self.settings.get_database(alias))),
+            self.settings.project,
             {mirror: self.reserve(mirror).url for mirror in mirrors},
         )
 
@@ -197,7 +199,7 @@ class Mint:
             return OpenDatabase(server, Template(AS_IT_IS, built=False), self._pool_of(alias, server, AS_IT_IS))
         template = get_template(
             server,
-            *get_layers(database, root=self.settings.root),
+            *get_layers(database, root=self.settings.root_of(database)),
             project=self.settings.project,
             environment=self.settings.env,
             fresh=self.fresh,

@@ -45,7 +45,8 @@ def verify(mint: Mint, alias: str, *, announce: Callable[[str], None] = lambda l
     opened, settings = mint.open(alias), mint.settings
     if opened.template.built:
         return Verification(opened.template.name, was_cached=False)
-    layers = get_layers(settings.get_database(alias), root=settings.root)
+    database = settings.get_database(alias)
+    layers = get_layers(database, root=settings.root_of(database))
     anew = Templates(opened.server, f"verify{new_token()}", settings.env, "", announce)
     try:
         there = _dump(mint, alias, opened.template.name)

@@ -241,6 +241,28 @@ def test_a_pytest_inside_a_test_has_a_clone_of_its_own(suite: Suite) -> None:
     assert ran.outcomes == {"passed": 1}, ran.output
 
 
+def test_below_run_a_pytest_in_another_folder_has_a_clone_of_the_same_template(suite: Suite) -> None:
+    suite.write(
+        test_outer=f"""
+            import subprocess, sys
+
+            INNER = "import os, psycopg; COUNT = 'select count(*) from currency'\\n"
+            TEST = "def test(): assert psycopg.connect(os.environ['DATABASE_URL']).execute(COUNT).fetchone() == (3,)"
+
+            def test_outer(tmp_path):
+                (tmp_path / "pytest.ini").write_text("[pytest]")
+                (tmp_path / "test_inner.py").write_text(INNER + TEST)
+                run = [sys.executable, "-m", "pytest", "-q", *{QUIET}]
+                inner = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True)
+                assert inner.returncode == 0, inner.stdout + inner.stderr
+                assert "template reused" in inner.stdout
+        """,
+    )
+    pytest_below_run = [sys.executable, "-m", "mintdb.cli", "run", "--", sys.executable, "-m", "pytest", *QUIET]
+    ran = subprocess.run(pytest_below_run, cwd=suite.folder, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
+
+
 def test_an_unknown_marker_argument_names_the_nearest(suite: Suite) -> None:
     suite.write(
         test_marker="""

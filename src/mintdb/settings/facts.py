@@ -55,12 +55,12 @@ class DatabaseSettings:
     role: str | None = None  # whom the tests connect as
     search_path: str | None = None  # of the tests' connections
     leaks: str | None = None  # None: as for the run
+    root: Path | None = None  # where its paths and imports begin; None: where those of the settings do
 
     def given(self) -> dict[str, Any]:  # Any: plain values, as JSON has them
-        """What differs from the defaults, but for the name and what is exported."""
-        told = {
-            field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("alias", "export")
-        }
+        """What differs from the defaults, but for the name, what is exported, and where paths begin."""
+        names = {field.name for field in fields(self)} - {"alias", "export", "root"}
+        told = {name: getattr(self, name) for name in sorted(names)}
         plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in told.items()}
         return {name: value for name, value in plain.items() if value}
 
@@ -111,6 +111,10 @@ class Settings:
     def home_of(self, alias: str) -> str:
         """The database whose clone `alias` names: itself, or the one that it mirrors. Raises UnknownDatabase."""
         return self.get_database(alias).mirror or alias
+
+    def root_of(self, database: DatabaseSettings) -> Path:
+        """Where the relative paths and the imports of a database's settings begin."""
+        return database.root or self.root
 
     def refuse_protected(self, alias: str = DEFAULT) -> None:
         """Raise ProtectedEnvironment or ProtectedServer where mintdb may not write to a database's server."""

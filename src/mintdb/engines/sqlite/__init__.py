@@ -24,7 +24,7 @@ def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Res
     """See contract.DatabaseEngine. Raises FolderUnusable, NotAFolder and FixedFileForWorkers."""
     from mintdb.engines.sqlite import server
 
-    return server.reserve(database, root=settings.root, slot=slot)
+    return server.reserve(database, root=settings.root_of(database), slot=slot)
 
 
 def reserve_running(url: str, *, own_url: str) -> Reservation:
