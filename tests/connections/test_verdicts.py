@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from mintdb.connections.facts import Ending, Entry, Opening, Owner
+from mintdb.connections.facts import Ending, Entry, Opening, Owner, Taking
 from mintdb.connections.hooks.psycopg3 import DRIVER
 from mintdb.connections.verdict import Kind, Scope, judge, judge_all, pools_that_may_outlive
 from mintdb.contract import Session
@@ -61,6 +61,8 @@ COLLECTED = {"ended": BEGAN + 2, "ending": Ending.COLLECTED}
 
 PASSING = dataclasses.replace(ACTIVE, seconds_in_transaction=0.01)
 BUSY = dataclasses.replace(ACTIVE, seconds_in_transaction=0.5)
+TAKING = Taking("MainThread", 1, weakref.ref(threading.main_thread()), HERE, CALL, BEGAN + 1, None)
+BY_A_FIXTURE = dataclasses.replace(TAKING, opening=FIXTURE)
 
 TABLE = [
     ("of an older thread, whose statement has just begun", entry(opened=1.0), PASSING, Kind.RESIDENT),
@@ -70,6 +72,9 @@ TABLE = [
     ("collected", entry(ended=BEGAN + 2, ending=Ending.COLLECTED), None, Kind.ABANDONED),
     ("older, collected", entry(opened=1.0, ended=BEGAN + 2, ending=Ending.COLLECTED), None, Kind.CLOSED),
     ("collected, of a pool of the test's own", entry(owner=ENGINE, **COLLECTED), None, Kind.ABANDONED),
+    ("collected, taken", entry(owner=owner(1.0), taking=TAKING, **COLLECTED), None, Kind.ABANDONED),
+    ("collected, taken by a fixture", entry(owner=owner(1.0), taking=BY_A_FIXTURE, **COLLECTED), None, Kind.CLOSED),
+    ("taken, and not known to be astray", entry(owner=owner(1.0), taking=TAKING), IDLE, Kind.RESIDENT),
     ("collected, of an older pool", entry(owner=owner(created=1.0), **COLLECTED), None, Kind.CLOSED),
     ("collected, of a wide fixture's pool", entry(owner=owner(opening=FIXTURE), **COLLECTED), None, Kind.CLOSED),
     ("collected, of a wide fixture", entry(opening=FIXTURE, **COLLECTED), None, Kind.CLOSED),
@@ -103,6 +108,13 @@ def test_a_connection_is_judged_by_its_entry_its_row_and_the_lease(
     connection: Entry | None, row: Session | None, kind: Kind
 ) -> None:
     assert judge(connection, row, SCOPE).kind is kind
+
+
+def test_what_is_astray_is_a_leak_whatever_its_pool_and_is_not_merely_rolled_back() -> None:
+    taken = entry(owner=owner(1.0), taking=TAKING)
+    verdict = judge(taken, READING, Scope(TEST, BEGAN, astray=frozenset({id(taken)})))
+
+    assert (verdict.kind, verdict.is_astray, verdict.may_stay) == (Kind.LEAK, True, False)
 
 
 def test_a_wider_session_that_only_reads_but_locks_what_the_rewind_needs_is_that_fixtures_leak() -> None:

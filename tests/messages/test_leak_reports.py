@@ -65,6 +65,35 @@ LEAK  tests/test_orders.py::test_refund left 1 connection open
     )
 
 
+def test_a_connection_that_was_never_given_back() -> None:
+    finding = Finding(
+        Kind.LEAK,
+        backend_pid=7,
+        state="idle",
+        seconds=0.5,
+        database="shop",
+        driver="psycopg",
+        opened=Site("tests/conftest.py", 3, "warm_up"),
+        taken=Site("shop/orders.py", 17, "refund"),
+        thread="MainThread",
+        owner="psycopg pool",
+        owner_opened=Site("shop/db.py", 5, "<module>"),
+        query="COMMIT",
+        is_astray=True,
+    )
+    assert (
+        explain([finding], test=TEST)
+        == """\
+LEAK  tests/test_orders.py::test_refund never gave 1 connection back
+  backend 7, idle for 0.5 s on shop
+  taken    shop/orders.py:17 in refund
+  pool     shop/db.py:5 in <module>, psycopg pool
+  last ran COMMIT
+  1. give it back where it was taken:  with pool.connection() as conn: …
+"""
+    )
+
+
 def test_nothing_to_say() -> None:
     assert explain([], test=TEST) == ""
     assert explain([Finding(Kind.RESIDENT), Finding(Kind.CLOSED)], test=TEST) == ""

@@ -13,6 +13,7 @@ from mintdb.connections.facts import Entry, Serverless
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
+from mintdb.connections.takings import find_astray, find_suspects
 from mintdb.connections.threads import running_threads, started_elsewhere
 from mintdb.connections.verdict import Scope, Verdict, judge_all, pools_that_may_outlive
 from mintdb.contract import Session
@@ -36,14 +37,21 @@ class Account:
 
         `locking` are the backends that hold a lock which the rewind needs.
         """
-        return judge_fairly(lambda kept: self._verdicts(sessions, frozenset(locking), kept), began=self.began)
+        locks, astray = frozenset(locking), find_astray(self.suspects(), since=self.began)
+        return judge_fairly(lambda kept: self._verdicts(sessions, locks, kept, astray), began=self.began)
 
-    def _verdicts(self, sessions: Sessions, locking: frozenset[int], kept: frozenset[int]) -> list[Verdict]:
+    def suspects(self) -> list[Entry]:
+        """What was taken from a pool since the account began, and is not given back."""
+        return find_suspects(self.open_entries(), since=self.began, older_threads=self.threads)
+
+    def _verdicts(
+        self, sessions: Sessions, locking: frozenset[int], kept: frozenset[int], astray: frozenset[int]
+    ) -> list[Verdict]:
         ledger.take_stock()
         entries = [*ledger.ended_since(self.began, self.database, port=self.port), *self.open_entries()]
         tolerated = pools_that_may_outlive(pools.living())
         threads = self.threads | started_elsewhere(self.began)
-        scope = Scope(self.test, self.began, tolerated, threads, os.getpid(), locking, kept)
+        scope = Scope(self.test, self.began, tolerated, threads, os.getpid(), locking, kept, astray)
         known = {entry.backend_pid for entry in entries if entry.is_open}
         rows = [row if row.backend_pid in known else traced(row) for row in sessions()]
         return judge_all(entries, rows, scope, own=_own_sessions(entries))

@@ -66,7 +66,12 @@ def judge_fairly(judge: Judge, *, began: float, is_last: bool = False) -> list[V
 
 
 def _accused(verdicts: Iterable[Verdict]) -> dict[Entry, Verdict]:
-    return {verdict.entry: verdict for verdict in verdicts if verdict.kind is Kind.LEAK and verdict.entry}
+    return {verdict.entry: verdict for verdict in verdicts if _is_doubtful(verdict) and verdict.entry}
+
+
+def _is_doubtful(verdict: Verdict) -> bool:
+    """What is astray was looked for already."""
+    return verdict.kind is Kind.LEAK and not verdict.is_astray
 
 
 def _find_holds(accused: Iterable[Entry]) -> dict[int, Hold]:

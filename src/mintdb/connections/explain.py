@@ -44,6 +44,7 @@ class Finding:
     waits_for: str | None = None
     blocked_by: Sequence[int] = ()
     holds: Sequence[str] = ()
+    is_astray: bool = False  # see Verdict
     may_stay: bool = False  # see Verdict
     is_async: bool = False  # whether it belongs to an event loop; of one that is gone nobody knows
 
@@ -80,6 +81,7 @@ def find(verdict: Verdict, *, database: str | None = None, held: Sequence[str] =
     entry, session = verdict.entry, verdict.session
     holder = entry and (entry.taking or entry)
     thread = holder and holder.thread_ref()
+    opening = holder.opening if holder else None
     return Finding(
         kind=verdict.kind,
         reason=verdict.reason,
@@ -93,8 +95,8 @@ def find(verdict: Verdict, *, database: str | None = None, held: Sequence[str] =
         thread=holder.thread if holder else None,
         thread_is_alive=bool(thread and thread.is_alive()),
         task=entry.task if entry else None,
-        fixture=entry.opening.fixture if entry and entry.opening else None,
-        scope=entry.opening.scope if entry and entry.opening and entry.opening.scope != "function" else None,
+        fixture=opening.fixture if opening else None,
+        scope=opening.scope if opening and opening.scope != "function" else None,
         owner=entry.owner.kind if entry and entry.owner else None,
         owner_opened=entry.owner.site if entry and entry.owner else None,
         alias=entry.alias if entry else None,
@@ -104,6 +106,7 @@ def find(verdict: Verdict, *, database: str | None = None, held: Sequence[str] =
         waits_for=session.waits_for if session else None,
         blocked_by=session.blocked_by if session else (),
         holds=(*session.holds, *held) if session else (),
+        is_astray=verdict.is_astray,
         may_stay=verdict.may_stay,
         is_async=_is_async(entry),
     )
@@ -156,6 +159,8 @@ def _find_title(finding: Finding) -> str | None:
     if finding.kind is Kind.LEAK and finding.scope and finding.fixture:
         fixture = f"{finding.scope}-scoped fixture {finding.fixture!r}"
         return f"LEAK  {fixture} holds {{connections}} in a transaction, found after {{test}}"
+    if finding.is_astray:
+        return "LEAK  {test} never gave {connections} back"
     if finding.may_stay:
         return "LEAK  {test} left {connections} in a transaction"
     return _TITLES.get(finding.kind)
@@ -305,7 +310,7 @@ def _closing(finding: Finding) -> str:
     if finding.alias:
         return f"close it in the thread that opened it:  django.db.connections[{finding.alias!r}].close()"
     if finding.owner:
-        is_taken = finding.state not in (None, "idle")
+        is_taken = finding.taken is not None or finding.state not in (None, "idle")
         return (_GIVING_BACK if is_taken else _ENDING_POOLS)[finding.owner]
     if finding.may_stay:
         return "commit what was begun, or take it back:  conn.commit() or conn.rollback()"

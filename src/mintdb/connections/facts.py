@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -123,6 +123,12 @@ class Pool(Protocol):
         The pool works on afterwards and reconnects when it needs to.
         """
 
+    def write_off(self, connection: object, slip: object) -> None:
+        """Close an idle connection that was taken and will not come back, and count one fewer in use.
+
+        `slip` is what the pool has handed out, if that is still there.
+        """
+
 
 @dataclass(frozen=True, eq=False)
 class Owner:
@@ -146,13 +152,23 @@ class Taking:
     """Where a connection was last taken from its pool; it is forgotten when the connection is given back."""
 
     thread: str
+    thread_ident: int | None
     thread_ref: ref[threading.Thread]
     stack: Frames
+    opening: Opening | None
+    moment: float  # seconds, monotonic
+    slip: ref[object] | None  # what the pool handed out, where that is more than the connection
 
     @property
     def site(self) -> Site | None:
         """The application's line that took it."""
         return find_app_site(self.stack)
+
+    def is_of_a_test(self, since: float, older_threads: Collection[int]) -> bool:
+        """Whether the test that began at `since` took it, and no wider fixture or thread of before."""
+        if self.moment < since or (self.opening is not None and self.opening.scope != "function"):
+            return False
+        return self.thread == "MainThread" or self.thread_ident not in older_threads
 
 
 Place = tuple[str, int, str]

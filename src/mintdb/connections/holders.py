@@ -33,7 +33,7 @@ MACHINERY = {
 # … but for what hands on only what was given to it: these belong to whoever keeps them.
 HANDING_ON = {"Task", "TaskGroup", "Runner", "ThreadPoolExecutor", "Stash"}
 OF_THE_RUN = {"Config", "Session", "PytestPluginManager"}  # pytest's own, to which suites attach what they like
-BOOKKEEPING = {"sqlalchemy"}  # its modules note every connection that is taken, whoever has it
+BOOKKEEPING = {"sqlalchemy", "weakref"}  # these note every connection that is taken, whoever has it
 
 Key = TypeVar("Key")
 
@@ -139,7 +139,7 @@ def _hold(root: Any, one: object) -> Hold:  # Any: a module's names, a class, or
     if _of(type(root)) == "_pytest":
         return Hold.WIDER if getattr(root, "scope", None) != "function" else Hold.UNKNOWN
     if issubclass(type(root), type):
-        lasts = "<locals>" not in root.__qualname__ and _of(root) not in MACHINERY
+        lasts = "<locals>" not in root.__qualname__ and _of(root) not in MACHINERY | BOOKKEEPING
         return Hold.LASTING if lasts else Hold.UNKNOWN
     name, file = str(root.get("__name__")), root.get("__file__")
     is_for_the_run = name == "__main__" if file is None else not is_library(file)

@@ -130,11 +130,12 @@ class Ledger:
         if entry := self.open_now.get(id(connection)):
             entry.owner = owner
 
-    def taken(self, connection: object, *, skip: int = 1) -> None:
-        """A connection was taken from its pool. `skip` frames of hooks are left out of the stack."""
+    def taken(self, connection: object, slip: object = None, *, skip: int = 1) -> None:
+        """A connection was taken from its pool. `skip` frames of hooks are left out of the stack; see Taking."""
         if entry := self.open_now.get(id(connection)):
             thread = current_thread()
-            entry.taking = Taking(thread.name, ref(thread), take(skip=skip + 1))
+            stack, handed_out = take(skip=skip + 1), None if slip is None else ref(slip)
+            entry.taking = Taking(thread.name, thread.ident, ref(thread), stack, self._opening, self._now(), handed_out)
 
     def given_back(self, connection: object) -> None:
         """A connection is idle in its pool again."""

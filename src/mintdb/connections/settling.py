@@ -13,6 +13,7 @@ from mintdb.connections.facts import Entry, Serverless, SpeaksMysql
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
+from mintdb.connections.takings import write_off
 from mintdb.connections.verdict import Kind, Verdict
 from mintdb.contract import Clone, Connections, Present, Session
 
@@ -105,7 +106,9 @@ class CloneAccounts:
             return True
         began = self._account.began
         ended = ledger.ended_since(began, self.database, port=self.port)
-        return bool(ended) or any(entry.opened >= began for entry in self._account.open_entries())
+        if ended or any(entry.opened >= began for entry in self._account.open_entries()):
+            return True
+        return bool(self._account.suspects())
 
     def _end(self, clone: Clone, verdicts: Sequence[Verdict]) -> None:
         """Pools that the test made let go of what is idle; the rest is ended from outside, its backends at once.
@@ -117,6 +120,7 @@ class CloneAccounts:
             return
         doomed = {id(entry) for entry in leaks}
         pools.visit_idle(lambda entry: id(entry) not in doomed)
+        write_off(verdicts)
         backends: list[int] = []
         closing.end([entry for entry in leaks if entry.is_open], backends.append)
         clone.end(backends)

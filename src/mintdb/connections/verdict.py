@@ -15,6 +15,7 @@ Who is in doubt is not accused: a missed leak costs a connection, a false accusa
 | was opened in the test by Django's main thread, and is harmless            | resident  |
 | was opened in the test, is harmless, and what outlives the test keeps it   | resident  |
 | … but holds a transaction that is in the rewind's way                      | leak      |
+| was taken from its pool in the test, and is astray                         | leak      |
 | was opened in the test, and is open                                        | leak      |
 
 A pool may outlive the test if it is older, if a wider fixture made it, or if it is the one living pool of its creation
@@ -56,6 +57,7 @@ class Scope:
     process: int | None = None  # this one
     locking: frozenset[int] = frozenset()  # backends that hold a lock which the rewind needs
     kept: frozenset[int] = frozenset()  # entries, by id(), that something that outlives the test keeps: see `doubts`
+    astray: frozenset[int] = frozenset()  # entries, by id(), taken from their pool and never given back: see `takings`
     rewinds: bool = True  # False: nothing is put back, and no transaction is in anybody's way
 
 
@@ -69,6 +71,7 @@ class Verdict:
     session: Session | None
     is_excused: bool = False  # of a leak: it may outlive the test, and only its transaction may not
     may_stay: bool = False  # … and nobody would open it again: it is of no pool, or somebody has taken it for good
+    is_astray: bool = False  # taken from its pool and never given back
 
     @property
     def is_guilty(self) -> bool:
@@ -97,7 +100,11 @@ def judge_all(
 def judge(entry: Entry | None, session: Session | None, scope: Scope) -> Verdict:
     """The verdict on one connection. A session of None says that the server has none."""
     kind, reason = _judge(entry, session, scope)
-    is_excused = kind is Kind.LEAK and entry is not None and _find_excuse(entry, scope) is not None
+    if kind is not Kind.LEAK or entry is None:
+        return Verdict(kind, reason, entry, session)
+    if id(entry) in scope.astray:
+        return Verdict(kind, reason, entry, session, is_astray=True)
+    is_excused = _find_excuse(entry, scope) is not None
     return Verdict(kind, reason, entry, session, is_excused, is_excused and _is_irreplaceable(entry, scope))
 
 
@@ -110,6 +117,8 @@ def _judge(entry: Entry | None, session: Session | None, scope: Scope) -> tuple[
         return Kind.CLOSED, "it was closed"
     if session is None:
         return Kind.CLOSED, "the server has ended it"
+    if id(entry) in scope.astray:
+        return Kind.LEAK, "it was taken from its pool in the test and never given back"
     if excuse := _find_excuse(entry, scope):
         return _judge_excused(session, scope, excuse)
     return Kind.LEAK, "it was opened in the test and is still open"
@@ -168,6 +177,8 @@ def _is_irreplaceable(entry: Entry | None, scope: Scope) -> bool:
 
 def _belongs_elsewhere(entry: Entry, scope: Scope) -> bool:
     """Whether somebody else than the test had it to close: collected during a test does not mean opened by it."""
+    if entry.taking is not None and entry.taking.is_of_a_test(scope.began, scope.older_threads):
+        return False
     if _is_wider(entry.opening, entry.opened, scope) or _is_of_older_thread(entry, scope):
         return True
     return entry.owner is not None and _is_wider(entry.owner.opening, entry.owner.created, scope)

@@ -23,6 +23,7 @@ from mintdb.connections.facts import Entry, Place, TellsTransaction
 from mintdb.connections.foreign import is_child_since, traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
+from mintdb.connections.takings import find_astray, find_suspects, write_off
 from mintdb.connections.threads import running_threads, started_elsewhere
 from mintdb.connections.verdict import Kind, Scope, Verdict, judge, pools_that_may_outlive
 from mintdb.contract import Connections, Session, Visit, Visiting
@@ -71,7 +72,13 @@ class Watch:
 
     def end(self, *, is_last: bool = False) -> Connections:
         """It has ended, and nothing follows if it `is_last`: what it left open, and never closed, is told."""
-        verdicts = judge_fairly(lambda kept: self._verdicts(self._entries(), kept), began=self._began, is_last=is_last)
+        suspects = find_suspects(self._entries(), since=self._began, older_threads=self._threads)
+        astray = find_astray(suspects, since=self._began)
+
+        def verdicts_with(kept: frozenset[int]) -> list[Verdict]:
+            return self._verdicts(self._entries(), kept, astray)
+
+        verdicts = judge_fairly(verdicts_with, began=self._began, is_last=is_last)
         entries = self._entries()
         told = untold(verdicts)
         stays = [Stay(place, visit) for place in self._places(told) if (visit := self._visit(place, entries))]
@@ -96,7 +103,7 @@ class Watch:
         known = (*ledger.ended_since(self._began), *ledger.open_entries())
         return [entry for entry in known if not self.is_ours(entry.database)]
 
-    def _verdicts(self, entries: Iterable[Entry], kept: frozenset[int]) -> list[Verdict]:
+    def _verdicts(self, entries: Iterable[Entry], kept: frozenset[int], astray: frozenset[int]) -> list[Verdict]:
         tolerated = pools_that_may_outlive(pools.living())
         scope = Scope(
             self._test,
@@ -105,6 +112,7 @@ class Watch:
             self._threads | started_elsewhere(self._began),
             os.getpid(),
             kept=kept,
+            astray=astray,
             rewinds=False,
         )
         # Not joined by backend pid: those of different servers may be the same.
@@ -185,5 +193,6 @@ def _end(verdicts: Iterable[Verdict]) -> Mapping[Place, Collection[int]]:
     doomed = {id(entry) for entry in leaks}
     if leaks:
         pools.visit_idle(lambda entry: id(entry) not in doomed)
+        write_off(verdicts)
         closing.end([entry for entry in leaks if entry.is_open], lambda backend: None)
     return backends

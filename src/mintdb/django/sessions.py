@@ -48,6 +48,9 @@ class Idle:
         """See connections.facts.Pool."""
         return False
 
+    def write_off(self, connection: object, slip: object) -> None:
+        """See connections.facts.Pool. Nobody takes anything from it."""
+
     def find_url(self) -> None:
         """See connections.facts.Pool. They may lead anywhere."""
 

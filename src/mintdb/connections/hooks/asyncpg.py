@@ -116,6 +116,9 @@ class AsyncpgPool:
             ):
                 DRIVER.finish(connection)  # the holder reconnects when it finds its connection closed
 
+    def write_off(self, connection: object, slip: object) -> None:
+        """Nobody is told of what is taken from it."""
+
 
 def install(asyncpg: ModuleType) -> Callable[[], None]:
     """Hook the class of all connections, pooled ones included, and the pools."""

@@ -49,6 +49,11 @@ class PsycopgPool:
             else:
                 _let_go(pool, connection)
 
+    def write_off(self, connection: object, slip: object) -> None:
+        pool = self._pool()
+        if pool is not None and not pool.closed and not _is_async(pool):
+            _let_go(pool, connection)
+
 
 def _is_async(pool: Any) -> bool:  # Any: see PsycopgPool
     return not hasattr(pool._lock, "__enter__")

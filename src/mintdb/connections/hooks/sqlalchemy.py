@@ -61,6 +61,10 @@ class SqlalchemyPool:
             finally:
                 pool._do_return_conn(record)
 
+    def write_off(self, connection: object, slip: Any) -> None:  # Any: see above
+        if slip is not None:
+            slip.invalidate()
+
 
 def _backend(url: Any) -> str:  # Any: see above
     """The drivers of one database's engines may differ; the place that they lead to does not."""
@@ -224,7 +228,7 @@ def _unbind(queue: Any) -> None:  # Any: see above
 
 @never_raises("sqlalchemy")
 def _checked_out(dbapi_connection: Any, record: Any, proxy: Any) -> None:  # Any: see above
-    ledger.taken(record.driver_connection, skip=2)
+    ledger.taken(record.driver_connection, proxy, skip=2)
 
 
 def _checked_in(dbapi_connection: Any, record: Any) -> None:  # Any: see above

@@ -1,0 +1,159 @@
+"""Who takes a connection from a pool and never gives it back is told; who keeps it on purpose is not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.frameworks.suites import new_suite
+
+SHOP = """
+import os
+
+import sqlalchemy as sa
+from psycopg_pool import ConnectionPool
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
+
+engine = sa.create_engine(os.environ["SQLALCHEMY_URL"], pool_size=1, max_overflow=1, pool_timeout=1)
+kept_by = sa.create_engine(os.environ["SQLALCHEMY_URL"])
+pool = ConnectionPool(os.environ["DATABASE_URL"], min_size=1, max_size=6, timeout=20, open=False)
+registry = scoped_session(sessionmaker(kept_by))
+forgotten = []
+idle = []
+session = None
+
+def take():
+    connection = engine.connect()
+    connection.execute(sa.text("select 1"))
+    return connection
+
+def take_from_the_pool():
+    connection = pool.getconn()
+    connection.execute("select 1")
+    connection.commit()
+    return connection
+
+def of_a_list():
+    connection = idle.pop() if idle else kept_by.connect()
+    connection.execute(sa.text("select 1"))
+    idle.append(connection)
+
+def in_a_global():
+    global session
+    session = session or Session(kept_by)
+    return session
+
+class Client:
+    session = None
+
+    def ask(self):
+        self.session = self.session or Session(kept_by)
+        return self.session.scalar(sa.text("select 1"))
+"""
+CONFTEST = """
+import pytest
+import shop
+
+@pytest.fixture(scope="session", autouse=True)
+def opened():
+    with shop.pool:
+        yield
+
+@pytest.fixture(scope="session")
+def client():
+    yield shop.Client()
+
+@pytest.fixture(scope="module")
+def of_the_module():
+    with shop.kept_by.connect() as connection:
+        yield connection
+
+@pytest.fixture
+def unclosed():
+    return shop.Session(shop.engine)
+"""
+GUILTY = """
+import threading
+import pytest
+import shop
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_a_list_has_it(attempt):
+    shop.forgotten.append(shop.engine.connect())
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_a_list_has_it_of_the_pool(attempt):
+    shop.forgotten.append(shop.take_from_the_pool())
+
+def test_nobody_has_it():
+    shop.take_from_the_pool()
+
+def test_nobody_has_it_but_itself():
+    cycle = [shop.take_from_the_pool()]
+    cycle.append(cycle)
+
+def test_of_a_thread_that_ended():
+    thread = threading.Thread(target=shop.take_from_the_pool, name="mailer")
+    thread.start()
+    thread.join()
+"""
+INNOCENT = """
+import pytest
+import shop
+import sqlalchemy as sa
+
+again = pytest.mark.parametrize("attempt", range(2))
+
+@again
+def test_given_back(attempt):
+    with shop.engine.connect() as connection, shop.pool.connection() as other:
+        other.execute(str(connection.execute(sa.text("select 'select 1'")).scalar()))
+
+@again
+def test_of_a_wider_fixture(attempt, of_the_module):
+    assert of_the_module.execute(sa.text("select 1")).scalar() == 1
+
+@again
+def test_what_a_wider_fixture_leads_to(attempt, client):
+    assert client.ask() == 1
+
+@again
+def test_of_a_registry(attempt):
+    assert shop.registry.scalar(sa.text("select 1")) == 1
+
+@again
+def test_of_a_global(attempt):
+    assert shop.in_a_global().scalar(sa.text("select 1")) == 1
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_of_a_list_that_is_used_again(attempt):
+    shop.of_a_list()
+
+@again
+def test_given_back_when_nobody_has_it(attempt):
+    shop.take()
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_of_a_fixture_that_ends_with_the_test(attempt, unclosed):
+    assert unclosed.scalar(sa.text("select 1")) == 1
+"""
+
+
+def test_what_was_taken_and_not_given_back_is_told_unless_it_is_kept(tmp_path: Path) -> None:
+    suite = new_suite(tmp_path / "suite").write(
+        shop=SHOP, conftest=CONFTEST, test_guilty=GUILTY, test_innocent=INNOCENT
+    )
+    ran = suite.run("--mintdb-leaks=error", "-q", "test_innocent.py", "test_guilty.py")
+    told = re.findall(r"^(?:E? *)((?:LEAK|ABANDONED)  .*)$", ran.output, re.MULTILINE)
+    assert ran.outcomes == {"passed": 31, "error": 9}, ran.output
+    assert told == [
+        *(f"LEAK  test_guilty.py::test_a_list_has_it[{n}] never gave 1 connection back" for n in range(4)),
+        # One of the application's own may be kept in a list; but two of its line were out by then, and it took another.
+        *(f"LEAK  test_guilty.py::test_a_list_has_it_of_the_pool[{n}] never gave 1 connection back" for n in (2, 3)),
+        "ABANDONED  test_guilty.py::test_nobody_has_it never closed 1 connection, the garbage collector did",
+        "ABANDONED  test_guilty.py::test_nobody_has_it_but_itself never closed 1 connection, the garbage collector did",
+        "ABANDONED  test_guilty.py::test_of_a_thread_that_ended never closed 1 connection, the garbage collector did",
+    ], ran.output
+    assert ran.output.count("  taken    test_guilty.py:8 in test_a_list_has_it\n") == 4
+    assert ran.output.count("  taken    shop.py:22 in take_from_the_pool\n") == 4
+    assert '  taken    shop.py:22 in take_from_the_pool, thread "mailer"\n' in ran.output
