@@ -16,6 +16,23 @@ def backends(engine):
         query = "select count(*) from pg_stat_activity where datname = current_database() and application_name = ''"
         return connection.scalar(text(query))
 """
+PSYCOPG_POOL = """
+import os
+import pytest
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+def test_it_is_ready():
+    with ConnectionPool(os.environ["DATABASE_URL"], min_size=2, open=False) as pool:
+        pool.open(wait=True, timeout=20)
+        pool.wait()
+        assert pool.get_stats()["pool_available"] == 0
+
+def test_it_never_is():
+    pool = ConnectionPool(os.environ["DATABASE_URL"] + "_is_missing", min_size=1, open=False)
+    with pytest.raises(PoolTimeout):
+        pool.open(wait=True, timeout=0.2)
+    assert pool.closed
+"""
 TESTS = """
 import app
 
@@ -36,9 +53,9 @@ def test_several_pools_for_one_database_are_told_with_the_place_of_each(suite: S
 
 def test_with_keep_idle_false_pools_close_what_is_given_back(suite: Suite) -> None:
     suite.environment["MINTDB_KEEP_IDLE"] = "false"
-    suite.write(app=TWO_ENGINES, test_both=TESTS.replace("{expected}", "1"))
+    suite.write(app=TWO_ENGINES, test_both=TESTS.replace("{expected}", "1"), test_psycopg_pool=PSYCOPG_POOL)
     ran = suite.run()
-    assert ran.outcomes == {"passed": 1}, ran.output
+    assert ran.outcomes == {"passed": 3}, ran.output
 
 
 def test_an_opener_beyond_the_budget_is_told_who_holds_the_connections(suite: Suite) -> None:

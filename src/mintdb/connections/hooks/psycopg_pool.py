@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import wraps
+from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
@@ -95,6 +95,7 @@ def install(psycopg_pool: ModuleType) -> Callable[[], None]:
     patches.replace(psycopg_pool.ConnectionPool, "_connect", _connect)
     patches.replace(psycopg_pool.AsyncConnectionPool, "_connect", _connect_async)
     patches.replace(psycopg_pool.ConnectionPool, "_add_to_pool", _add_to_pool)
+    patches.replace(psycopg_pool.ConnectionPool, "wait", partial(_wait, psycopg_pool.PoolTimeout))
     patches.replace(psycopg_pool.ConnectionPool, "getconn", _getconn)
     patches.replace(psycopg_pool.AsyncConnectionPool, "getconn", _getconn_async)
     for kind in (psycopg_pool.ConnectionPool, psycopg_pool.AsyncConnectionPool):
@@ -191,6 +192,23 @@ def _add_to_pool(original: Function) -> Function:
             _let_go(self, connection)
 
     return _add_to_pool
+
+
+def _wait(timed_out: type[Exception], original: Function) -> Function:
+    """A pool that keeps nothing idle is never full: it is ready once it can connect."""
+
+    @wraps(original)
+    def wait(self: Any, timeout: float = 30.0) -> None:  # Any: see Function
+        if pools.keep_idle:
+            return original(self, timeout)
+        try:
+            with self.connection(timeout):
+                return None
+        except timed_out:
+            self.close()  # as psycopg's own does
+            raise
+
+    return wait
 
 
 @never_raises("psycopg_pool")
