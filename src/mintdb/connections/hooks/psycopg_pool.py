@@ -200,10 +200,11 @@ def _wait(timed_out: type[Exception], original: Function) -> Function:
     @wraps(original)
     def wait(self: Any, timeout: float = 30.0) -> None:  # Any: see Function
         if pools.keep_idle:
-            return original(self, timeout)
+            original(self, timeout)
+            return
         try:
             with self.connection(timeout):
-                return None
+                return
         except timed_out:
             self.close()  # as psycopg's own does
             raise
