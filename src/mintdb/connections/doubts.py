@@ -50,14 +50,15 @@ def judge_fairly(judge: Judge, *, began: float, is_last: bool = False) -> list[V
     if not all(entry.is_open for entry in accused):
         verdicts = judge(frozenset())
         accused = _accused(verdicts)
-    holds = _find_holds(accused)
+    unknown = {entry for entry in accused if _line(entry) not in _no_garbage}
+    # What may stay as it is has nothing more to gain than to be garbage.
+    holds = _find_holds(entry for entry, verdict in accused.items() if entry in unknown or not verdict.may_stay)
     kept = frozenset(
         id(entry)
         for entry, verdict in accused.items()
         if holds[id(entry)] > (Hold.GATHERED if is_last else Hold.LIVING)
         and _is_kept(verdict, entry, holds[id(entry)], verdicts, began, lasted)
     )
-    unknown = {entry for entry in accused if _line(entry) not in _no_garbage}
     doubtful = [entry for entry in unknown if not holds[id(entry)]]
     if any(entry.is_open for entry in doubtful):
         collect()

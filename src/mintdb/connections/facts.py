@@ -35,7 +35,8 @@ class Opening:
     def has_in_its_body(self, frames: Frames) -> bool:
         """Whether the application's line is the test's own, or its fixture's, and not of what they call."""
         test = (self.test or "").partition("[")[0].replace("::", ".").rpartition(".")[2]
-        return not {test, self.fixture, *self.fixtures}.isdisjoint(find_app_functions(frames))
+        functions = find_app_functions(frames)  # a fixture's may bear the name of an application's method
+        return not {test, self.fixture}.isdisjoint(functions) or not {*self.fixtures}.isdisjoint(functions[:1])
 
 
 class Ending(StrEnum):
