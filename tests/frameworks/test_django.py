@@ -291,10 +291,11 @@ def test_under_leaks_error_the_guilty_test_fails_and_no_other(project: DjangoPro
     by_pytest = project.pytest("test_guilty.py", MINTDB_LEAKS="error")
     assert by_pytest.outcomes == {"passed": 3, "error": 1}, by_pytest.output
     assert "ERROR test_guilty.py::Tests::test_2_guilty" in by_pytest.output
-    by_runner = project.manage("test", "test_guilty", MINTDB_LEAKS="error")
+    by_runner = project.manage("test", "test_guilty", MINTDB_LEAKS="error", PYTEST_CURRENT_TEST="")
     assert "FAILED (errors=1)" in by_runner.output
     assert "ERROR: test_2_guilty" in by_runner.output
     assert 'thread "sitter"' in by_runner.output
+    assert "LEAK  test_guilty.Tests.test_2_guilty left 1 connection open" in by_runner.output
 
 
 def test_generated_examples_start_over_and_raw_requests_keep_the_tests_transaction(project: DjangoProject) -> None:

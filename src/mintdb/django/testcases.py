@@ -34,6 +34,7 @@ def install() -> None:
 
 
 _eager = False  # whether setUpClass itself prepares the first test, as it does since Django 5.2
+_running = ""  # the test that runs now, as its runner calls it
 
 
 def _set_up_class(original: Original, cls: Any) -> None:  # Any: a test class of Django's
@@ -66,7 +67,9 @@ def _close_class(cls: Any, before: Opening | None) -> None:  # Any: see _set_up_
 
 def _setup_and_call(original: Original, test: Any, result: Any, debug: bool = False) -> None:  # Any: unittest's
     """One test of unittest's kind, from its set-up to its end."""
-    before = ledger.enter(Opening(name := telling.test_name(test.id()), "call"))
+    global _running
+    _running = name = telling.test_name(test.id())
+    before = ledger.enter(Opening(name, "call"))
     for database in managed.databases.values():
         database.rename(name)
     commits = isinstance(test, TransactionTestCase) and not isinstance(test, TestCase)
@@ -75,12 +78,14 @@ def _setup_and_call(original: Original, test: Any, result: Any, debug: bool = Fa
         with examples_of(test, rewound=rewound):
             original(result, debug)
     finally:
+        _running = ""
         ledger.enter(before)
 
 
 def _pre_setup(original: Original, test: Any) -> None:  # Any: a test, or its class since Django 5.2
     cls = test if isinstance(test, type) else type(test)
-    name = _name(cls) if test is cls or test._testMethodName == "__init__" else telling.test_name(test.id())
+    is_class = test is cls or test._testMethodName == "__init__"
+    name = _running or (_name(cls) if is_class else telling.test_name(test.id()))
     for database in managed.databases.values():
         if not issubclass(cls, TestCase):
             database.go_back()
