@@ -274,7 +274,14 @@ def test_more_pools_than_anybody_reads() -> None:
 
 
 def test_an_asynchronous_connection_is_closed_as_such() -> None:
-    finding = Finding(Kind.LEAK, driver="psycopg", opened=Site("shop/jobs.py", 8, "send"), task="Task-3", is_async=True)
+    finding = Finding(
+        Kind.LEAK,
+        driver="psycopg",
+        opened=Site("shop/jobs.py", 8, "send"),
+        task="Task-3",
+        is_async=True,
+        task_is_alive=True,
+    )
     assert (
         explain([finding], test=TEST)
         == """\
@@ -284,6 +291,31 @@ LEAK  tests/test_orders.py::test_refund left 1 connection open
   2. or cancel the task and wait for it before the test ends
 """
     )
+
+
+def test_a_task_that_is_over_need_not_be_cancelled_and_an_asynchronous_engine_is_used_as_such() -> None:
+    finding = Finding(
+        Kind.LEAK,
+        opened=Site("test_jobs.py", 8, "test_it"),
+        task="Task-1",
+        is_async=True,
+        owner="SQLAlchemy engine",
+        state="idle in transaction",
+    )
+    assert (
+        explain([finding], test=TEST)
+        == """\
+LEAK  tests/test_orders.py::test_refund left 1 connection open
+  idle in transaction
+  opened   test_jobs.py:8 in test_it, task "Task-1"
+  1. give it back where it was taken:  async with engine.connect() as conn: …
+"""
+    )
+
+
+def test_pools_that_keep_nothing_idle_are_not_advised_to() -> None:
+    report = explain_sprawl("postgresql://127.0.0.1/shop", [("psycopg pool", None)] * 2, keep_idle=False)
+    assert report.splitlines()[2:] == ["  1. make one pool in one place, and import it"]
 
 
 def test_a_command_line_of_several_lines_is_told_in_one() -> None:

@@ -33,6 +33,7 @@ class Finding:
     thread: str | None = None
     thread_is_alive: bool = False
     task: str | None = None
+    task_is_alive: bool = False
     fixture: str | None = None
     scope: str | None = None  # of that fixture, if it is wider than a test: then the fixture is guilty
     owner: str | None = None  # the kind of pool
@@ -46,7 +47,7 @@ class Finding:
     holds: Sequence[str] = ()
     is_astray: bool = False  # see Verdict
     may_stay: bool = False  # see Verdict
-    is_async: bool = False  # whether it belongs to an event loop; of one that is gone nobody knows
+    is_async: bool = False  # whether it belongs to an event loop
 
     @property
     def place(self) -> Site | None:
@@ -95,6 +96,7 @@ def find(verdict: Verdict, *, database: str | None = None, held: Sequence[str] =
         thread=holder.thread if holder else None,
         thread_is_alive=bool(thread and thread.is_alive()),
         task=entry.task if entry else None,
+        task_is_alive=bool(entry and entry.task_is_alive),
         fixture=opening.fixture if opening else None,
         scope=opening.scope if opening and opening.scope != "function" else None,
         owner=entry.owner.kind if entry and entry.owner else None,
@@ -113,8 +115,10 @@ def find(verdict: Verdict, *, database: str | None = None, held: Sequence[str] =
 
 
 def _is_async(entry: Entry | None) -> bool:
-    connection = entry.connection() if entry else None
-    return entry is not None and connection is not None and entry.driver.is_async(connection)
+    if entry is None:
+        return False
+    connection = entry.connection()
+    return entry.was_async if connection is None else entry.driver.is_async(connection)
 
 
 def explain(findings: Iterable[Finding], *, test: str) -> str:
@@ -138,8 +142,9 @@ def explain_prepared(names: Sequence[str], *, test: str) -> str:
     return f"PREPARED  {test} left prepared transactions, which were rolled back: {left}\n"
 
 
-def explain_sprawl(url: str, owners: Sequence[tuple[str, Site | None]]) -> str:
+def explain_sprawl(url: str, owners: Sequence[tuple[str, Site | None]], *, keep_idle: bool = True) -> str:
     """The report of several pools that lead to one place: each pool's kind, and where it was created."""
+    or_close = ["  2. or let pools close what is given back:  keep_idle = false"] if keep_idle else []
     by_site = Counter(f"{site or 'unknown place'}, {kind}" for kind, site in owners)
     lines = [f"  {count:2} × {place}" for place, count in by_site.most_common(SITES_SHOWN)]
     if len(by_site) > SITES_SHOWN:
@@ -149,7 +154,7 @@ def explain_sprawl(url: str, owners: Sequence[tuple[str, Site | None]]) -> str:
             f"SPRAWL  {len(owners)} pools of one process lead to {url}",
             *lines,
             "  1. make one pool in one place, and import it",
-            "  2. or let pools close what is given back:  keep_idle = false",
+            *or_close,
             "",
         ]
     )
@@ -280,7 +285,7 @@ def _remedies(finding: Finding) -> Iterable[str]:
     yield _closing(finding)
     if finding.thread_is_alive and finding.thread not in (None, "MainThread"):
         yield "stop the thread before the test ends"
-    elif finding.task and finding.kind is Kind.LEAK:
+    elif finding.task_is_alive and finding.kind is Kind.LEAK:
         yield "cancel the task and wait for it before the test ends"
 
 
@@ -291,11 +296,19 @@ _GIVING_BACK = {
     "psycopg pool": "give it back where it was taken:  with pool.connection() as conn: …",
     "asyncpg pool": "give it back where it was taken:  async with pool.acquire() as conn: …",
 }
+_GIVING_BACK_ASYNC = {
+    "SQLAlchemy engine": "give it back where it was taken:  async with engine.connect() as conn: …",
+    "psycopg pool": "give it back where it was taken:  async with pool.connection() as conn: …",
+}
 _ENDING_POOLS = {
     "SQLAlchemy engine": "end the engine with the test, or make one for the whole run:  engine.dispose()",
     "SQLAlchemy pool": "end the pool with the test:  pool.dispose()",
     "psycopg pool": "end the pool with the test, or make one for the whole run:  with ConnectionPool(…) as pool: …",
     "asyncpg pool": "end the pool with the test:  async with asyncpg.create_pool(…) as pool: …",
+}
+_ENDING_POOLS_ASYNC = {
+    "SQLAlchemy engine": "end the engine with the test, or make one for the whole run:  await engine.dispose()",
+    "psycopg pool": "end the pool with the test:  async with AsyncConnectionPool(…) as pool: …",
 }
 _CLOSING = {
     "psycopg": "close it where it was opened:  with psycopg.connect(…) as conn: …",
@@ -311,7 +324,8 @@ def _closing(finding: Finding) -> str:
         return f"close it in the thread that opened it:  django.db.connections[{finding.alias!r}].close()"
     if finding.owner:
         is_taken = finding.taken is not None or finding.state not in (None, "idle")
-        return (_GIVING_BACK if is_taken else _ENDING_POOLS)[finding.owner]
+        usual, other = (_GIVING_BACK, _GIVING_BACK_ASYNC) if is_taken else (_ENDING_POOLS, _ENDING_POOLS_ASYNC)
+        return (usual | other if finding.is_async else usual)[finding.owner]
     if finding.may_stay:
         return "commit what was begun, or take it back:  conn.commit() or conn.rollback()"
     if finding.is_async and finding.driver == "psycopg":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -211,6 +212,7 @@ class Entry:
     ended: float | None = None  # seconds, monotonic
     ending: Ending | None = None
     baseline: object = field(default=None)  # the session state to return to; only `state` reads it
+    was_async: bool = False  # of one that was collected: whether it belonged to an event loop
     told: bool = False  # somebody was accused of it: once is enough
 
     @property
@@ -238,6 +240,15 @@ class Entry:
     @property
     def is_open(self) -> bool:
         return self.ended is None
+
+    @property
+    def task_is_alive(self) -> bool:
+        """Whether its event loop still has a task of that name."""
+        loop = self.loop
+        if self.task is None or loop is None or loop.is_closed():
+            return False
+        # An event loop that runs in another thread makes and ends tasks meanwhile: a copy is taken, and tried again.
+        return any(task.get_name() == self.task for task in sys.modules["asyncio.tasks"].all_tasks(loop))
 
     @property
     def thread_is_alive(self) -> bool:

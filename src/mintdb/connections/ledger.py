@@ -10,6 +10,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from itertools import takewhile
 from threading import current_thread
@@ -122,6 +123,8 @@ class Ledger:
         """A connection that was still open is being garbage-collected; whether while another test runs."""
         if entry := self.open_now.pop(id(connection), None):
             self._end(entry, Ending.COLLECTED)
+            with suppress(AttributeError):  # it was being taken apart
+                entry.was_async = entry.driver.is_async(connection)
             return _test(entry.opening) != _test(self._opening)
         return False
 

@@ -136,7 +136,7 @@ class Summary:
             collect()  # an app factory's engines are in cycles: they may be gone long since, and only not collected
             for found in pools.sprawl():
                 owners = [(owner.kind, owner.site) for owner in found.owners]
-                self.reports.append(Story(explain_sprawl(found.url, owners)))
+                self.reports.append(Story(explain_sprawl(found.url, owners, keep_idle=pools.keep_idle)))
                 places = [f"{site}, {kind}" if site else kind for kind, site in owners]
                 self.sprawl.append({"url": found.url, "places": places})
 
