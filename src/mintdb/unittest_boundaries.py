@@ -125,7 +125,7 @@ def watch_program() -> None:
 def _tell_program(connections: Connections, began: float) -> None:
     from mintdb.settings import load
 
-    settings, summary = load(), Summary(began=began)
+    settings, summary = load(), Summary(began=began, watched="program")
     summary.tell_unseen()
     if connections.opened:
         name = redact(" ".join(sys.orig_argv[1:]))

@@ -258,6 +258,7 @@ def test_a_program_that_is_no_test(suite: Suite) -> None:
     assert code == 0, output
     assert output.startswith("0\n")
     assert "LEAK  program.py left 1 connection open" in output
+    assert "mintdb: watched 1 program, which opened " in output
     assert "app.py:11 in leave_open" in output
     code, output = watched(suite, "-c", "print('nothing to say')")
     assert (code, output) == (0, "nothing to say\n")

@@ -65,6 +65,7 @@ class Summary:
     kept: list[tuple[str, str]] = field(default_factory=list)  # test, URL
     written: list[str] = field(default_factory=list)  # files with the report
     left_behind: list[Session] = field(default_factory=list)
+    watched: str = "test"  # or "program"
 
     def note(self, tested: Tested, report: str, policy: str) -> None:
         """Keep what is known of one test, and under `warn` what there is to say of its connections."""
@@ -178,7 +179,7 @@ class Summary:
         if self.tests:
             opened = sum(tested.opened for tested in self.tests)
             peak = max(tested.peak for tested in self.tests)
-            yield f"watched {_tests(len(self.tests))}, which opened {opened} connections, at most {peak} at once"
+            yield f"watched {_count_of(self.watched, len(self.tests))}, which opened {opened} connections, at most {peak} at once"
 
     def _counts(self) -> str:
         counts = ", ".join(f"{self.ways[way]} {WORDS[way]}" for way in Way if way in self.ways)
@@ -189,8 +190,8 @@ class Summary:
         )
 
 
-def _tests(number: int) -> str:
-    return f"{number} test{'s' * (number != 1)}"
+def _count_of(what: str, number: int) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _with_its_line(session: Session) -> Session:
