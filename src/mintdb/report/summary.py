@@ -179,7 +179,8 @@ class Summary:
         if self.tests:
             opened = sum(tested.opened for tested in self.tests)
             peak = max(tested.peak for tested in self.tests)
-            yield f"watched {_count_of(self.watched, len(self.tests))}, which opened {opened} connections, at most {peak} at once"
+            what = _count_of(self.watched, len(self.tests))
+            yield f"watched {what}, which opened {opened} connections, at most {peak} at once"
 
     def _counts(self) -> str:
         counts = ", ".join(f"{self.ways[way]} {WORDS[way]}" for way in Way if way in self.ways)
