@@ -21,7 +21,6 @@ from mintdb.mint import Mint, visit
 from mintdb.report import Summary
 from mintdb.report.facts import Tested, Worker
 
-NONE: Callable[[str], bool] = frozenset[str]().__contains__  # of the databases
 ELSEWHERE = "elsewhere"  # in a report: databases that mintdb did not make
 HELD = (
     "{test} changed the schema before a wider fixture was set up in its midst: what it wrote stays as long as that"
@@ -95,10 +94,10 @@ class Boundaries:
         for alias in self._aliases():
             self.leases[alias] = self.mint.lease(alias, test=test)
 
-    def end(self, test: str, policy: str | None = None, *, keep: Callable[[str], bool] = NONE) -> list[str]:
+    def end(self, test: str, policy: str | None = None, *, keep: Callable[[str], bool] | None = None) -> list[str]:
         """Put the databases back; returns the reports for which the test has to fail. Again is harmless.
 
-        `policy` is the test's own; None: that of each database. Those that one is to `keep` are set aside first.
+        `policy` is the test's own; None: that of each database. A database that one is to `keep` is set aside first.
         """
         if not self._running:
             return []
@@ -106,7 +105,9 @@ class Boundaries:
         failing = [self._end_watch(test, policy or self.mint.settings.leaks)]
         if self.leases:
             self._look_elsewhere(test)
-            failing += [self._release(alias, test, policy, keep=keep(alias)) for alias in list(self.leases)]
+            failing += [
+                self._release(alias, test, policy, keep=bool(keep and keep(alias))) for alias in list(self.leases)
+            ]
             if self.mint.settings.isolation == "clone":
                 self._clear_home()
         return list(filter(None, failing))

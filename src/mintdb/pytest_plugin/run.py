@@ -17,7 +17,7 @@ from mintdb.connections.facts import Opening
 from mintdb.errors import MintdbError
 from mintdb.handover import TAKEN, WATCH, Handover, find_handover, watch_alone, with_handed_over
 from mintdb.pytest_plugin import guilt, marker
-from mintdb.pytest_plugin.asleep import WORKER_NAME
+from mintdb.pytest_plugin.asleep import WORKER_NAME, claim_worker
 from mintdb.pytest_plugin.leasing import OWN, Leasing
 from mintdb.pytest_plugin.voice import MAIN, Voice
 from mintdb.report import Summary, check, finish
@@ -70,7 +70,7 @@ class Run:
         self.config = config
         self.settings = settings
         self.handover = handover
-        self.worker = config.stash.get(WORKER_NAME, MAIN)
+        self.worker = config.stash.get(WORKER_NAME, None) or claim_worker(os.environ) or MAIN
         self.summary = Summary()
         self._mint: Mint | None = None
         self._doorman: Doorman | None = None
@@ -212,9 +212,11 @@ class Run:
             self._end(item)  # where the set-up never came to the test itself
         try:
             self.boundaries.clear(more_tests=nextitem is not None)
-        except MintdbError as error:
-            self._fail(item, error)
-        return result
+        except MintdbError as caught:
+            error = caught
+        else:
+            return result
+        raise self._failure(item, error)
 
     def _end_test(self, item: pytest.Item, teardown: Callable[[], None]) -> None:
         """Put the databases back after the test's own clean-up; under `leaks = "error"` the guilty test fails."""
@@ -230,19 +232,23 @@ class Run:
 
         try:
             return self.boundaries.end(item.nodeid, marker.read(item, self.settings).leaks, keep=keep)
-        except MintdbError as error:
-            self._fail(item, error)
+        except MintdbError as caught:
+            error = caught
+        raise self._failure(item, error)  # out here, where a failure of the test's own clean-up is still told with it
 
     def is_to_keep(self, item: pytest.Item) -> bool:
         """Whether what a test has left is to be looked at."""
         return bool(self.config.option.mintdb_keep) and item.stash.get(FAILED, False)
 
     def _fail(self, item: pytest.Item, error: MintdbError) -> NoReturn:
-        """Fail a test with what happened, not with where in mintdb; where no later one can go better, end the run."""
+        vars(item).pop("setup", None)  # whoever runs the test once more begins anew
+        raise self._failure(item, error)
+
+    def _failure(self, item: pytest.Item, error: MintdbError) -> BaseException:
+        """What tells a test what happened, not where in mintdb; where no later one can go better, the run ends."""
         if error.is_final:
             item.session.shouldfail = str(error).splitlines()[0]
-        vars(item).pop("setup", None)  # whoever runs the test once more begins anew
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
+        return pytest.fail.Exception(str(error), pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
