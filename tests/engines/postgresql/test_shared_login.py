@@ -40,6 +40,8 @@ def test_what_a_test_does_to_the_login_is_put_back_when_the_next_run_begins(proj
         mint.lease().release()  # mintdb's own sessions do not care
     with mintdb.open(project) as mint, mint.lease() as lease, lease.connect() as connection:
         connection.execute("create table apples as select 1")
+        (ends,) = connection.execute("select rolvaliduntil from pg_roles where rolname = current_user").fetchone() or ()
+        assert ends is None
         assert connection.execute("show search_path").fetchone() == ('"$user", public',)
 
 

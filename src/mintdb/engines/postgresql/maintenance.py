@@ -241,6 +241,8 @@ def connect(
     ours.claim(connection)
     if connection.info.server_version >= OLDEST:
         connection.execute(UNDISTURBED)
+    if _is_own(address) and connection.info.parameter_status("is_superuser") == "off":
+        connection.execute("set role none")  # before PostgreSQL 16 the login can give that up
     return connection
 
 
@@ -308,12 +310,17 @@ def _explain(error: psycopg.OperationalError, address: Address) -> ServerError:
         return DatabaseMissing(url=address.redacted, name=address.database)
     refused = ("authentication failed", "pg_hba.conf", "no password supplied", "role ")
     if any(word in reason for word in refused):
-        if address.user == OWN_ROLE and "-crole=" in address.options.get("options", ""):  # see own.own_address
+        if _is_own(address):
             return OwnLoginRefused(port=address.port, reason=reason)
         return LoginRefused(url=address.redacted, reason=reason)
     if any(word in reason for word in ("SSL", "certificate", "private key")):
         return TlsFailed(url=address.redacted, reason=reason)
     return ServerUnreachable(url=address.redacted, reason=reason)
+
+
+def _is_own(address: Address) -> bool:
+    """Whether it leads to an embedded server: see own.own_address."""
+    return address.user == OWN_ROLE and "-crole=" in address.options.get("options", "")
 
 
 def find_reason(said: str) -> str:

@@ -13,18 +13,23 @@ from mintdb.engines.postgresql.roles import begun
 
 # What a session begins with outranks what a role, a database or the server has been told since.
 BEGINNING = {"role": SUPERUSER, "statement_timeout": "0", "default_transaction_read_only": "off"}
-ATTRIBUTES: LiteralString = """
-    rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls, rolconnlimit,
-    coalesce(rolvaliduntil, 'infinity')
+# The role of mintdb's own was made with the same attributes and the same password, which md5 mixes with the name. By
+# `alter role` a login that ends some day could not become one again that does not end.
+PUT_BACK: LiteralString = """
+update pg_authid login
+   set rolname = %(login)s, rolsuper = own.rolsuper, rolinherit = own.rolinherit, rolcreaterole = own.rolcreaterole,
+       rolcreatedb = own.rolcreatedb, rolcanlogin = own.rolcanlogin, rolreplication = own.rolreplication,
+       rolbypassrls = own.rolbypassrls, rolconnlimit = own.rolconnlimit, rolvaliduntil = own.rolvaliduntil,
+       rolpassword = own.hash
+  from (select *, case when rolpassword like 'md5%%' then 'md5' || md5(%(password)s || %(login)s) else rolpassword end
+               as hash from pg_authid where rolname = %(own)s) own
+ where login.oid = 10
+   and (login.rolname, login.rolsuper, login.rolinherit, login.rolcreaterole, login.rolcreatedb, login.rolcanlogin,
+        login.rolreplication, login.rolbypassrls, login.rolconnlimit, login.rolvaliduntil, login.rolpassword)
+       is distinct from
+       (%(login)s::name, own.rolsuper, own.rolinherit, own.rolcreaterole, own.rolcreatedb, own.rolcanlogin,
+        own.rolreplication, own.rolbypassrls, own.rolconnlimit, own.rolvaliduntil, own.hash)
 """
-# The role of mintdb's own was made with the same attributes and the same password, which md5 mixes with the name.
-DRIFTED: LiteralString = f"""
-select (select ({ATTRIBUTES}) from pg_authid where oid = 10)
-       is distinct from (select ({ATTRIBUTES.replace("rolname", "%s::name")}) from pg_authid where rolname = %s)
-    or (select rolpassword from pg_authid where oid = 10) is distinct from (
-        select case when rolpassword like 'md5%%' then 'md5' || md5(%s || %s::text) else rolpassword end
-          from pg_authid where rolname = %s)
-"""  # noqa: S608  # attributes that stand above
 SETTINGS: LiteralString = """
 select unnest(setconfig) from pg_db_role_setting where setdatabase = 0 and setrole in (0, 10)
  order by setrole
@@ -40,8 +45,8 @@ def mend(maintenance: Maintenance, *, password: str) -> None:
     """Put the shared login back as initdb made it: its settings, password and attributes are everybody's."""
     with _unrestricted(maintenance):
         _forget_settings(maintenance)
-        if maintenance.row(DRIFTED, SUPERUSER, OWN_ROLE, password, SUPERUSER, OWN_ROLE)[0]:
-            _make_anew(maintenance, password)
+        facts = {"login": SUPERUSER, "own": OWN_ROLE, "password": password}
+        maintenance.connection.execute(PUT_BACK, facts, prepare=False)
 
 
 def take_settings(maintenance: Maintenance) -> Mapping[str, str]:
@@ -66,15 +71,3 @@ def _forget_settings(maintenance: Maintenance) -> Mapping[str, str]:
         maintenance.run("alter role postgres reset all")
         maintenance.run("alter role all reset all")
     return told
-
-
-def _make_anew(maintenance: Maintenance, password: str) -> None:
-    from psycopg import sql
-
-    (hashed,) = maintenance.row("select rolpassword from pg_authid where rolname = %s", OWN_ROLE)
-    statement = sql.SQL(
-        "alter role {} with superuser inherit createrole createdb login replication bypassrls"
-        " connection limit -1 valid until 'infinity' password {}"
-    )
-    again = password if hashed.startswith("md5") else hashed
-    maintenance.connection.execute(statement.format(sql.Identifier(SUPERUSER), sql.Literal(again)), prepare=False)
