@@ -300,6 +300,35 @@ def test_a_name_that_no_worker_can_have_is_refused_before_one_is_started(suite: 
     assert len(ran.output.splitlines()) < 8, ran.output
 
 
+def test_a_lease_that_fails_fails_its_test_alone_and_in_a_few_words(suite: Suite) -> None:
+    suite.write(
+        test_leases="""
+            import logging, os, pytest
+            import psycopg
+
+            @pytest.fixture(scope="module", autouse=True)
+            def gone():
+                with psycopg.connect(os.environ["DATABASE_URL"].rpartition("/")[0] + "/postgres", autocommit=True) as c:
+                    find = "select datname from pg_database where datistemplate and datname ~ '^mint_project'"
+                    (name,) = c.execute(find).fetchone()
+                    c.execute(f'alter database "{name}" rename to hidden')
+                    yield
+                    c.execute(f'alter database hidden rename to "{name}"')
+
+            @pytest.mark.parametrize("attempt", range(3))  # the keeper had made some clones ahead
+            def test_on_a_clone(attempt, caplog):
+                logging.getLogger().warning("reached")
+        """
+    )
+    ran = suite.run("--mintdb-isolation", "clone")
+    told = re.findall(r"^_+ (ERROR at \w+) of .*\n(.*)\n", ran.output, re.MULTILINE)
+    assert told, ran.output
+    for where, words in told:
+        assert where == "ERROR at setup"
+        assert re.fullmatch(r"template mint_project_\w+_template has gone from \S+ while this run needs it", words)
+    assert "KeyError" not in ran.output
+
+
 def test_a_schema_error_stops_the_run_with_file_and_line_and_leaves_no_database(suite: Suite) -> None:
     suite.write(
         **{

@@ -75,6 +75,7 @@ class Run:
         self._mint: Mint | None = None
         self._doorman: Doorman | None = None
         self._saved: dict[str, str | None] = {}
+        self._memory = files.memory  # of the run around this one, in the same process
         self.voice = Voice(config, self.worker)
         self.boundaries = Boundaries(lambda: self.mint, self.summary, lambda: settings.leased)
         self.leasing = Leasing(self)
@@ -298,7 +299,7 @@ class Run:
             terminalreporter.write_line(line, **_markup(line))
 
     def pytest_unconfigure(self) -> None:
-        files.lead_memory_to(None)
+        files.lead_memory_to(self._memory)
         if self._doorman is not None:
             self._doorman.leave()
         for variable, value in self._saved.items():
