@@ -8,14 +8,15 @@ from tests.frameworks.suites import SETTINGS, Suite
 
 # eventlet warns of its own end when it is imported, and coverage of modules that were imported early.
 WARNINGS_ALLOWED = SETTINGS.replace('filterwarnings = ["error"]', 'filterwarnings = ["ignore"]')
+# A list of the application's own might be a pool.
 APP = """
-import os
+import os, sys
 import psycopg
 
-kept = []
+sys.kept = []
 
 def leave_open():
-    kept.append(psycopg.connect(os.environ["DATABASE_URL"]))
+    sys.kept.append(psycopg.connect(os.environ["DATABASE_URL"]))
 
 def count():
     with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
@@ -63,7 +64,7 @@ def test_under_coverage_freezegun_pyfakefs_pytest_socket_and_uvloop(suite: Suite
 
             def test_uvloop():
                 async def leave_open():
-                    app.kept.append(await asyncpg.connect(os.environ["DATABASE_URL"]))
+                    app.sys.kept.append(await asyncpg.connect(os.environ["DATABASE_URL"]))
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                     runner.run(leave_open())
 
@@ -176,9 +177,9 @@ def test_whoever_sits_at_a_debuggers_prompt_longer_than_a_server_lingers_goes_on
             def test_stops():
                 app.add("Ann")
                 app.leave_open()
-                app.kept[-1].execute("insert into account (owner) values ('Bob')")
+                app.sys.kept[-1].execute("insert into account (owner) values ('Bob')")
                 breakpoint()
-                app.kept[-1].commit()
+                app.sys.kept[-1].commit()
                 assert app.count() == 2
 
             def test_fails():

@@ -212,7 +212,8 @@ def test_what_is_left_open_is_named_and_never_in_the_way(suite: Suite) -> None:
         "putting the database back after test_leaks.py::test_a_file_that_is_gone had to end a connection of the tests' "
     )
     assert f"{ended}own process, opened test_leaks.py:41 in wide\n" in ran.output, ran.output
-    for test in ("in_this_thread", "in_a_loop_that_has_ended", "idle"):
+    assert "LEAK  test_leaks.py::test_in_this_thread left 1 connection in a transaction" in ran.output, ran.output
+    for test in ("in_a_loop_that_has_ended", "idle"):
         assert f"LEAK  test_leaks.py::test_{test} left 1 connection open" in ran.output, ran.output
     assert "likewise 1 more test: test_leaks.py::test_in_a_thread_that_goes_on" in ran.output
     assert "ABANDONED  test_leaks.py::test_never_closed never closed 1 connection" in ran.output
