@@ -11,16 +11,20 @@ from mintdb.engines.postgresql.maintenance import Maintenance
 FILE = "postgresql.auto.conf"
 # A run that lives may have a test that did it on purpose, a moment ago: then it stays.
 IS_OF_THE_PAST: LiteralString = """
-select coalesce((pg_stat_file('postgresql.auto.conf', true)).modification < min(backend_start), false)
+select coalesce(extract(epoch from min(backend_start)) > %s, false)
    and exists (select from pg_file_settings where sourcefile like '%%/postgresql.auto.conf')
   from pg_stat_activity where application_name ~ %s
 """
 RUNS = r"^mintdb run \w+ \("  # as Maintenance names the sessions of runs; a keeper's owner is two words
 
 
-def undo_what_is_of_the_past(maintenance: Maintenance) -> None:
+def undo_what_is_of_the_past(maintenance: Maintenance, data: Path) -> None:
     """Undo `alter system`, where it was used before the eldest run that is there now had begun."""
-    if maintenance.row(IS_OF_THE_PAST, RUNS)[0]:
+    try:
+        used_at = (data / FILE).stat().st_mtime  # pg_stat_file tells no fractions of a second
+    except OSError:
+        return  # it never was
+    if maintenance.row(IS_OF_THE_PAST, used_at, RUNS)[0]:
         maintenance.run("alter system reset all")
         maintenance.run("select pg_reload_conf()")
 

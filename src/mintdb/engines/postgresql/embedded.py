@@ -43,7 +43,7 @@ class EmbeddedReservation:
         """See contract.Reservation. Raises PortInUse if the port was taken after it was reserved."""
         maintenance = join(self, owner=owner, linger=linger)
         mend(maintenance, password=self.home.password)
-        altered.undo_what_is_of_the_past(maintenance)
+        altered.undo_what_is_of_the_past(maintenance, self.home.data)
         make(maintenance, self.roles, password=self.home.password)
         identity = [self.settings.locale, self.settings.timezone, repr(sorted(self.settings.server_settings.items()))]
         return PostgresServer(
