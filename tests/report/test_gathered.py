@@ -18,15 +18,14 @@ from mintdb.report.summary import Summary
 LEAKS = """
 import aiosqlite
 import os
+import sys
 import psycopg
 import pytest
 
-kept = []
+sys.kept = []  # no list of the application's
 
 def worker():
-    kept.append(psycopg.connect(os.environ["DATABASE_URL"]))
-
-OTHERS = ["kept.append(psycopg.connect(os.environ['DATABASE_URL']))" + chr(10) * n for n in range(20)]
+    sys.kept.append(psycopg.connect(os.environ["DATABASE_URL"]))
 
 @pytest.mark.parametrize("number", range(180))
 def test_one_line(number):
@@ -36,7 +35,7 @@ def test_one_line(number):
 def test_a_line_each(number, tmp_path):
     path = tmp_path / "app.py"
     path.write_text(chr(10) * number + "def leave_open():" + chr(10) + "    kept.append(connect())")
-    names = {"kept": kept, "connect": lambda: psycopg.connect(os.environ["DATABASE_URL"])}
+    names = {"kept": sys.kept, "connect": lambda: psycopg.connect(os.environ["DATABASE_URL"])}
     exec(compile(path.read_text(), str(path), "exec"), names)
     names["leave_open"]()
 
@@ -60,7 +59,7 @@ def test_200_leaks_on_two_workers_are_told_once_for_each_line_and_the_files_have
     ran = suite.run("-q", "-n", "2", "--mintdb-report", "out/run.json", "--mintdb-report", "run.html")
     assert ran.outcomes == {"passed": 201}, ran.output
     assert "mintdb: 201 put back" in ran.output
-    assert "test_leaks.py:10 in worker" in ran.output
+    assert "test_leaks.py:11 in worker" in ran.output
     assert "likewise 179 more tests: test_leaks.py::test_one_line[" in ran.output
     assert ran.output.count("LEAK  ") <= 15
     assert len(ran.output.splitlines()) < 130
@@ -70,11 +69,11 @@ def test_200_leaks_on_two_workers_are_told_once_for_each_line_and_the_files_have
     report = read(suite.folder / "out" / "run.json")
     assert len(report.tests) == 201
     assert len(report.findings) == 200
-    assert sum("test_leaks.py:10 in worker" in found["place"] for found in report.findings) == 180
+    assert sum("test_leaks.py:11 in worker" in found["place"] for found in report.findings) == 180
     assert {worker.name for worker in report.workers} == {"gw0", "gw1"}
     assert sum(worker.opened for worker in report.workers) >= 201
     assert all(tested.opened == tested.peak == 1 for tested in report.tests)
-    assert (suite.folder / "run.html").read_text().count("test_leaks.py:10 in worker") == 1
+    assert (suite.folder / "run.html").read_text().count("test_leaks.py:11 in worker") == 1
 
 
 def test_unittest_below_mintdb_run_is_in_the_report_of_the_command(suite: Suite) -> None:

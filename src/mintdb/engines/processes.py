@@ -100,3 +100,14 @@ def wait_until_gone(pid: int, timeout: float) -> bool:
             return False
         clock.sleep(POLL)
     return True
+
+
+def wait_until_buried(pid: int, timeout: float) -> None:
+    """Wait until a process that has ended is no zombie either; not longer than `timeout` seconds."""
+    deadline = clock.monotonic() + timeout
+    while not is_alive(pid) and clock.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return
+        clock.sleep(POLL)

@@ -18,6 +18,7 @@ from mintdb.engines.mysql.errors import LoginNeedsCryptography, LoginRefused, Se
 
 T = TypeVar("T")
 CONNECT_TIMEOUT = 10  # seconds
+DEADLOCKS = 5  # tries; one more was always enough
 TLS: Mapping[str, Any] = {"ssl_disabled": False, "ssl": {"verify_mode": "none"}}  # Any: as pymysql.connect takes them
 TLS_REQUIRED = 3159  # ER_SECURE_TRANSPORT_REQUIRED
 REFUSED = {ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, 1698, 2059}  # …, …NO_PASSWORD, no such login plugin
@@ -74,13 +75,19 @@ class Session:
         return bool(self._connection.open)
 
     def rows(self, statement: str, *values: object) -> list[Any]:  # Any: rows are as the statement selects
-        """All rows of a query. Raises ServerGone where the server ended the session."""
-        try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(statement, values or None)
-                return list(cursor.fetchall())
-        except pymysql.MySQLError as error:
-            raise self._explained(error) from None
+        """All rows of a query. Raises ServerGone where the server ended the session.
+
+        A statement that met another's locks in MySQL's own tables of definitions is tried again: it stands alone.
+        """
+        for more in reversed(range(DEADLOCKS)):
+            try:
+                with self._connection.cursor() as cursor:
+                    cursor.execute(statement, values or None)
+                    return list(cursor.fetchall())
+            except pymysql.MySQLError as error:
+                if not (more and code_of(error) == ER.LOCK_DEADLOCK):
+                    raise self._explained(error) from None
+        raise AssertionError("the last try has returned, or raised")
 
     def row(self, statement: str, *values: object) -> Any:  # Any: see rows
         """The first row of a query that has one."""

@@ -42,6 +42,7 @@ def start(errand: Errand) -> State:
 
     def attempt() -> int:
         binaries = prepare(data, settings, Path(errand.cache), errand.password, account)
+        postmaster.clear_up(data, sockets)
         altered.forget(data)
         options = postmaster.StartOptions(data, sockets, errand.port, settings.parameters(), live / "server.log")
         return postmaster.start(binaries, options, account)

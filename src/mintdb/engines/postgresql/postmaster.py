@@ -13,11 +13,12 @@ from mintdb.engines import starting
 from mintdb.engines.account import Account
 from mintdb.engines.postgresql.binaries import Binaries
 from mintdb.engines.postgresql.errors import PortInUse, ServerDidNotStart
-from mintdb.engines.processes import runs_program, wait_until_gone
+from mintdb.engines.processes import runs_program, wait_until_buried, wait_until_gone
 from mintdb.engines.starting import Stillborn, read_log, tail
 
 PROGRAM = "postgres"
 STOP_TIMEOUT = 20.0  # seconds; 0.1 usually, then the server is stopped without a checkpoint
+BURIAL = 5.0  # seconds; a keeper, or the system, looks for its dead children many times a second
 WAL_FILE = re.compile("[0-9A-F]{24}")  # timeline, and the number of its 16 MB
 STATUS_LINE = 7  # of postmaster.pid: "ready" once connections are accepted (LOCK_FILE_LINE_PM_STATUS - 1)
 
@@ -83,6 +84,20 @@ def is_ready(data: Path, pid: int) -> bool:
     """Whether the server `pid` accepts connections."""
     lines = _pid_file(data)
     return len(lines) > STATUS_LINE and lines[0].strip() == str(pid) and lines[STATUS_LINE].strip() == "ready"
+
+
+def clear_up(data: Path, sockets: Path) -> None:
+    """Leave nothing of a server that was killed in the way of the next, which takes a zombie for a living one.
+
+    Only for who knows that no server runs on the folder.
+    """
+    locks = list(sockets.glob(".s.PGSQL.*.lock"))
+    for lock in (data / "postmaster.pid", *locks):
+        first = lock.read_text().partition("\n")[0].strip() if lock.exists() else ""
+        if first.isdigit():
+            wait_until_buried(int(first), BURIAL)
+    for lock in locks:
+        lock.unlink(missing_ok=True)
 
 
 def _pid_file(data: Path) -> list[str]:
