@@ -100,7 +100,8 @@ def test_a_signal_while_the_database_is_made_leaves_nothing(start: Start, projec
     wait_for(lambda: any("_building" in name for name in databases()), "the template is being built")
     running.send_signal(signal.SIGTERM)
     assert running.wait(PATIENCE) == 128 + signal.SIGTERM
-    assert databases() == set()
+    # A signal that comes while the server still answers `create database` leaves the drop to the keeper.
+    wait_for(lambda: databases() == set(), "what was half made is dropped")
 
 
 def test_what_a_killed_run_leaves_is_cleared_up(start: Start) -> None:
