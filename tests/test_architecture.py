@@ -19,7 +19,7 @@ LONGEST = 500  # lines
 
 # A part is a folder of mintdb, an engine, or a module that stands alone. What each may import of the others.
 # The facts know nothing of their users.
-FACTS = {"mintdb", "clock", "errors", "address", "contract", "settings", "variables", "handover"}
+FACTS = {"mintdb", "clock", "errors", "facts", "address", "contract", "settings", "variables", "handover"}
 COMMON_PARTS = ("account", "embedded", "errors", "keeper", "places", "ports", "processes", "starting")
 COMMON = {f"engines.{part}" for part in COMMON_PARTS}  # what engines share, and knows none of them
 OF_ENGINES = ("engines.postgresql", "engines.mysql", "engines.sqlite", "engines.snowflake")
@@ -28,12 +28,13 @@ FLOOR = {
     "mintdb": {"mint", "core", "errors", "play", "script", "sqlalchemy"},
     "clock": set(),
     "errors": set(),
+    "facts": set(),
     "drivers": set(),
-    "address": {"drivers", "errors"},
-    "settings": {"errors", "address"},
-    "contract": {"address", "settings"},
+    "address": {"drivers", "errors", "facts"},
+    "settings": {"errors", "facts", "address"},
+    "contract": {"facts", "address", "settings"},
     "variables": {"address"},
-    "handover": {"address", "settings"},
+    "handover": {"facts", "address", "settings"},
     "core": FACTS,
     "connections": FACTS,
     "engines": FACTS,
@@ -43,11 +44,11 @@ FLOOR = {
     "engines.sqlite": {*FACTS, *COMMON, "core"},
     "engines.snowflake": {*FACTS, *COMMON, "core", "snowflake"},
     "schemas": {*FACTS, "engines.postgresql"},
-    "hypothesis": {"clock", "core", "errors"},
+    "hypothesis": {"clock", "core", "errors", "facts"},
     "examples": {"hypothesis"},
-    "snowflake": {"errors", "connections"},
+    "snowflake": {"errors", "facts", "connections"},
     "play": {*FACTS, "core", "mint", "schemas"},
-    "script": {"errors", "connections", "snowflake"},
+    "script": {"errors", "facts", "connections", "snowflake"},
     "mint": {*FACTS, "core", "connections", "engines", "schemas"},
     "verification": {*FACTS, "core", "engines", "mint", "schemas"},
     "doorman": {"connections"},
@@ -276,6 +277,18 @@ def test_nothing_waits_or_measures_by_a_clock_that_a_test_may_stop() -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "time" and node.attr in stopped
     ]
     assert [found for found in wrong if not found.startswith("mintdb.clock:")] == []
+
+
+def test_no_class_pays_the_standard_price_of_a_dataclass() -> None:
+    wrong = [
+        f"{module}:{node.lineno}"
+        for module in modules()
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.ImportFrom)
+        and node.module == "dataclasses"
+        and "dataclass" in {alias.name for alias in node.names}
+    ]
+    assert [found for found in wrong if not found.startswith("mintdb.facts:")] == []
 
 
 def test_the_package_itself_imports_nothing_of_its_own() -> None:

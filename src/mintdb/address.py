@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from mintdb import drivers
 from mintdb.errors import SettingsError
+from mintdb.facts import dataclass
 
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 SCHEMES = {

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from hypothesis.control import current_build_context, currently_in_test_context
@@ -24,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 from mintdb import clock
 from mintdb.core.lease import Lease, held
 from mintdb.errors import LeaseError, SettingsError
+from mintdb.facts import dataclass
 
 __all__ = ["rewind_examples"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePath
 from threading import RLock
 from types import TracebackType
@@ -26,6 +26,7 @@ from mintdb.core.lease import Lease
 from mintdb.core.names import DatabaseName, Role, distinct, find_role, new_token, slug
 from mintdb.core.templates import Template, get_template
 from mintdb.engines import find_visiting, get_engine
+from mintdb.facts import dataclass
 from mintdb.handover import Handover
 from mintdb.schemas import get_layers
 from mintdb.settings import ALL_LIBPQ, ALL_MYSQL, DEFAULT, EMPTY, DatabaseSettings, Settings, load

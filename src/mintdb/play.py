@@ -10,13 +10,14 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mintdb.address import Address, parse_url
 from mintdb.core.lease import held
 from mintdb.errors import MintdbError
+from mintdb.facts import dataclass
 from mintdb.handover import find_handover
 from mintdb.mint import Mint
 from mintdb.schemas.evolutions.evolving import Evolving

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import unified_diff
 from types import MappingProxyType
 
 from mintdb.core.names import DatabaseName, Role, new_token, slug
 from mintdb.core.templates import Templates
 from mintdb.engines import get_engine
+from mintdb.facts import dataclass
 from mintdb.mint import Mint
 from mintdb.schemas import get_layers
 from mintdb.settings import Settings

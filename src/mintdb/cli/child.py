@@ -8,12 +8,12 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import IO, Any
 
 import click
 
 from mintdb.cli import say
+from mintdb.facts import dataclass
 
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 # A terminal's Ctrl-C, and the kernel's hang-up, go to the whole foreground group: the command has them already.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ from mintdb.connections.live import LIVE, Seen, read_all
 from mintdb.contract import Observer, Observing, Session
 from mintdb.engines import WITH_SERVERS, find_observing
 from mintdb.errors import MintdbError, ServerError, SettingsError
+from mintdb.facts import dataclass
 from mintdb.settings import DEFAULT, load
 
 STOPPING = 5.0  # seconds: longer than a server of ours takes to stop

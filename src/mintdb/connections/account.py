@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate
 
 from mintdb import clock
@@ -17,6 +17,7 @@ from mintdb.connections.takings import find_astray, find_suspects
 from mintdb.connections.threads import running_threads, started_elsewhere
 from mintdb.connections.verdict import Scope, Verdict, judge_all, pools_that_may_outlive
 from mintdb.contract import Session
+from mintdb.facts import dataclass
 
 Sessions = Callable[[], Sequence[Session]]
 """Who is connected to the database now, by the server's word."""

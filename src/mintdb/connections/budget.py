@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from mintdb import clock
 from mintdb.connections import gate
@@ -17,6 +17,7 @@ from mintdb.connections.facts import Entry
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.contract import Server
+from mintdb.facts import dataclass
 
 CONNECTING = 2.0  # seconds: longer than any server on loopback takes
 POLL = 0.01  # seconds: closing is seen soon, and waiting costs nothing measurable

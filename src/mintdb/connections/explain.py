@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mintdb.connections.facts import Entry
 from mintdb.connections.stack import Site
 from mintdb.connections.verdict import Kind, Verdict
+from mintdb.facts import dataclass
 
 GROUPS_SHOWN = 10  # for each test: what a person reads before scrolling on
 BACKENDS_SHOWN = 5

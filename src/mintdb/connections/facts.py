@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -12,6 +12,7 @@ from weakref import ref
 
 from mintdb.connections.stack import Frames, Site, find_app_functions, find_app_site
 from mintdb.contract import Session
+from mintdb.facts import dataclass
 
 if TYPE_CHECKING:
     import asyncio

@@ -13,7 +13,6 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from mintdb import clock
 from mintdb.connections.facts import Entry, Opening
 from mintdb.connections.ledger import ledger
 from mintdb.connections.stack import shown_app_site
+from mintdb.facts import dataclass
 
 LIVE = "connections"  # the folder, in the cache, of these files
 TEXT = 256  # bytes: what is longer, a test's name, is cut off

@@ -7,7 +7,9 @@ https://mariadb.com/kb/en/information-schema-system_variables-table/ says what i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from mintdb.facts import dataclass
 
 Ask = Callable[[str], Sequence[Sequence[object]] | None]
 """Runs one statement and returns its rows; None where that cannot be done now."""

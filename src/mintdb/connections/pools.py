@@ -6,12 +6,12 @@ import os
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from mintdb.address import redact
 from mintdb.connections.facts import Entry, Owner
 from mintdb.connections.ledger import ledger
 from mintdb.connections.stack import Site
+from mintdb.facts import dataclass
 
 
 @dataclass(frozen=True)

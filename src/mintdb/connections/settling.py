@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from mintdb import clock
 from mintdb.connections import closing, state
@@ -16,6 +16,7 @@ from mintdb.connections.pools import pools
 from mintdb.connections.takings import write_off
 from mintdb.connections.verdict import Kind, Verdict
 from mintdb.contract import Clone, Connections, Present, Session
+from mintdb.facts import dataclass
 
 GOODBYE = 0.1  # seconds; the server ends a session 1 to 5 ms after its client has closed it
 POLL = 0.005

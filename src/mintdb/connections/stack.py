@@ -7,11 +7,12 @@ import site
 import sys
 import sysconfig
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import cast
+
+from mintdb.facts import dataclass
 
 DEPTH = 64  # under an ORM the application's own frame was number 18 to 19; a web framework adds about as many
 

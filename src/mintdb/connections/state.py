@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from threading import get_ident
 from typing import ParamSpec, TypeVar
 
@@ -23,6 +22,7 @@ from mintdb.connections.ledger import ledger
 from mintdb.connections.mysql_state import MysqlState
 from mintdb.connections.pools import pools
 from mintdb.contract import BY_MINTDB
+from mintdb.facts import dataclass
 
 # transaction_* belong to a transaction, although they are called settings of the session while it lasts.
 _READ_SETTINGS = """

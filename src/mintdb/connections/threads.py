@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from threading import Thread
 from weakref import WeakKeyDictionary
 
@@ -11,6 +10,7 @@ from mintdb import clock
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
 from mintdb.connections.verdict import is_older_or_wider
+from mintdb.facts import dataclass
 
 
 @dataclass(frozen=True)

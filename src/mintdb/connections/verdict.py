@@ -27,12 +27,12 @@ module, for what the test's own body did not open: see `doubts`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
 from mintdb.connections.facts import Ending, Entry, Opening, Owner
 from mintdb.contract import Session
+from mintdb.facts import dataclass
 
 MOMENT = 0.1  # seconds; one that began since everybody was waited for has just come by, as a poller does
 NOBODY: Mapping[int, Session] = MappingProxyType({})

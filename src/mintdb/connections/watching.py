@@ -11,7 +11,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol, runtime_checkable
 
 from mintdb.clock import monotonic
@@ -27,6 +27,7 @@ from mintdb.connections.takings import find_astray, find_suspects, write_off
 from mintdb.connections.threads import running_threads, started_elsewhere
 from mintdb.connections.verdict import Kind, Scope, Verdict, judge, pools_that_may_outlive
 from mintdb.contract import Connections, Session, Visit, Visiting
+from mintdb.facts import dataclass
 
 
 @runtime_checkable

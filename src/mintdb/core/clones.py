@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from threading import RLock
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from mintdb.address import Address
 from mintdb.contract import Clone, Connections, Present, Restored, Server, Session, Way
 from mintdb.core.lease import Care, Lease, UncommittedWrites
 from mintdb.core.marks import MarkStack
+from mintdb.facts import dataclass
 
 PUT_OFF_AT_MOST = 100  # rolled back tests in a row: their dead rows are never vacuumed without a put-back
 

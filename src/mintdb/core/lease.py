@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from mintdb.address import Address
 from mintdb.contract import Clone, Restored, Way
 from mintdb.errors import LeaseError
+from mintdb.facts import dataclass
 
 
 class LeaseEnded(LeaseError):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import secrets
 import zlib
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+
+from mintdb.facts import dataclass
 
 NAME_LIMIT = 63  # bytes: PostgreSQL's NAMEDATALEN - 1; MySQL allows 64 characters
 PROJECT_LIMIT = 20

@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 from mintdb import __version__
 from mintdb.contract import SchemaSource, Server
 from mintdb.core.names import DatabaseName, Role, slug
+from mintdb.facts import dataclass
 
 FINGERPRINT_LENGTH = 12  # hexadecimal digits: two of 10,000 schemas meet with a chance of 1 in 5 million
 BUILD_TIMEOUT = 600.0  # seconds to wait for another process that builds the same template

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
@@ -19,6 +18,7 @@ from mintdb.django.holders import find_holders
 from mintdb.django.patching import wrap
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, PrivilegeMissing
 from mintdb.errors import MintdbError
+from mintdb.facts import dataclass
 from mintdb.report.words import describe
 
 Original = Callable[..., Any]  # Any: Django's methods are untyped

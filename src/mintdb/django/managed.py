@@ -6,7 +6,7 @@ import atexit
 import os
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from mintdb import clock
@@ -17,6 +17,7 @@ from mintdb.core.lease import Lease
 from mintdb.core.names import new_token
 from mintdb.django import places, telling
 from mintdb.engines.postgresql.errors import NameBusy
+from mintdb.facts import dataclass
 from mintdb.handover import Handover
 from mintdb.mint import Mint
 from mintdb.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from django.apps import apps
@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from mintdb.django import managed
 from mintdb.django.patching import wrap
+from mintdb.facts import dataclass
 
 CONTENTS = "_test_serialized_contents"  # Django's own name for it, an attribute of each connection
 SETUP = "django.test.utils", "setup_databases"

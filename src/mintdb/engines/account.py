@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mintdb.engines.errors import FolderClosed, NoAccountToDropTo
 from mintdb.engines.processes import clean_environment
+from mintdb.facts import dataclass
 
 CANDIDATES = ("nobody", "daemon")  # accounts that common systems have; mintdb creates none
 PASSING = 20.0  # seconds that a look at one folder may take

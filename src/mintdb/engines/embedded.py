@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -20,6 +20,7 @@ from mintdb.engines.ports import FIRST_PORT, LAST_PORT, find_free_port, is_free
 from mintdb.engines.processes import PASSED_ON, runs_module, send
 from mintdb.engines.starting import read_log, tail
 from mintdb.errors import ServerError
+from mintdb.facts import dataclass
 
 JOIN_TIMEOUT = 150.0  # seconds: somebody else may be making a data folder on a slow machine
 

@@ -14,13 +14,14 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from mintdb import clock
 from mintdb.engines.processes import detach
 from mintdb.errors import MintdbError, ServerError
+from mintdb.facts import dataclass
 
 TICK = 0.5  # seconds between two looks at who is there; one look costs a server 0.3 ms
 KEEPER_LOCK = "keeper"  # the lock in the server of a living keeper

@@ -10,12 +10,12 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
 from mintdb.engines.errors import FolderUnusable
+from mintdb.facts import dataclass
 
 SHM = Path("/dev/shm")  # noqa: S108  # a tmpfs on every Linux; ours is a private folder below it
 PASSWORD = "password"  # noqa: S105  # the file's name

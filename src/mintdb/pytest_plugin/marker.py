@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pytest
 
 from mintdb.errors import SettingsError
 from mintdb.examples import examples as put_back
+from mintdb.facts import dataclass
 from mintdb.settings import DEFAULT, ISOLATIONS, POLICIES, BadSetting, Settings
 
 ARGUMENTS = ("database", "isolation", "leaks", "rewind_examples")

@@ -8,9 +8,9 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from mintdb.facts import dataclass
 from mintdb.pytest_plugin import outcomes
 from mintdb.pytest_plugin.outcomes import WORSE, Outcome
 from mintdb.settings import DEFAULT, ENGINES, NoDefaultInMatrix, UnknownInMatrix, list_environments, load

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+
+from mintdb.facts import dataclass
 
 VARIABLE = "MINTDB_OUTCOMES"  # the file that a run of a matrix writes its outcomes to
 WORSE = ("passed", "skipped", "xfailed", "failed", "error")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
 from mintdb import clock
 from mintdb.contract import Restored
+from mintdb.facts import dataclass
 
 FORMAT = 1  # of the JSON file; a number that grows when a reader of an older one would misunderstand
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from mintdb.facts import dataclass
 
 Found = Mapping[str, Any]  # Any: JSON; see connections.explain.Finding.to_plain, and its test
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -12,6 +11,7 @@ from statistics import median
 
 from jinja2 import Environment, StrictUndefined, Template
 
+from mintdb.facts import dataclass
 from mintdb.report.facts import RunReport, Tested
 from mintdb.report.groups import by_line
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from mintdb.facts import dataclass
 
 STORIES_SHOWN = 15  # what a person reads before scrolling on; a story is about five lines
 TESTS_SHOWN = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from statistics import median
 from typing import Any
 
@@ -16,6 +16,7 @@ from mintdb.connections.hooks import unseen
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.contract import Restored, Session, Way
+from mintdb.facts import dataclass
 from mintdb.report.facts import Tested, Worker
 from mintdb.report.stories import Story, likeness, tell
 from mintdb.report.words import describe

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 from mintdb.address import Address
 from mintdb.contract import SchemaSource
+from mintdb.facts import dataclass
 from mintdb.schemas.errors import LibraryMissingError, UnknownSourceError
 from mintdb.settings import DatabaseSettings
 

@@ -12,13 +12,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
 from mintdb.address import Address
 from mintdb.errors import SchemaError
+from mintdb.facts import dataclass
 from mintdb.schemas.alembic_runner import ANSWER, Answer, Order
 from mintdb.schemas.errors import (
     LibraryMissingError,

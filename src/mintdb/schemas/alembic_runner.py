@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from mintdb.facts import dataclass
 from mintdb.schemas.modules import describe, find_culprit
 
 ANSWER = "mintdb-answer: "

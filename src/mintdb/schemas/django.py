@@ -8,7 +8,6 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from traceback import walk_tb
@@ -26,6 +25,7 @@ from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 
 from mintdb.address import Address
+from mintdb.facts import dataclass
 from mintdb.schemas.errors import DjangoAliasMissingError, DjangoMigrationFailedError, DjangoNotConfiguredError
 from mintdb.schemas.modules import describe, find_culprit, importing_from
 from mintdb.schemas.reading import is_project_file

@@ -10,13 +10,14 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mintdb.address import Address
 from mintdb.errors import SchemaError
+from mintdb.facts import dataclass
 from mintdb.schemas.errors import NewerDumpError, NoDumpError, PathMissingError, RestoreFailedError
 from mintdb.schemas.reading import is_project_file
 from mintdb.schemas.server_errors import SHOWN_LINES

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
 from mintdb.address import Address
 from mintdb.contract import SchemaSource
+from mintdb.facts import dataclass
 from mintdb.schemas.errors import ExtensionMissingError
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -21,6 +21,7 @@ from sqlalchemy.schema import CreateSchema
 
 from mintdb.address import Address
 from mintdb.errors import SchemaError
+from mintdb.facts import dataclass
 from mintdb.schemas.errors import CallFailedError, CreateAllError, EmptyMetadataError, NotMetadataError
 from mintdb.schemas.modules import Named, describe, find_culprit, importing_from, parse_name
 from mintdb.schemas.python_sources import read_sources

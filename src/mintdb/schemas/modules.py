@@ -12,9 +12,9 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from mintdb.facts import dataclass
 from mintdb.schemas.errors import AttributeMissingError, ModuleFailedError, ModuleMissingError, SourceNameError
 
 OURS = str(Path(__file__).parent)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pymysql
 from pymysql.constants import SERVER_STATUS
 
 from mintdb.address import Address
+from mintdb.facts import dataclass
 from mintdb.schemas.errors import FileStatementError, OpenTransactionError, OtherDatabaseError
 from mintdb.schemas.server_errors import shorten
 from mintdb.schemas.sql_files import decode

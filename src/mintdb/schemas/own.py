@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mintdb.address import Address
 from mintdb.errors import SchemaError
+from mintdb.facts import dataclass
 from mintdb.schemas.errors import CallFailedError, NotASourceError
 from mintdb.schemas.modules import Named, describe, find_culprit, importing_from, parse_name
 from mintdb.schemas.redirection import redirected

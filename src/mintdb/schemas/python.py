@@ -6,12 +6,12 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from mintdb.address import Address
+from mintdb.facts import dataclass
 from mintdb.schemas.errors import ArgumentsError, CallFailedError, NotCallableError, TooEarlyError
 from mintdb.schemas.modules import Named, describe, find_culprit, importing_from, parse_name
 from mintdb.schemas.python_sources import read_sources

@@ -9,13 +9,13 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from mintdb.address import Address
+from mintdb.facts import dataclass
 from mintdb.schemas.errors import (
     CopyLineError,
     EmptyFolderError,

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from mintdb.facts import dataclass
 
 SPACE = r"[ \t\n\r\f\v]"  # the server's; str.isspace() would include what it takes for a letter
 # A-Z, a-z, _ and all that is not ASCII, told by what it is not: re takes 20 ms to compile a set of all characters.

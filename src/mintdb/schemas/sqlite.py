@@ -6,10 +6,10 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from mintdb.address import Address
+from mintdb.facts import dataclass
 from mintdb.schemas.errors import (
     DamagedFileError,
     DotCommandError,

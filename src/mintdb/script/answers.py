@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from mintdb.facts import dataclass
 
 Row = tuple[Any, ...]  # Any: values of whatever type the driver gives
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple, cast
 
+from mintdb.facts import dataclass
 from mintdb.script.errors import NotADriver
 
 SNOWFLAKE = "snowflake.connector"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mintdb.address import find_server
+from mintdb.facts import dataclass
 from mintdb.settings.errors import BadSetting, UnknownEnvironment, nearest, refuse_unknown
 from mintdb.settings.expansion import find_expanded
 from mintdb.settings.facts import EMPTY, RUN_KEYS

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from mintdb.address import find_server, redact
+from mintdb.facts import dataclass
 from mintdb.settings.errors import ProtectedEnvironment, ProtectedServer, UnknownDatabase, nearest
 
 ISOLATIONS = ("rewind", "clone", "transaction", "none")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from mintdb.address import find_engine, redact
+from mintdb.facts import dataclass
 from mintdb.settings.errors import EngineMismatch, MirrorHasMore, NotOfThisEngine
 from mintdb.settings.expansion import find_expanded
 from mintdb.settings.facts import DEFAULT_ENGINE, EMPTY, ENGINE_KEYS, MIRROR_KEYS, POSTGRESQL_KEYS

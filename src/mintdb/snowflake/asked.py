@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from mintdb.connections.stack import Site, find_app_site, take
+from mintdb.facts import dataclass
 
 # What a connections.toml may add to a call: where the connection leads, never whom it lets in.
 FROM_FILE = ("account", "host", "user", "database", "schema", "warehouse", "role", "paramstyle", "autocommit")

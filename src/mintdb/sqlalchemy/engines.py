@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 
 from mintdb.address import Address, redact
 from mintdb.connections.pools import pools
+from mintdb.facts import dataclass
 from mintdb.sqlalchemy.errors import DriverNotInstalled, DriverOfTheOtherKind, EngineElsewhere
 
 if TYPE_CHECKING:

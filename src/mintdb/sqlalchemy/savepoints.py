@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from mintdb.facts import dataclass
 from mintdb.sqlalchemy.errors import CommitUndone, OutOfTurn, Refused
 from mintdb.sqlalchemy.statements import Step
 

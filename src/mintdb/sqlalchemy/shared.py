@@ -6,12 +6,12 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from mintdb.address import Address, BadUrl, parse_url
+from mintdb.facts import dataclass
 from mintdb.settings import DEFAULT, DatabaseSettings, load
 from mintdb.sqlalchemy.engines import create_engine
 from mintdb.sqlalchemy.errors import NoUrlHere, OtherOptions

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from mintdb.facts import dataclass
 
 STARTS = re.compile(r"\s*(?:/\*.*?\*/\s*|--[^\n]*\n\s*)*(\w+)(?:\s+(\w+))?", re.DOTALL)
 NEVER_ARRIVES = "a notification is sent, and a channel joined, by a commit, which never comes"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from mintdb.engines.mysql.errors import BinariesNotFound
+from mintdb.facts import dataclass
 
 MARIADB, MYSQL = "mariadbd", "mysqld"
 PROGRAMS = (MARIADB, MYSQL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from mintdb.engines.mysql.rewind.witnesses import Answers, Read
 from mintdb.engines.mysql.schema import Schema, read_schema
 from mintdb.engines.mysql.session import Lenient, Session, code_of, introduce
 from mintdb.engines.mysql.sessions import Quiet, Who
+from mintdb.facts import dataclass
 
 JUST_NOW = 0.005  # seconds; a rewind can stand a writer that begins in the midst of it, so also one just before
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import pymysql
 from pymysql.constants import ER
@@ -14,6 +13,7 @@ from mintdb.engines.mysql.maintenance import DATABASE, DENIED, Maintenance
 from mintdb.engines.mysql.schema import MARKER, Kind, Schema, read_schema, replay
 from mintdb.engines.mysql.sequences import read_sequences, restart
 from mintdb.engines.mysql.session import Session, code_of, literal, name, names, reason_of
+from mintdb.facts import dataclass
 
 MADE = f"{name(DATABASE)}.`databases`"
 # MySQL's databases have no comment: one whose name may be anybody's is marked by a procedure's.

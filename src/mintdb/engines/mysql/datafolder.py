@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from mintdb.engines.account import Account
@@ -12,6 +12,7 @@ from mintdb.engines.mysql.binaries import Binaries, find_binaries
 from mintdb.engines.mysql.errors import ServerDidNotStart
 from mintdb.engines.processes import clean_environment
 from mintdb.engines.starting import copy_pristine, make_once, tail
+from mintdb.facts import dataclass
 
 SUPERUSER = "root"  # what dumps and hard-wired URLs expect to find
 LAYOUT = "2"  # raise it when what is cached here changes its meaning

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from mintdb.facts import dataclass
 
 MARKED_SINCE = (10, 5)  # MariaDB's version of CREATE DATABASE … COMMENT
 CASCADES_SINCE = (9, 6)  # MySQL's version in which the server, no longer InnoDB, follows foreign keys, and logs it

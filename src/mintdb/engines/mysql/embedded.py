@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from mintdb.address import Address
@@ -15,6 +14,7 @@ from mintdb.engines.mysql.maintenance import Maintenance
 from mintdb.engines.mysql.server import MysqlServer
 from mintdb.engines.places import Places
 from mintdb.engines.ports import HOST
+from mintdb.facts import dataclass
 
 NO_TLS = {"ssl_disabled": "true"}  # PyMySQL alone asks for TLS unasked, and takes 39 ms to find that there is none
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from mintdb.address import Address, parse_url
@@ -13,6 +12,7 @@ from mintdb.engines.mysql.errors import FixedNameOnSharedServer
 from mintdb.engines.mysql.maintenance import Maintenance
 from mintdb.engines.mysql.server import MysqlServer
 from mintdb.engines.places import find_places
+from mintdb.facts import dataclass
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 
 from mintdb.engines import starting
@@ -16,6 +15,7 @@ from mintdb.engines.mysql.datafolder import SUPERUSER
 from mintdb.engines.mysql.errors import PortInUse, ServerDidNotStart
 from mintdb.engines.processes import runs_program, wait_until_gone
 from mintdb.engines.starting import Stillborn, read_log, tail
+from mintdb.facts import dataclass
 
 KNOCK_TIMEOUT = 60.0  # seconds; a server that has begun to start takes 0.1 on an idle machine, more after a crash
 STOP_TIMEOUT = 20.0  # seconds; 0.2 usually

@@ -5,9 +5,8 @@ One statement that joins the two views would take the server twice as long.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mintdb.engines.mysql.session import Session, literal
+from mintdb.facts import dataclass
 
 HOLDS = "@mintdb_held regexp concat('(^|,)', {id}, ' ')"
 

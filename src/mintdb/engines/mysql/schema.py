@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from functools import cached_property
 
@@ -12,6 +12,7 @@ import pymysql
 
 from mintdb.engines.mysql.errors import CannotCopy, LoggingForbids
 from mintdb.engines.mysql.session import Session, literal, name, reason_of
+from mintdb.facts import dataclass
 
 HERE = "`<here>`."  # stands for the database's own name in a definition
 COUNTER = re.compile(r"^(\).*?) AUTO_INCREMENT=(\d+)", re.MULTILINE)  # in the line of a table's options

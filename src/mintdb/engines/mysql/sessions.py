@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mintdb import clock
 from mintdb.contract import Present, Session
 from mintdb.engines.mysql.maintenance import Maintenance
 from mintdb.engines.mysql.questions import Questions, find_questions
+from mintdb.facts import dataclass
 
 POLL = 0.002  # seconds; a killed session is gone in less than 1 ms
 STUCK_AFTER = 0.1  # seconds; a program that is between two statements of a transaction goes on within some milliseconds

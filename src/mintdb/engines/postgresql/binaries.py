@@ -8,10 +8,10 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from mintdb.engines.postgresql.errors import BinariesNotFound, BinaryDoesNotRun
+from mintdb.facts import dataclass
 
 DEBIAN = Path("/usr/lib/postgresql")  # one folder for each major version; none of them is on PATH
 MACOS = (Path("/opt/homebrew/opt"), Path("/usr/local/opt"))

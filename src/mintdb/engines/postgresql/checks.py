@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from mintdb.engines.postgresql.binaries import find_binaries, read_version
 from mintdb.engines.postgresql.errors import BinariesNotFound
 from mintdb.engines.postgresql.maintenance import require_driver
 from mintdb.errors import MintdbError
+from mintdb.facts import dataclass
 
 if TYPE_CHECKING:
     from mintdb.engines.postgresql.maintenance import Maintenance

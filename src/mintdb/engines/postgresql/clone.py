@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mintdb import clock
@@ -16,6 +16,7 @@ from mintdb.engines.postgresql.floors import Floors
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
 from mintdb.engines.postgresql.rewind import CannotRewind, Look, PutBack, Question, Rewinder, Trail
 from mintdb.engines.postgresql.sessions import Glance
+from mintdb.facts import dataclass
 from mintdb.variables import unmisled
 
 if TYPE_CHECKING:

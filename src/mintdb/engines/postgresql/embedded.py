@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from mintdb.address import Address
 from mintdb.engines.embedded import Home, find_home
@@ -18,6 +17,7 @@ from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.own import mend, own_address, take_settings
 from mintdb.engines.postgresql.roles import entered, make
 from mintdb.engines.postgresql.server import PostgresServer
+from mintdb.facts import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from mintdb.address import Address, parse_url
 from mintdb.engines.postgresql import housekeeper
@@ -11,6 +10,7 @@ from mintdb.engines.postgresql.errors import FixedNameOnSharedServer
 from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.roles import borrow, check, entered
 from mintdb.engines.postgresql.server import PostgresServer
+from mintdb.facts import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from mintdb.address import Address
 from mintdb.core.names import DatabaseName, Role, new_token
 from mintdb.engines.postgresql import databases, dumping
 from mintdb.engines.postgresql.maintenance import Maintenance
+from mintdb.facts import dataclass
 
 
 @dataclass

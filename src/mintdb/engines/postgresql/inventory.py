@@ -7,7 +7,6 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from mintdb.engines.postgresql.maintenance import APPLICATION, Maintenance, has_
 from mintdb.engines.postgresql.own import own_address
 from mintdb.engines.processes import wait_until_gone
 from mintdb.errors import ServerError
+from mintdb.facts import dataclass
 
 if TYPE_CHECKING:
     from mintdb.engines.postgresql.databases import Made

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 
 from mintdb.engines import starting
@@ -15,6 +14,7 @@ from mintdb.engines.postgresql.binaries import Binaries
 from mintdb.engines.postgresql.errors import PortInUse, ServerDidNotStart
 from mintdb.engines.processes import runs_program, wait_until_buried, wait_until_gone
 from mintdb.engines.starting import Stillborn, read_log, tail
+from mintdb.facts import dataclass
 
 PROGRAM = "postgres"
 STOP_TIMEOUT = 20.0  # seconds; 0.1 usually, then the server is stopped without a checkpoint

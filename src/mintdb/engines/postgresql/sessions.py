@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, LiteralString, Protocol
 
 from mintdb import clock
 from mintdb.contract import BY_MINTDB, Session
 from mintdb.engines.postgresql.maintenance import Maintenance
+from mintdb.facts import dataclass
 
 GLANCE: LiteralString = """
 with own as materialized (select oid from pg_database where datname = %s),

@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import duckdb
 import pyarrow
+
+from mintdb.facts import dataclass
 
 # What Snowflake computes otherwise than DuckDB does. Temporary: each session has its own, and no database has any.
 MACROS = (

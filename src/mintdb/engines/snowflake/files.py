@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from mintdb.facts import dataclass
 
 SUFFIX, LOG = ".db", ".db.wal"
 BUCKET = "bucket"  # the folder of stages' files

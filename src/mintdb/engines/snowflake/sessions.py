@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from mintdb.contract import Session
 from mintdb.engines.snowflake.cursor import EmulatedCursor
 from mintdb.engines.snowflake.duck import Duck
 from mintdb.engines.snowflake.refusals import not_emulated
+from mintdb.facts import dataclass
 
 if TYPE_CHECKING:
     from mintdb.engines.snowflake.account import EmulatedAccount

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlglot import exp
 
 from mintdb.engines.snowflake import rewrites
+from mintdb.facts import dataclass
 
 # The kinds of object that CREATE, ALTER, DROP, DESCRIBE and SHOW may name, and that no emulation here has.
 ABSENT = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mintdb.engines.snowflake.errors import AnotherAccount
+from mintdb.facts import dataclass
 from mintdb.settings import DEFAULT
 from mintdb.snowflake import Asked, NetworkRefused, answering
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mintdb.core.names import new_token
 from mintdb.engines.sqlite import databases, sessions
 from mintdb.engines.sqlite.merging import CannotTakeOut, take_out
 from mintdb.engines.sqlite.rewind import CannotRewind, Mark, Rewinder
+from mintdb.facts import dataclass
 
 MOVED = "the tests have moved or removed its file"
 LOCKED = "somebody holds a lock on its file"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from mintdb.engines.sqlite import databases
+from mintdb.facts import dataclass
 
 NUMBERS = ("user_version", "application_id")
 LAST = "sqlite_sequence"  # after the rows, whose insertion may move it

@@ -10,11 +10,12 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from mintdb.engines.places import SHM
 from mintdb.engines.sqlite import databases
+from mintdb.facts import dataclass
 
 PATIENCE = 0.05  # seconds for a lock that somebody takes between `settle` and the rewind
 LATE_WRITERS = 5  # times that a write may slip in behind a backup before the file is swapped

@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from mintdb.engines.sqlite.errors import (
     NoRoom,
     NotAFolder,
 )
+from mintdb.facts import dataclass
 
 if TYPE_CHECKING:
     from mintdb.settings import DatabaseSettings

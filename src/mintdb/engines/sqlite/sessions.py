@@ -12,11 +12,11 @@ import struct
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from mintdb import clock
 from mintdb.contract import Session
+from mintdb.facts import dataclass
 
 FLOCK = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
 LOCK_BYTES = (0x40000000, 512)  # https://www.sqlite.org/fileformat.html: pending, reserved, and 510 shared ones

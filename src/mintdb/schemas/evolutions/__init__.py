@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from mintdb.address import Address
 from mintdb.errors import SchemaError
+from mintdb.facts import dataclass
 from mintdb.schemas.errors import EvolutionError, EvolutionSyntaxError, FileStatementError
 from mintdb.schemas.evolutions.errors import EvolutionFailed
 from mintdb.schemas.evolutions.evolving import Evolving

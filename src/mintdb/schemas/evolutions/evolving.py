@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from mintdb.facts import dataclass
 from mintdb.schemas.evolutions.errors import EvolutionFailed, EvolutionUndone, NothingToResolve
 from mintdb.schemas.evolutions.files import Evolution, Substitutions
 from mintdb.schemas.evolutions.plan import Direction, Step, plan, undo

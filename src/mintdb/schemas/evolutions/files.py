@@ -10,11 +10,12 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 
+from mintdb.facts import dataclass
 from mintdb.schemas.errors import NoEvolutionsError, PathMissingError, SubstitutionError
 from mintdb.schemas.reading import list_sql_files, read_bytes
 from mintdb.schemas.sql_files import BOM, decode

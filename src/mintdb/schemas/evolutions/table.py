@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
+from mintdb.facts import dataclass
 from mintdb.schemas.evolutions.errors import BadEvolutionsTable, EvolutionsTableRefused, InconsistentDatabase
 from mintdb.schemas.evolutions.files import Evolution, Script
 from mintdb.schemas.evolutions.plan import Direction, Step

@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from mintdb.facts import dataclass
 
 HEADER = struct.Struct("<IBIIIH")  # time, type, server id, length, next position, flags
 QUERY_HEADER = struct.Struct("<IIBHH")  # thread, seconds, length of the database's name, error, length of the variables

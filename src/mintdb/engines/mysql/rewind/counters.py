@@ -7,11 +7,12 @@ They lie after an ANALYZE and after a recalculation of statistics, which servers
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from mintdb.engines.mysql.session import Session, literal
+from mintdb.facts import dataclass
 
 COUNTERS = """
 select group_concat(table_id, ' ', modified_counter, ' ', autoinc, ' ', substr(name, {skip}) separator ';')

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from mintdb.engines.mysql.schema import Schema
+from mintdb.facts import dataclass
 
 
 @dataclass(frozen=True)

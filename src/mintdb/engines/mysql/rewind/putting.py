@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from mintdb.engines.mysql.databases import refill
 from mintdb.engines.mysql.schema import Definition, Schema
 from mintdb.engines.mysql.session import Session, name
+from mintdb.facts import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import pymysql
 
@@ -17,6 +16,7 @@ from mintdb.engines.mysql.rewind.witnesses import Answers, Changes, Read, Witnes
 from mintdb.engines.mysql.schema import Definition, Kind, Schema, differences, read_schema, replay
 from mintdb.engines.mysql.sequences import exact_sequences, read_sequences, restart
 from mintdb.engines.mysql.session import Session, name, reason_of
+from mintdb.facts import dataclass
 
 LOCK_TIMEOUT = 1  # seconds; who was ended just now may still be rolling back
 

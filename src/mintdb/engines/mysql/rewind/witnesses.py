@@ -6,7 +6,7 @@ Each alone is silently wrong about something; what any of them tells is put back
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from mintdb.engines.mysql.rewind.programs import Programs
 from mintdb.engines.mysql.rewind.unlogged import Held, read_held
 from mintdb.engines.mysql.schema import Schema
 from mintdb.engines.mysql.session import Session
+from mintdb.facts import dataclass
 
 Read = tuple[Seen, Position]
 Answers = Sequence[Any]  # Any: rows as the server gives them

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from psycopg import Error
@@ -16,6 +16,7 @@ from mintdb.engines.postgresql.rewind.marks import Marks
 from mintdb.engines.postgresql.rewind.relations import Survey
 from mintdb.engines.postgresql.rewind.session import Powers, Session, is_transient
 from mintdb.engines.postgresql.rewind.sweep import Sweeper, install
+from mintdb.facts import dataclass
 
 
 @dataclass

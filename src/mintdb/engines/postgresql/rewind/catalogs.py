@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import LiteralString, TypeAlias
 
 from psycopg import sql
@@ -12,6 +11,7 @@ from psycopg import sql
 from mintdb.engines.postgresql.rewind.blocks import Blocks, live, located
 from mintdb.engines.postgresql.rewind.relations import CATALOG, Relation
 from mintdb.engines.postgresql.rewind.session import Session
+from mintdb.facts import dataclass
 
 Identity: TypeAlias = tuple[str, str]  # ctid, xmin
 Rows: TypeAlias = Mapping[Identity, int | None]  # and a hash of what the row says, where it is known

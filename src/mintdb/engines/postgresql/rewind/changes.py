@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from mintdb.engines.postgresql.rewind.blocks import Blocks, joined
 from mintdb.engines.postgresql.rewind.catalogs import PG_CLASS, Surroundings, reason, surroundings
@@ -18,6 +18,7 @@ from mintdb.engines.postgresql.rewind.relations import (
 )
 from mintdb.engines.postgresql.rewind.session import Session
 from mintdb.engines.postgresql.rewind.wal import Look
+from mintdb.facts import dataclass
 
 
 @dataclass

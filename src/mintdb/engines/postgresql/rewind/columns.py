@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import LiteralString
 
 from psycopg import sql
 
 from mintdb.engines.postgresql.rewind.relations import FIRST_USER_OID, Relation
 from mintdb.engines.postgresql.rewind.session import Session
+from mintdb.facts import dataclass
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from psycopg import errors, sql
 
@@ -18,6 +18,7 @@ from mintdb.engines.postgresql.rewind.columns import Shape, keys, names, shape, 
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
 from mintdb.engines.postgresql.rewind.relations import Relation
 from mintdb.engines.postgresql.rewind.session import Session, names_as_the_user
+from mintdb.facts import dataclass
 
 PAGE = 8192
 SMALL_BYTES = 16 * PAGE  # a seed whose physical order is kept: about 2,000 narrow rows

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from mintdb.errors import MintdbError
+from mintdb.facts import dataclass
 
 
 class Trail(StrEnum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from psycopg import sql
 
@@ -11,6 +10,7 @@ from mintdb.engines.postgresql.rewind.catalogs import CatalogMark, Surroundings,
 from mintdb.engines.postgresql.rewind.copies import SideCopies, own_xid
 from mintdb.engines.postgresql.rewind.relations import TABLE, Relation, Survey, recall, survey
 from mintdb.engines.postgresql.rewind.session import Session
+from mintdb.facts import dataclass
 
 
 @dataclass

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from psycopg.sql import SQL, Identifier
 
 from mintdb.engines.postgresql.rewind.relations import Relation
 from mintdb.engines.postgresql.rewind.session import Powers, Session
+from mintdb.facts import dataclass
 
 VACUUM_EVERY = 200  # rewinds of a table; without it a rewind takes 2.5 times as long after 20,000
 PATIENCE = 50  # rewinds to wait after a VACUUM that freed nothing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from psycopg import sql
 
@@ -16,6 +16,7 @@ from mintdb.engines.postgresql.rewind.housekeeping import Housekeeper, horizon_h
 from mintdb.engines.postgresql.rewind.marks import Marks
 from mintdb.engines.postgresql.rewind.relations import Relation, set_sequence
 from mintdb.engines.postgresql.rewind.session import Session
+from mintdb.facts import dataclass
 
 WHOLESALE_ROWS = 20_000  # re-inserting costs about 5 µs a row: beyond this a swap to a template is cheaper
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import LiteralString
 
 from psycopg import sql
 
 from mintdb.engines.postgresql.rewind.session import Session
+from mintdb.facts import dataclass
 
 CATALOG, TABLE, SEQUENCE, MATVIEW = "c", "r", "S", "m"
 FIRST_USER_OID = 16384  # FirstNormalObjectId

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from psycopg import Connection, Error, sql
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
+
+from mintdb.facts import dataclass
 
 Session: TypeAlias = Connection[TupleRow]
 

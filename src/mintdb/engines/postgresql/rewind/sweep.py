@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import LiteralString
 
 from psycopg import sql
@@ -11,6 +11,7 @@ from psycopg import sql
 from mintdb.engines.postgresql.rewind.relations import CATALOG, MATVIEW, TABLE, Relation
 from mintdb.engines.postgresql.rewind.session import Powers, Session
 from mintdb.engines.postgresql.rewind.wal import Look, Touch, position
+from mintdb.facts import dataclass
 
 # Young is what a transaction wrote that had not ended at the mark; our own put-back's rows are young and expected.
 FUNCTION: LiteralString = """

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, LiteralString
 
 from psycopg import sql
 from psycopg.sql import SQL
 
 from mintdb.engines.postgresql.rewind.session import Powers, Session
+from mintdb.facts import dataclass
 
 # Reading the WAL costs about 20 ms a megabyte, a sweep about 4 ms and 40 µs a table.
 NEAR_BYTES, NEAR_BYTES_A_TABLE = 200_000, 2_000
