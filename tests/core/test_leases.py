@@ -12,7 +12,7 @@ import pytest
 
 import mintdb
 from mintdb.contract import Way
-from mintdb.core.lease import LeaseEnded
+from mintdb.core.lease import LeaseEnded, held
 from mintdb.engines.postgresql.errors import TemplateGone
 from mintdb.engines.postgresql.warm import WARM
 
@@ -58,6 +58,18 @@ def test_after_its_release_a_lease_says_what_to_do(mint: mintdb.Mint) -> None:
     with pytest.raises(LeaseEnded):
         lease.connect()
     assert lease.release() is lease.restored
+
+
+def test_a_lease_that_nobody_released_ends_with_its_mint(mint: mintdb.Mint) -> None:
+    lease, alone = mint.lease(), mint.lease(isolation="clone")
+    connection = lease.connect()
+    mint.close()
+    assert [*held()] == []
+    assert connection.closed
+    for each in (lease, alone):
+        with pytest.raises(LeaseEnded):
+            each.connect()
+        assert each.release().way is Way.KEPT
 
 
 def test_its_own_connections_are_closed_with_it(mint: mintdb.Mint) -> None:

@@ -301,19 +301,27 @@ def test_a_name_that_no_worker_can_have_is_refused_before_one_is_started(suite: 
 
 
 def test_a_lease_that_fails_fails_its_test_alone_and_in_a_few_words(suite: Suite) -> None:
+    suite.environment["MINTDB_PROJECT"] = "shaky"  # of other suites' templates on the server there are many
     suite.write(
         test_leases="""
-            import logging, os, pytest
+            import logging, os, pytest, time
             import psycopg
+
+            def rename(connection, old, new):
+                while True:
+                    try:
+                        return connection.execute(f'alter database "{old}" rename to "{new}"')
+                    except psycopg.errors.ObjectInUse:  # the keeper copies it
+                        time.sleep(0.05)
 
             @pytest.fixture(scope="module", autouse=True)
             def gone():
                 with psycopg.connect(os.environ["DATABASE_URL"].rpartition("/")[0] + "/postgres", autocommit=True) as c:
-                    find = "select datname from pg_database where datistemplate and datname ~ '^mint_project'"
+                    find = "select datname from pg_database where datistemplate and datname ~ '^mint_shaky'"
                     (name,) = c.execute(find).fetchone()
-                    c.execute(f'alter database "{name}" rename to hidden')
+                    rename(c, name, "hidden")
                     yield
-                    c.execute(f'alter database hidden rename to "{name}"')
+                    rename(c, "hidden", name)
 
             @pytest.mark.parametrize("attempt", range(3))  # the keeper had made some clones ahead
             def test_on_a_clone(attempt, caplog):
@@ -325,7 +333,7 @@ def test_a_lease_that_fails_fails_its_test_alone_and_in_a_few_words(suite: Suite
     assert told, ran.output
     for where, words in told:
         assert where == "ERROR at setup"
-        assert re.fullmatch(r"template mint_project_\w+_template has gone from \S+ while this run needs it", words)
+        assert re.fullmatch(r"template mint_shaky_\w+_template has gone from \S+ while this run needs it", words)
     assert "KeyError" not in ran.output
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from mintdb.cli.signals import signals_blocked
 
 if TYPE_CHECKING:
-    from http.server import BaseHTTPRequestHandler
+    from http.server import BaseHTTPRequestHandler, HTTPServer
 
 HOST = "127.0.0.1"
+PATIENCE = 5.0  # seconds for whoever has connected to say what he wants
 LONGEST = 1000  # bytes of a body that are read: the name of a test, for a person to read
 
 Answer = Callable[[str], str]  # the body, and what is answered; what it raises is answered with 500
@@ -28,27 +29,42 @@ def answering(answers: Mapping[str, Answer]) -> Iterator[dict[str, str]]:
     One request is answered at a time, all of them on one thread. Until the first comes, nothing is imported for it.
     """
     token = token_urlsafe(16)
-    with socket.create_server((HOST, 0)) as listener:
+    ours, theirs = socket.socketpair()
+    with socket.create_server((HOST, 0)) as listener, theirs:
         routes = {f"/{token}/{name}": answer for name, answer in answers.items()}
+        thread = Thread(target=_serve, args=[listener, theirs, routes], name="mintdb answering", daemon=True)
         with signals_blocked():
-            Thread(target=_serve, args=[listener, routes], name="mintdb answering", daemon=True).start()
-        yield {name: f"http://{HOST}:{listener.getsockname()[1]}/{token}/{name}" for name in answers}
+            thread.start()
+        try:
+            yield {name: f"http://{HOST}:{listener.getsockname()[1]}/{token}/{name}" for name in answers}
+        finally:
+            ours.close()
+            thread.join()  # a socket that is closed while a thread waits for it may be another's by then
 
 
-def _serve(listener: socket.socket, routes: Mapping[str, Answer]) -> None:
-    select([listener], [], [])
+def _serve(listener: socket.socket, ending: socket.socket, routes: Mapping[str, Answer]) -> None:
+    """Answer until the other end of `ending` is closed."""
+    server: HTTPServer | None = None
+    while ending not in select([listener, ending], [], [])[0]:
+        server = server or _server(listener, routes)
+        server.handle_request()
+
+
+def _server(listener: socket.socket, routes: Mapping[str, Answer]) -> HTTPServer:
     from http.server import HTTPServer  # 30 ms, for those who ask
 
     server = HTTPServer(listener.getsockname(), _handler(routes), bind_and_activate=False)
     server.socket.close()
     server.socket = listener
-    server.serve_forever()
+    return server
 
 
 def _handler(routes: Mapping[str, Answer]) -> type[BaseHTTPRequestHandler]:
     from http.server import BaseHTTPRequestHandler
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = PATIENCE
+
         def do_POST(self) -> None:  # as http.server calls it
             answer = routes.get(self.path)
             if answer is None:

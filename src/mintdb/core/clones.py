@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import field, replace
 from threading import RLock
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from mintdb import clock
 from mintdb.address import Address
@@ -99,6 +100,7 @@ class ClonePool:
         home = server.adopt(name_for(1)) if adopt else server.clone(template, name_for(1))
         self._home = Place(home, accounts_for(home))
         self._free = [self._home]
+        self._leased: WeakKeyDictionary[Lease, Place] = WeakKeyDictionary()  # released ones too
 
     @property
     def home(self) -> Clone:
@@ -123,7 +125,9 @@ class ClonePool:
             place.test, place.inner, place.within = test, None, []
             place.accounts.begin(test)
             address = login.with_database(place.clone.address.database) if login else None
-            return Lease(place.clone, self._care(place, isolation), address=address)
+            lease = Lease(place.clone, self._care(place, isolation), address=address)
+            self._leased[lease] = place
+            return lease
 
     def rename_test(self, test: str) -> None:
         """Whoever leased the home clone knows by now which test it is for."""
@@ -134,9 +138,13 @@ class ClonePool:
         self._home.accounts.remember()
 
     def drop(self) -> Sequence[Session]:
-        """Drop all clones that are not leased; returns the sessions of other processes that this ended."""
+        """End all leases and drop all clones; returns the sessions of other processes that this ended."""
         with self._lock:
-            places, self._free = [self._home, *[p for p in self._free if p is not self._home]], []
+            leased = [(lease, place) for lease, place in self._leased.items() if lease.restored is None]
+            for lease, _ in leased:
+                lease.lose()
+            others = [place for place in (*self._free, *(place for _, place in leased)) if place is not self._home]
+            places, self._free = [self._home, *others], []
             left: list[Session] = []
             for place in places:
                 left += place.accounts.last_look(place.clone)

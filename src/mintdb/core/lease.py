@@ -156,13 +156,22 @@ class Lease:
         if os.getpid() != self._process:
             return Restored(Way.KEPT, 0.0)
         if self.restored is None:
-            self._check()
-            for connection in self._connections:
-                connection.close()
-            self._clone = None
-            _held.remove(self)
+            self._end()
             self.restored = self._care.release(rolled_back)
         return self.restored
+
+    def lose(self) -> None:
+        """The clone is about to be dropped, or is nobody's any more: end the lease with nothing put back."""
+        if self.restored is None:
+            self._end()
+            self.restored = Restored(Way.KEPT, 0.0)
+
+    def _end(self) -> None:
+        self._check()
+        self._clone = None
+        _held.remove(self)
+        for connection in self._connections:
+            connection.close()
 
     def __enter__(self) -> Self:
         return self

@@ -72,7 +72,9 @@ def test_alter_system_is_told_and_outlives_neither_its_run_nor_its_server(own_ho
             assert list(lease.release().outside) == ["settings of the server"]
             assert list(mint.lease().release().outside) == []
         if not goes_on:
-            inventory.stop(inventory.find_running()[0])
+            (running,) = inventory.find_running()
+            inventory.stop(running)
+            assert inventory.stop(running) == ()  # as somebody finds it whom its keeper forestalls
         with mintdb.open(project) as mint, mint.lease() as lease, lease.connect(autocommit=True) as connection:
             connection.execute("create table apples (id int)")
             assert connection.execute("select from pg_file_settings where sourcefile ~ 'auto.conf'").rowcount == 0

@@ -154,12 +154,16 @@ def make_anew(address: Address) -> None:
 def stop(running: Running, *, force: bool = False) -> Sequence[Run]:
     """Unpin a server, drop what was kept on it and stop it; returns the runs that this ended.
 
-    Raises ServerInUse, and does nothing, where live runs use it, unless `force`. By force it also stops a server that
-    does not let mintdb in, and removes its data.
+    One that has stopped meanwhile, or has made room for another, is left as it is. Raises ServerInUse, and does
+    nothing, where live runs use it, unless `force`. By force it also stops a server that does not let mintdb in, and
+    removes its data.
     """
     import psycopg
 
     with _nobody_joins(running):
+        state = find_state(running.live)
+        if state is None or state.server != running.state.server:  # its keeper was quicker
+            return ()
         try:
             runs = _clear(running, force=force)
         except (psycopg.Error, ServerError) as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from mintdb import clock
@@ -98,7 +99,7 @@ class Maintenance:
         """The first row of a query that has one."""
         return self.rows(statement, *values)[0]
 
-    @contextmanager
+    @contextlib.contextmanager
     def lock(self, name: str, *, timeout: float) -> Iterator[None]:
         """Hold `name` among all processes on this server. Raises LockTimeout, naming the holder, after `timeout` s."""
         self.acquire(name, timeout=timeout)
@@ -183,10 +184,8 @@ class Maintenance:
         while True:
             try:
                 return _enter(self.address, self.owner)
-            except ServerUnreachable as error:
-                # At the socket of an embedded server somebody answers as long as it starts again.
-                stopped = self.address.host.startswith("/") and "FATAL:" not in error.reason
-                if stopped or clock.monotonic() >= deadline:
+            except ServerUnreachable:
+                if not _may_be_back(self.address) or clock.monotonic() >= deadline:
                     raise
             clock.sleep(PAUSE)
 
@@ -270,6 +269,16 @@ def _open(address: Address, owner: str) -> psycopg.Connection[Any]:
         _fill(session)
         return session
     raise AssertionError("unreachable")
+
+
+def _may_be_back(address: Address) -> bool:
+    """Whether waiting makes sense: an embedded server has its socket as long as it lives, and may start again."""
+    if not _is_own(address) or not address.host.startswith("/"):
+        return True
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as knock:
+        knock.connect(f"{address.host}/.s.PGSQL.{address.port}")
+        return True
+    return False
 
 
 def _enter(address: Address, owner: str) -> psycopg.Connection[Any]:
