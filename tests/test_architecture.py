@@ -19,7 +19,7 @@ LONGEST = 500  # lines
 
 # A part is a folder of mintdb, an engine, or a module that stands alone. What each may import of the others.
 # The facts know nothing of their users.
-FACTS = {"mintdb", "clock", "errors", "facts", "address", "contract", "settings", "variables", "handover"}
+FACTS = {"mintdb", "clock", "locks", "errors", "facts", "address", "contract", "settings", "variables", "handover"}
 COMMON_PARTS = ("account", "embedded", "errors", "keeper", "places", "ports", "processes", "starting")
 COMMON = {f"engines.{part}" for part in COMMON_PARTS}  # what engines share, and knows none of them
 OF_ENGINES = ("engines.postgresql", "engines.mysql", "engines.sqlite", "engines.snowflake")
@@ -27,6 +27,7 @@ FLOOR = {
     # names only, and only for type checkers: test_the_package_imports_nothing
     "mintdb": {"mint", "core", "errors", "play", "script", "sqlalchemy"},
     "clock": set(),
+    "locks": {"clock"},
     "errors": set(),
     "facts": set(),
     "drivers": set(),
@@ -110,9 +111,7 @@ LIBRARIES = {
     "jinja2": ("mintdb.report.page",),
     "hypothesis": ("mintdb.hypothesis",),
     "pytest": ("mintdb.pytest_plugin", "mintdb.unittest"),
-    "platformdirs": ("mintdb.engines",),
     "pymysql": ("mintdb.engines.mysql", "mintdb.schemas.mysql", "mintdb.schemas.evolutions.mysql"),
-    "filelock": ("mintdb.engines.mysql", "mintdb.engines.snowflake.server", "mintdb.schemas.evolutions.sqlite"),
     "psycopg": ("mintdb.engines.postgresql.rewind", "mintdb.schemas"),
     "sqlalchemy": ("mintdb.schemas.metadata", "mintdb.sqlalchemy"),
     "django": ("mintdb.django", "mintdb.schemas.django"),
@@ -120,16 +119,11 @@ LIBRARIES = {
 }
 # Within a function, where it is known to be wanted.
 LAZY = {
+    "platformdirs": ("mintdb.engines.places",),
     "psycopg": ("mintdb.engines.postgresql", "mintdb.django.places"),
     "alembic": ("mintdb.schemas.alembic_runner",),
     "pytest": ("mintdb.play",),
     "sqlalchemy": ("mintdb.schemas.alembic_runner",),
-    "filelock": (
-        "mintdb.engines.embedded",
-        "mintdb.engines.keeper",
-        "mintdb.engines.postgresql",
-        "mintdb.engines.sqlite",
-    ),
     "rich": ("mintdb.cli.progress", "mintdb.cli.tables"),
     "snowflake": ("mintdb.schemas.snowflake", "mintdb.snowflake"),
     "sqlglot": ("mintdb.schemas.snowflake",),

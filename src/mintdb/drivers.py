@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib.util import find_spec
 
 # https://docs.sqlalchemy.org/en/20/dialects/ and, as psycopg_async, the names of asynchronous variants
@@ -31,5 +30,7 @@ def is_known(engine: str, dialect: str, driver: str) -> bool:
 
 def find_like(engine: str, driver: str) -> str | None:
     """The known driver whose name is most like this one; None if none is."""
+    import difflib  # every process reads this module, and hardly any a name that is misspelt
+
     close = difflib.get_close_matches(driver, DRIVERS[engine], n=1)
     return close[0] if close else None

@@ -21,6 +21,7 @@ from mintdb.engines.processes import PASSED_ON, runs_module, send
 from mintdb.engines.starting import read_log, tail
 from mintdb.errors import ServerError
 from mintdb.facts import dataclass
+from mintdb.locks import StillLocked, locked
 
 JOIN_TIMEOUT = 150.0  # seconds: somebody else may be making a data folder on a slow machine
 
@@ -143,12 +144,10 @@ def _port(engine: str, live: Path) -> int:
 
 @contextmanager
 def _locked(live: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
     try:
-        with FileLock(live / LOCK, timeout=JOIN_TIMEOUT):
+        with locked(live / LOCK, timeout=JOIN_TIMEOUT):
             yield
-    except Timeout:
+    except StillLocked:
         raise LockTimeout(what=f"the start of the server in {live}", seconds=JOIN_TIMEOUT, holder="") from None
 
 

@@ -22,6 +22,7 @@ from mintdb import clock
 from mintdb.engines.processes import detach
 from mintdb.errors import MintdbError, ServerError
 from mintdb.facts import dataclass
+from mintdb.locks import StillLocked, locked
 
 TICK = 0.5  # seconds between two looks at who is there; one look costs a server 0.3 ms
 KEEPER_LOCK = "keeper"  # the lock in the server of a living keeper
@@ -159,11 +160,9 @@ def start_on(data: Path, attempt: Callable[[], int], *, failure: type[ServerErro
 
 def _start_or_adopt(craft: Craft, errand: Errand) -> State:
     """A running server on the errand's data folder: one that lost its keeper, or a new one."""
-    from filelock import FileLock
-
     live = Path(errand.live)
     # Who sent us may be killed, and its lock be free: the next process then sends another keeper at once.
-    with FileLock(live / STARTING):
+    with locked(live / STARTING):
         running = craft.find_state(live)
         state = replace(running, keeper=os.getpid()) if running else craft.start(errand)
         state.write(live)
@@ -172,8 +171,6 @@ def _start_or_adopt(craft: Craft, errand: Errand) -> State:
 
 def _keep(craft: Craft, errand: Errand, state: State) -> None:
     """Serve the server's users until there has been none for the linger, then stop the server."""
-    from filelock import FileLock, Timeout
-
     live, ward = Path(errand.live), craft.take_up(errand, state)
     while ward is not None:
         serve_until_unused(ward, linger=errand.linger)
@@ -181,12 +178,12 @@ def _keep(craft: Craft, errand: Errand, state: State) -> None:
             ward = craft.take_up(errand, state)
             continue
         try:
-            with FileLock(live / LOCK, timeout=0):
+            with locked(live / LOCK, timeout=0):
                 if _is_used(ward):
                     continue
                 ward.stop()
                 (live / STATE).unlink(missing_ok=True)
-        except Timeout:
+        except StillLocked:
             continue  # somebody is joining just now
         except OSError:  # the folder is gone, and nobody can find the server any more
             ward.stop()

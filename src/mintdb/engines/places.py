@@ -12,8 +12,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import platformdirs
-
 from mintdb.engines.errors import FolderUnusable
 from mintdb.facts import dataclass
 
@@ -132,6 +130,8 @@ def find_cache() -> Path:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         # Root's home is closed to the account that runs the server.
         return Path("/var/cache/mintdb")
+    import platformdirs  # as long to import as anything here; neither root nor who names the folder needs it
+
     return Path(platformdirs.user_cache_dir("mintdb", appauthor=False))
 
 

@@ -40,12 +40,6 @@ SEPARATORS = {"os": os.pathsep, "space": " ", "newline": "\n", ":": ":", ";": ";
 SECTION = "alembic"
 USUAL_DRIVERS = {"postgresql": "psycopg", "sqlite": "pysqlite", "mysql": "pymysql"}
 UPGRADE_TIMEOUT = 1800.0  # seconds; years of migrations take minutes, and one that waits for input takes for ever
-ANY_RELATION = """
-select exists (
-    select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname not like 'pg\\_%' and n.nspname <> 'information_schema'
-)
-"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +68,7 @@ class Alembic:
         answer = self._run(order, redirect(os.environ, database))
         if answer.kind != "done":
             raise self._explain(answer)
-        if answer.heads and self.revision != "base" and not _has_relations(database):
+        if answer.heads and self.revision != "base" and not get_runner(database.engine).has_tables(database):
             raise MigratedNothingError(setting=self.description)
 
     @cached_property
@@ -191,12 +185,3 @@ def _find_folder(location: str, start: Path) -> Path:
 
 def _last_lines(text: str, *, lines: int = 5) -> Iterator[str]:
     yield from text.rstrip().splitlines()[-lines:]
-
-
-def _has_relations(database: Address) -> bool:
-    if database.engine != "postgresql":
-        return bool(get_runner(database.engine).has_tables(database))
-    import psycopg
-
-    with psycopg.connect(database.url_for("libpq"), autocommit=True) as connection:
-        return connection.execute(ANY_RELATION).fetchone() == (True,)

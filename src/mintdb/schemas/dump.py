@@ -21,11 +21,11 @@ from mintdb.facts import dataclass
 from mintdb.schemas.errors import NewerDumpError, NoDumpError, PathMissingError, RestoreFailedError
 from mintdb.schemas.reading import is_project_file
 from mintdb.schemas.server_errors import SHOWN_LINES
-from mintdb.schemas.sql_files import read_statements, run_script
-from mintdb.schemas.sql_split import Statement
 
 if TYPE_CHECKING:
     import psycopg
+
+    from mintdb.schemas.sql_split import Statement
 
 BLOCK = 1 << 20
 CUSTOM = b"PGDMP"  # src/bin/pg_dump/pg_backup_archiver.c
@@ -115,6 +115,8 @@ class Dump:
 
     def _run_plain(self, database: Address) -> None:
         import psycopg
+
+        from mintdb.schemas.postgresql import read_statements, run_script
 
         statements = [s for s in read_statements(self.path, self._shown) if not ABOUT_ROLES.match(s.text)]
         with psycopg.connect(database.url_for("libpq"), autocommit=True, prepare_threshold=None) as connection:

@@ -8,33 +8,18 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from mintdb.address import Address
 from mintdb.facts import dataclass
-from mintdb.schemas.errors import (
-    CopyLineError,
-    EmptyFolderError,
-    EncodingError,
-    MetaCommandError,
-    OpenTransactionError,
-    PathMissingError,
-    StatementError,
-)
+from mintdb.schemas.errors import EmptyFolderError, EncodingError, PathMissingError
 from mintdb.schemas.reading import list_sql_files, read_bytes
-from mintdb.schemas.server_errors import describe_server_error, get_code, shorten
-from mintdb.schemas.sql_split import MetaCommandFound, Statement, TextAfterCopy, split
-
-if TYPE_CHECKING:
-    import psycopg
 
 BOM = "\N{BYTE ORDER MARK}"
 UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-COPY_CONTEXT = re.compile(r"^COPY .*?, line ([0-9]+)")  # src/backend/commands/copyfrom.c
 
 
 @dataclass(frozen=True)
@@ -53,15 +38,7 @@ class SqlFiles:
 
     def build(self, database: Address) -> None:
         """Run every file. Raises one of mintdb.schemas.errors, with the file's name relative to the root."""
-        if database.engine != "postgresql":
-            get_runner(database.engine).run_files(database, [(self._shown(file), file) for file in self._files()])
-            return
-        import psycopg
-
-        scripts = [(self._shown(file), list(read_statements(file, self._shown(file)))) for file in self._files()]
-        with psycopg.connect(database.url_for("libpq"), autocommit=True, prepare_threshold=None) as connection:
-            for shown, statements in scripts:
-                run_script(connection, shown, statements)
+        get_runner(database.engine).run_files(database, [(self._shown(file), file) for file in self._files()])
 
     def _files(self) -> Sequence[Path]:
         if self.path.is_dir():
@@ -78,7 +55,7 @@ class SqlFiles:
 
 
 def get_runner(engine: str) -> ModuleType:
-    """The module that runs files on an engine other than PostgreSQL; its driver is imported only now."""
+    """The module that runs files on an engine; it, and its driver, are imported where a template has to be built."""
     return import_module(f"mintdb.schemas.{engine}")
 
 
@@ -91,16 +68,6 @@ def natural_order(name: str) -> tuple[tuple[int, int, str], ...]:
     """A sort key in which the numbers inside a name count as numbers."""
     parts = re.split(r"([0-9]+)", name)
     return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part)
-
-
-def read_statements(file: Path, shown: str) -> Iterator[Statement]:
-    """The statements of a file, which messages call `shown`. Raises EncodingError, MetaCommandError, CopyLineError."""
-    try:
-        yield from split(decode(read_bytes(file, shown), shown))
-    except MetaCommandFound as found:
-        raise MetaCommandError(file=shown, line=found.line, command=found.command) from None
-    except TextAfterCopy as found:
-        raise CopyLineError(file=shown, line=found.line) from None
 
 
 def decode(content: bytes, shown: str) -> str:
@@ -118,51 +85,3 @@ def _not_utf8(content: bytes, position: int, shown: str) -> EncodingError:
     line = content.count(b"\n", 0, position) + 1
     guess = "utf-16" if content.startswith(UTF16_BOMS) else "latin1"
     return EncodingError(file=shown, line=line, byte=f"0x{content[position]:02x}", guess=guess)
-
-
-def run_script(connection: psycopg.Connection, shown: str, statements: Iterable[Statement]) -> None:
-    """Run a file's statements in a session that is as new. Raises StatementError and OpenTransactionError."""
-    from psycopg import Error
-    from psycopg.pq import TransactionStatus
-
-    begun = 0
-    for statement in statements:
-        try:
-            _run_statement(connection, statement)
-        except Error as error:
-            raise _explain(error, shown, statement) from error
-        idle = connection.info.transaction_status is TransactionStatus.IDLE
-        begun = 0 if idle else begun or statement.line
-    if connection.info.transaction_status is not TransactionStatus.IDLE:
-        raise OpenTransactionError(file=shown, line=begun)
-    connection.execute("discard all")
-
-
-def _run_statement(connection: psycopg.Connection, statement: Statement) -> None:
-    query = statement.text.encode()
-    with connection.cursor() as cursor:
-        if statement.data is None:
-            cursor.execute(query)
-        else:
-            with cursor.copy(query) as copy:
-                copy.write(statement.data.encode())
-
-
-def _explain(error: psycopg.Error, shown: str, statement: Statement) -> StatementError:
-    return StatementError(
-        file=shown,
-        line=statement.line,
-        at=_error_line(error, statement),
-        message=describe_server_error(error),
-        code=get_code(error),
-        statement=shorten(statement.text),
-    )
-
-
-def _error_line(error: psycopg.Error, statement: Statement) -> int:
-    """The line that the server points at: in the statement, in the data of a COPY, or the statement's first."""
-    in_data = COPY_CONTEXT.search(error.diag.context or "")
-    if statement.data is not None and in_data:
-        return statement.line + statement.text.count("\n") + int(in_data[1])
-    position = int(error.diag.statement_position or 1)
-    return statement.line + statement.text.count("\n", 0, position - 1)

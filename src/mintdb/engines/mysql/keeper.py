@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pymysql
-from filelock import FileLock, Timeout
 
 from mintdb import clock
 from mintdb.address import Address
@@ -23,6 +22,7 @@ from mintdb.engines.mysql.maintenance import Maintenance
 from mintdb.engines.mysql.session import introduce
 from mintdb.engines.ports import HOST
 from mintdb.errors import MintdbError
+from mintdb.locks import StillLocked, locked
 
 ACCOUNT = "mysql"  # what Debian's package brings
 JOINING = 10.0  # seconds that a process may take to join a server that answers
@@ -80,7 +80,7 @@ def take_up(errand: Errand, state: State) -> MysqlWard | None:
     except LockTimeout:
         return None  # another keeper adopted the server first
     except MintdbError:
-        with contextlib.suppress(Timeout, OSError), FileLock(live / LOCK, timeout=JOINING):
+        with contextlib.suppress(StillLocked, OSError), locked(live / LOCK, timeout=JOINING):
             pass  # whoever is joining just now is to hear what is wrong with it, not that it went away
         mysqld.stop(state.server)
         return None

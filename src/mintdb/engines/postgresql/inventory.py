@@ -24,6 +24,7 @@ from mintdb.engines.postgresql.own import own_address
 from mintdb.engines.processes import wait_until_gone
 from mintdb.errors import ServerError
 from mintdb.facts import dataclass
+from mintdb.locks import StillLocked, locked
 
 if TYPE_CHECKING:
     from mintdb.engines.postgresql.databases import Made
@@ -211,12 +212,10 @@ def _runs(maintenance: Maintenance) -> list[Run]:
 
 @contextmanager
 def _nobody_joins(running: Running) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
     try:
-        with FileLock(running.live / LOCK, timeout=LOCK_TIMEOUT):
+        with locked(running.live / LOCK, timeout=LOCK_TIMEOUT):
             yield
-    except Timeout:
+    except StillLocked:
         raise LockTimeout(what=f"the server in {running.live}", seconds=LOCK_TIMEOUT, holder="") from None
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from mintdb.address import Address
 from mintdb.contract import Clone, Server
@@ -18,6 +15,7 @@ from mintdb.engines.snowflake import compat
 from mintdb.engines.snowflake.errors import OnlyThisProcess
 from mintdb.engines.snowflake.switchboard import Line, switchboard
 from mintdb.errors import ServerError
+from mintdb.locks import StillLocked, locked
 from mintdb.settings import DatabaseSettings
 
 ENGINE = "snowflake"
@@ -70,8 +68,9 @@ class AccountServer:
         self._templates.mkdir(parents=True, exist_ok=True)
         self._stays.mkdir(parents=True, exist_ok=True)
         token = new_token()
-        self._held = FileLock(self._stays / f"{token}.lock")
-        self._held.acquire()  # free as soon as this process is gone: then the folder is an orphan
+        self._held = ExitStack()
+        # Free as soon as this process is gone: then the folder is an orphan.
+        self._held.enter_context(locked(self._stays / f"{token}.lock"))
         self._folder = self._stays / token
         self._folder.mkdir()
         self.reap()
@@ -105,9 +104,9 @@ class AccountServer:
         """See contract.Server. Raises LockTimeout."""
         file = self._templates / f"{name.replace(' ', '_')}.lock"
         try:
-            with FileLock(file, timeout=timeout):
+            with locked(file, timeout=timeout):
                 yield
-        except Timeout:
+        except StillLocked:
             raise LockTimeout(name=name, seconds=timeout, file=file) from None
 
     def has_template(self, name: str, *, run: str = "") -> bool:
@@ -172,9 +171,8 @@ class AccountServer:
         """See contract.Server."""
         switchboard.leave(self._line)
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._held.release()
-        with suppress(OSError):
-            os.unlink(self._held.lock_file)
+        self._held.close()
+        self._folder.with_suffix(".lock").unlink(missing_ok=True)
 
     def _current(self) -> str:
         return (self._database.name or DATABASE).upper()
@@ -188,7 +186,7 @@ def address_of(name: str, *, home: str | None) -> Address:
 
 def _is_free(lock: Path) -> bool:
     try:
-        with FileLock(lock, blocking=False):
+        with locked(lock, timeout=0):
             return True
-    except Timeout:
+    except StillLocked:
         return False

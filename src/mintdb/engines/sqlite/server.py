@@ -25,6 +25,7 @@ from mintdb.engines.sqlite.errors import (
     NotAFolder,
 )
 from mintdb.facts import dataclass
+from mintdb.locks import StillLocked, locked
 
 if TYPE_CHECKING:
     from mintdb.settings import DatabaseSettings
@@ -113,12 +114,10 @@ class SqliteServer:
 
     @contextlib.contextmanager
     def _locked(self, name: str, timeout: float) -> Iterator[None]:
-        from filelock import FileLock, Timeout
-
         try:
-            with FileLock(self._folder.locks / f"{_digest(name)}.lock", timeout=timeout):
+            with locked(self._folder.locks / f"{_digest(name)}.lock", timeout=timeout):
                 yield
-        except Timeout:
+        except StillLocked:
             raise LockTimeout(what=name, seconds=timeout, holder="") from None
 
     def has_template(self, name: str, *, run: str = "") -> bool:

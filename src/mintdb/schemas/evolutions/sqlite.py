@@ -7,13 +7,12 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from mintdb.address import Address
+from mintdb.locks import StillLocked, locked
 from mintdb.schemas import sqlite
 from mintdb.schemas.evolutions.errors import EvolutionsBusy
 from mintdb.schemas.evolutions.sessions import DDL, Refused
@@ -28,7 +27,8 @@ class SqliteSession:
         self._connection = connection
         self._database = database
         # Not beside the database, whose folder may be under version control: SQLite's own locks end with a transaction.
-        self._lock = FileLock(_lock_file(database))
+        self._lock_file = _lock_file(database)
+        self._held = ExitStack()
 
     def fetch(self, statement: str, *values: object) -> list[tuple[Any, ...]]:  # Any: as the statement selects
         with _refusing():
@@ -53,9 +53,9 @@ class SqliteSession:
 
     def lock(self, *, timeout: float) -> None:
         try:
-            self._lock.acquire(timeout=timeout)
-        except Timeout:
-            holder = f"whoever has locked {self._lock.lock_file}"
+            self._held.enter_context(locked(self._lock_file, timeout=timeout))
+        except StillLocked:
+            holder = f"whoever has locked {self._lock_file}"
             raise EvolutionsBusy(database=self._database, holder=holder, timeout=f"{timeout:g}") from None
 
     def end_idle_transactions(self) -> Sequence[str]:
@@ -63,7 +63,7 @@ class SqliteSession:
 
     def close(self) -> None:
         self._connection.close()
-        self._lock.release()
+        self._held.close()
 
 
 def open_session(address: Address) -> SqliteSession:
