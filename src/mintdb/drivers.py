@@ -30,7 +30,7 @@ def is_known(engine: str, dialect: str, driver: str) -> bool:
 
 def find_like(engine: str, driver: str) -> str | None:
     """The known driver whose name is most like this one; None if none is."""
-    import difflib  # every process reads this module, and hardly any a name that is misspelt
+    import difflib  # for a name that nobody knows
 
     close = difflib.get_close_matches(driver, DRIVERS[engine], n=1)
     return close[0] if close else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,16 @@ from mintdb.contract import Way
 from mintdb.core.lease import LeaseEnded, held
 from mintdb.engines.postgresql.errors import TemplateGone
 from mintdb.engines.postgresql.warm import WARM
+
+LEASE = """
+import sys
+import psycopg
+before = set(sys.modules)
+import mintdb
+with mintdb.open(schema="sql:schema.sql", project="leases") as mint, mint.lease() as lease:
+    loaded = sys.modules.keys() - before
+    print(*sorted(loaded & set(sys.argv[1:])), *{name.partition(".")[0] for name in loaded} - sys.stdlib_module_names)
+"""
 
 
 @pytest.fixture
@@ -41,6 +53,17 @@ def test_one_at_a_time_they_share_one_url(mint: mintdb.Mint) -> None:
             urls.add(lease.url)
             assert insert(lease.url) == 1
     assert urls == {mint.reserve().url}
+
+
+def test_where_template_and_server_are_ready_a_first_lease_loads_nothing_that_makes_them(
+    mint: mintdb.Mint, tmp_path: Path
+) -> None:
+    """Nor a library: each of these costs as much as a rewind or more, in every process of every run."""
+    unwanted = ["mintdb.schemas.postgresql", "mintdb.schemas.sql_split", "mintdb.schemas.server_errors", "difflib"]
+    mint.open()
+    command = [sys.executable, "-c", LEASE, *unwanted, "platform", "asyncio"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["mintdb"]
 
 
 def test_after_its_release_a_lease_says_what_to_do(mint: mintdb.Mint) -> None:

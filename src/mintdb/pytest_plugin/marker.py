@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -42,6 +41,8 @@ def read(item: pytest.Item, settings: Settings) -> Request:
     named = dict(zip(ARGUMENTS, found.args, strict=False)) | dict(found.kwargs)
     for argument in [*found.kwargs, *map(repr, found.args[len(ARGUMENTS) :])]:
         if argument not in ARGUMENTS:
+            import difflib  # for a word that nobody knows
+
             close = difflib.get_close_matches(argument, ARGUMENTS, n=1)
             nearest = f"; did you mean {close[0]!r}?" if close else ""
             raise UnknownMarkerArgument(test=item.nodeid, argument=argument, nearest=nearest)

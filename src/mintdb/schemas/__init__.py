@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -81,6 +80,8 @@ def _import(kind: str, setting: str) -> ModuleType:
 
 def _unknown(setting: str, kind: str) -> UnknownSourceError:
     known = [NONE, *(f"{name}:" for name in MODULES)]
+    import difflib  # for a word that nobody knows
+
     close = difflib.get_close_matches(f"{kind}:", known, n=1, cutoff=0)
     nearest = f"sql:{setting}" if setting.endswith((".sql", "/")) and ":" not in setting else close[0]
     return UnknownSourceError(setting=setting, kind=kind, nearest=nearest, known=", ".join(known))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from mintdb.errors import SettingsError
@@ -153,5 +152,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def find_nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
     """The known word that is most like `word`; `likeness` is difflib's, from 0 to 1."""
+    import difflib  # for a word that nobody knows
+
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)
     return close[0] if close else None
