@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +10,7 @@ from typing import cast
 
 import pytest
 from private_server import running
-from tests.frameworks.suites import TIMEOUT, Suite
+from tests.frameworks.suites import Suite
 
 from mintdb.connections.budget import budget_of
 from mintdb.connections.errors import TooManyProcesses
@@ -74,19 +72,10 @@ def suite(tmp_path: Path, server_home: Path, small_url: str) -> Suite:
 
 def test_an_engine_for_each_test_passes_and_its_line_is_named(suite: Suite) -> None:
     suite.write(app=FACTORY, test_many=TESTS)
-    done = subprocess.run(
-        [sys.executable, "-m", "mintdb.cli", "run", "--", sys.executable, "-m", "unittest", "-q", "test_many"],
-        cwd=suite.folder,
-        env=os.environ | suite.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    assert "Ran 25 tests" in done.stdout
-    assert "pool     app.py:9 in __init__, SQLAlchemy engine" in done.stdout
+    ran = suite.run_under_mintdb("-m", "unittest", "-q", "test_many")
+    assert ran.code == 0, ran.output
+    assert "Ran 25 tests" in ran.output
+    assert "pool     app.py:9 in __init__, SQLAlchemy engine" in ran.output
 
 
 def test_26_engines_pass_with_one_setting_and_each_is_listed(suite: Suite) -> None:

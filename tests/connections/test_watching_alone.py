@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
 import pytest
-from tests.frameworks.suites import QUIET, TIMEOUT, Suite
+from tests.frameworks.suites import QUIET, Suite
 
 from mintdb.report.files import read
 
@@ -153,17 +150,8 @@ def suite(tmp_path: Path, dsn: str, server_home: Path) -> Suite:
 
 
 def watched(suite: Suite, *argv: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "mintdb.cli", "run", "--watch", "--report", "run.json", "--", sys.executable, *argv],
-        cwd=suite.folder,
-        env=os.environ | suite.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    return done.returncode, done.stdout
+    ran = suite.run_under_mintdb(*argv, options=["--watch", "--report", "run.json"])
+    return ran.code, ran.output
 
 
 def test_pytest_with_nothing_configured(suite: Suite, dsn: str) -> None:

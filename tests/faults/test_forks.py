@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 
 from tests.faults import watching
 from tests.faults.conftest import Start
-from tests.frameworks.suites import Suite, new_suite
+from tests.frameworks.suites import Ran, Suite, new_suite
 
 
 @pytest.fixture
@@ -84,10 +82,7 @@ if child:
 @pytest.mark.parametrize("child", CHILDREN)
 def test_a_forked_child_ends_nothing_of_its_parents(suite: Suite, child: str) -> None:
     (suite.folder / "script.py").write_text(SCRIPT.replace("{child}", CHILDREN[child]))
-    ran = subprocess.run(
-        [sys.executable, "script.py"], cwd=suite.folder, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (ran.stdout, ran.stderr, ran.returncode) == ("parent done\n", "", 0)
+    assert suite.run_python("script.py") == Ran(0, "parent done\n")
 
 
 def test_tests_that_fork_workers_by_multiprocessing_are_put_back(suite: Suite) -> None:
@@ -140,7 +135,4 @@ def test_a_child_that_outlives_its_parent_leaves_no_file_of_mintdbs_open(suite: 
             os.wait()
     """
     (suite.folder / "script.py").write_text(textwrap.dedent(script))
-    ran = subprocess.run(
-        [sys.executable, "script.py"], cwd=suite.folder, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (ran.stdout, ran.returncode) == ("0\n", 0), ran.stderr
+    assert suite.run_python("script.py") == Ran(0, "0\n")

@@ -7,8 +7,10 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 # Plugins of ours that a user's suite need not have: they triple what an interpreter costs. `-p NAME` has one back.
 ABSENT = (
@@ -83,6 +85,28 @@ class Suite:
             finally:
                 process.kill()
         return Ran(process.returncode, output)
+
+    def run_python(self, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})) -> Ran:
+        """Run an interpreter here to its end, with `environment` besides the suite's own."""
+        ran = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=os.environ | self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        return Ran(ran.returncode, ran.stdout)
+
+    def run_under_mintdb(
+        self, *arguments: str, options: Sequence[str] = (), environment: Mapping[str, str] = MappingProxyType({})
+    ) -> Ran:
+        """The same under `mintdb run`, which gets the `options`."""
+        command = ["-m", "mintdb.cli", "run", *options, "--", sys.executable, *arguments]
+        return self.run_python(*command, environment=environment)
 
 
 def new_suite(folder: Path) -> Suite:

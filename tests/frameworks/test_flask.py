@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from tests.frameworks.examples import example, run_shuffled
-from tests.frameworks.suites import TIMEOUT, Suite
+from tests.frameworks.suites import Suite
 
 SOAK = bool(os.environ.get("MINTDB_SOAK"))
 
@@ -88,15 +86,7 @@ TESTS = """
 
 def test_a_unittest_suite_that_creates_and_drops_its_tables_for_every_test(suite: Suite) -> None:
     suite.write(**{"pyproject.toml": ""}, app=APP, test_app=TESTS)
-    ran = subprocess.run(
-        [sys.executable, "-m", "mintdb.cli", "run", "--", sys.executable, "-m", "unittest", "test_app"],
-        cwd=suite.folder,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    printed = ran.stdout + ran.stderr
-    assert ran.returncode == 0, printed
-    assert "Ran 25 tests" in printed
-    assert "app.py:18 in create_app" in printed
+    ran = suite.run_under_mintdb("-m", "unittest", "test_app")
+    assert ran.code == 0, ran.output
+    assert "Ran 25 tests" in ran.output
+    assert "app.py:18 in create_app" in ran.output

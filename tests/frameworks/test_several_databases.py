@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from tests.frameworks.suites import QUIET, Suite
@@ -136,15 +132,6 @@ def test_mirrors_roles_and_layers_in_one_process_and_in_several(shop: Suite) -> 
     (shop.folder / "seed.sql").write_text("insert into customer (name) values ('Anna');")
     ran = shop.run("-n", "2")
     assert ran.outcomes == {"passed": 5}, ran.output
-    command = ["-m", "mintdb.cli", "run", "--", sys.executable, "-m", "pytest", *QUIET]
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=shop.folder,
-        env=os.environ | ELSEWHERE,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "5 passed" in done.stdout, done.stdout + done.stderr
-    assert "building" not in done.stderr, "a template of the run before was there"
+    ran = shop.run_under_mintdb("-m", "pytest", *QUIET, environment=ELSEWHERE)
+    assert "5 passed" in ran.output, ran.output
+    assert "building" not in ran.output, "a template of the run before was there"

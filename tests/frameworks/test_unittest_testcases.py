@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from mintdb.unittest import MintTestCase, NoTestRuns
-from tests.frameworks.suites import TIMEOUT, Suite
+from tests.frameworks.suites import Suite
 
 APP = """
     import os
@@ -97,17 +93,8 @@ TESTS = """
 
 
 def run_unittest(suite: Suite, *arguments: str) -> tuple[int, str]:
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "unittest", *arguments],
-        cwd=suite.folder,
-        env=os.environ | suite.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    return ran.returncode, ran.stdout
+    ran = suite.run_python("-W", "error", "-m", "unittest", *arguments)
+    return ran.code, ran.output
 
 
 def test_unittests_own_runner(suite: Suite) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
-from tests.frameworks.suites import QUIET, TIMEOUT, Suite
+from tests.frameworks.suites import QUIET, Suite
 
 APP = """
 import os
@@ -26,17 +22,8 @@ def owners():
 
 
 def run_unittest(suite: Suite, *arguments: str) -> tuple[int, str]:
-    run = subprocess.run(
-        [sys.executable, "-m", "mintdb.cli", "run", "--", sys.executable, "-m", "unittest", *arguments],
-        cwd=suite.folder,
-        env=os.environ | suite.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    return run.returncode, run.stdout
+    ran = suite.run_under_mintdb("-m", "unittest", *arguments)
+    return ran.code, ran.output
 
 
 def test_each_test_is_put_back_and_wide_set_ups_live_as_long_as_their_class_or_module(suite: Suite) -> None:
@@ -216,14 +203,6 @@ def test_leaks_error_fails_the_guilty_test(suite: Suite) -> None:
 
 def test_pytest_under_run_starts_where_every_warning_is_an_error(suite: Suite) -> None:
     suite.write(test_it="def test_it(mintdb): ...\n")
-    run = subprocess.run(
-        [sys.executable, "-m", "mintdb.cli", "run", "--", sys.executable, "-W", "error", "-m", "pytest", *QUIET],
-        cwd=suite.folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout
-    assert "1 passed" in run.stdout
+    run = suite.run_under_mintdb("-W", "error", "-m", "pytest", *QUIET)
+    assert run.code == 0, run.output
+    assert "1 passed" in run.output

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from mintdb import clock
 from mintdb.contract import Restored, Session
 from mintdb.django import places
 from mintdb.report import Summary
@@ -55,21 +54,8 @@ def guilty() -> list[str]:
 def count(restored: Restored, test: str, alias: str, began: float) -> None:
     """Count one put-back of a lease that began at `began`, in seconds since the epoch."""
     summary.count(restored, test)
-    lasted = clock.wall() - began
     connections, policy = restored.connections, leaks_policy(alias)
-    tested = Tested(
-        test,
-        worker_name(),
-        alias,
-        began,
-        lasted,
-        str(restored.way),
-        restored.seconds,
-        connections.opened,
-        connections.peak,
-        restored.reason,
-        connections.findings,
-    )
+    tested = Tested.of(test, worker_name(), alias, began, restored)
     summary.note(tested, connections.report if gathers else "", policy)
     if connections.report and policy == "warn" and not gathers:
         sys.stderr.write(f"\n{connections.report.rstrip()}\n")

@@ -37,15 +37,8 @@ def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Res
     from mintdb.engines.postgresql import embedded
     from mintdb.engines.postgresql.roles import slot_for
 
-    reservation = embedded.reserve(
-        embedded.settings_for(
-            binaries=settings.binaries,
-            locale=database.locale,
-            timezone=database.timezone,
-            server_settings=dict(database.server_settings),
-            slot="-".join(filter(None, [slot, slot_for(settings.root, database.roles)])),
-        )
-    )
+    slot = "-".join(filter(None, [slot, slot_for(settings.root, database.roles)]))
+    reservation = embedded.reserve(embedded.settings_of(settings, database, slot=slot))
     return replace(reservation, roles=database.roles, role=database.role, search_path=database.search_path)
 
 

@@ -152,14 +152,7 @@ def _memory() -> Finding:
 def _start(settings: Settings, database: DatabaseSettings) -> Maintenance:
     from mintdb.engines.postgresql import embedded
 
-    reservation = embedded.reserve(
-        embedded.settings_for(
-            binaries=settings.binaries,
-            locale=database.locale,
-            timezone=database.timezone,
-            server_settings=dict(database.server_settings),
-        )
-    )
+    reservation = embedded.reserve(embedded.settings_of(settings, database))
     return embedded.join(reservation, owner=_owner(), linger=min(LINGER, settings.linger))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from mintdb.address import Address
 from mintdb.engines.embedded import Home, find_home
@@ -18,6 +19,9 @@ from mintdb.engines.postgresql.own import mend, own_address, take_settings
 from mintdb.engines.postgresql.roles import entered, make
 from mintdb.engines.postgresql.server import PostgresServer
 from mintdb.facts import dataclass
+
+if TYPE_CHECKING:
+    from mintdb.settings import DatabaseSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,17 @@ def settings_for(
         locale=locale or defaults.locale,
         timezone=timezone or defaults.timezone,
         server_settings=server_settings or {},
+        slot=slot,
+    )
+
+
+def settings_of(settings: Settings, database: DatabaseSettings, *, slot: str = "") -> ClusterSettings:
+    """The cluster settings that a database is configured with. Raises BinariesNotFound."""
+    return settings_for(
+        binaries=settings.binaries,
+        locale=database.locale,
+        timezone=database.timezone,
+        server_settings=dict(database.server_settings),
         slot=slot,
     )
 
