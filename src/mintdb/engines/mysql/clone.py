@@ -174,9 +174,9 @@ class MysqlClone:
     def _look(self) -> Look:
         """Who is there and what was written, in one round trip."""
         at, read = clock.monotonic(), self._rewinder.read_log()
-        about = self._stay.who.statements(self._name)
+        about = self._stay.who.briefly(self._name)
         answers = self._work.run_all([*about, *self._rewinder.questions()])
-        looked = self._stay.who.take(answers[: len(about)], but=self._own())
+        looked = self._stay.who.take(answers[: len(about)], self._name, but=self._own())
         return Look(at, sessions.judge(looked, older=self._older), read, answers[len(about) :])
 
     def _take_look(self) -> Look | None:

@@ -1,6 +1,7 @@
-"""How each server is asked who is connected to a database, and who holds a lock in it: two statements for one packet.
+"""How each server is asked who is connected to a database, and who holds a lock in it.
 
-One statement that joins the two views would take the server twice as long.
+Two statements for one packet: one that joins the two views would take the server twice as long. When a lease ends, and
+mostly nobody is at work, MariaDB is asked in brief, which spares it and the driver half of that.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ TRANSACTIONS = """
 select @mintdb_held := group_concat(trx_mysql_thread_id, ' ',
                                     if(trx_rows_modified > 0, 'MDL_SHARED_WRITE', 'MDL_SHARED_READ'))
 from information_schema.innodb_trx
+"""
+BRIEFLY = """
+select (select group_concat(thread_id, ' ', lock_mode) from information_schema.metadata_lock_info
+        where table_schema = {database} or lock_mode like 'MDL_BACKUP_FTWRL%'),
+    (select group_concat(id, ' ', query_id, ' ', command) from information_schema.processlist
+        where db = {database} and host <> '')
 """
 NOTHING = "select null"
 PROCESSES = """
@@ -59,17 +66,23 @@ class Questions:
     held: str
     listed: str
     by_locks: bool  # whether the first shows metadata locks
+    brief: str = ""  # one row: the first answer, and of those connected their number, that of statements, and command
 
     def about(self, database: str) -> list[str]:
         """The two statements."""
         return [each.format(database=literal(database)) for each in (self.held, self.listed)]
 
+    def briefly(self, database: str) -> list[str]:
+        """What is enough to know that nobody is at work; the two statements where nothing shorter is."""
+        return [self.brief.format(database=literal(database))] if self.brief else self.about(database)
+
 
 def find_questions(session: Session) -> Questions:
     """The best that this server and this account allow."""
     if session.dialect.is_mariadb:
-        held, by_locks = (LOCKS_OF_MARIADB, True) if _has_plugin(session) else (TRANSACTIONS, False)
-        return Questions(held, _processes(milliseconds="time_ms", moment="query_id", by_locks=by_locks), by_locks)
+        held, by_locks, brief = (LOCKS_OF_MARIADB, True, BRIEFLY) if _has_plugin(session) else (TRANSACTIONS, False, "")
+        listed = _processes(milliseconds="time_ms", moment="query_id", by_locks=by_locks)
+        return Questions(held, listed, by_locks, brief)
     best = Questions(LOCKS_OF_MYSQL, THREADS.replace("{holds}", HOLDS.format(id="p.id")), True)
     if _is_instrumented(session) and all(session.try_run(each) for each in best.about("")):
         return best

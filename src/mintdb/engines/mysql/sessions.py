@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mintdb import clock
@@ -17,6 +17,7 @@ PASSING = 0.5  # seconds; a statement of somebody who comes by, as a poller does
 END_TIMEOUT = 5.0  # seconds; rolling back a large transaction is all that takes longer
 READING = ("MDL_SHARED", "MDL_SHARED_READ", "MDL_SHARED_HIGH_PRIO", "MDL_INTENTION_EXCLUSIVE")
 IN_TRANSACTION = "idle in transaction"
+Answers = Sequence[Sequence[Any]]  # Any: rows are as the statements select
 NOBODY = ("Daemon", "Binlog Dump", "Slave_IO", "Slave_SQL", "Killed")
 
 
@@ -38,21 +39,33 @@ class Who:
 
     def look(self, database: str, *, but: Collection[int] = ()) -> list[tuple[Session, float]]:
         """The same, each with a number that changes whenever it begins a statement."""
-        return self.take(self.maintenance.session.run_all(self.statements(database)), but=but)
+        return self._take(self.maintenance.session.run_all(self.questions.about(database)), but)
 
-    def statements(self, database: str) -> list[str]:
-        """The two questions, for a packet with others."""
-        return self.questions.about(database)
+    def briefly(self, database: str) -> list[str]:
+        """What `take` needs to know from the server, for a packet with other questions."""
+        return self.questions.briefly(database)
 
-    def take(self, answers: Sequence[Sequence[Any]], *, but: Collection[int] = ()) -> list[tuple[Session, float]]:
-        """What was answered. Any: rows are as the statements select."""
+    def take(self, answers: Answers, database: str, *, but: Collection[int] = ()) -> list[tuple[Session, float]]:
+        """What was answered to `briefly`: without statements, times and hosts, which matter of who is at work only."""
+        if not self.questions.brief:
+            return self._take(answers, but)
+        (((held, listed),),) = answers
+        modes = _modes(held)
+        told = [each.split(" ", 2) for each in listed.split(",")] if listed else []
+        found = [
+            (_session(int(backend), command, modes), float(moment))
+            for backend, moment, command in told
+            if command not in NOBODY
+        ]
+        if modes.keys() - {session.backend_pid for session, _ in found}:  # somebody of another database
+            return self.look(database, but=but)
+        return [each for each in found if each[0].backend_pid not in but]
+
+    def _take(self, answers: Answers, but: Collection[int]) -> list[tuple[Session, float]]:
         ((held,),), listed = answers
-        modes: dict[int, list[str]] = {}
-        for each in _text(held).split(",") if held else ():
-            holder, _, mode = each.partition(" ")
-            modes.setdefault(int(holder), []).append(mode)
+        modes = _modes(held)
         return [
-            (_session(backend, command, milliseconds, query, host, modes.get(backend, ())), float(moment))
+            (_session(backend, command, modes, milliseconds, query, host), float(moment))
             for backend, command, milliseconds, query, host, moment in listed
             if backend not in but and command not in NOBODY and host
         ]
@@ -124,10 +137,24 @@ def _is_stuck(session: Session) -> bool:
     return session.state == IN_TRANSACTION and (session.seconds_in_state or 0) >= STUCK_AFTER
 
 
+def _modes(held: str | bytes | None) -> Mapping[int, Sequence[str]]:
+    """The locks of each session that holds some."""
+    modes: dict[int, list[str]] = {}
+    for each in _text(held).split(",") if held else ():
+        holder, _, mode = each.partition(" ")
+        modes.setdefault(int(holder), []).append(mode)
+    return modes
+
+
 def _session(
-    backend: int, command: str, milliseconds: float | None, query: str | None, host: str, modes: Sequence[str]
+    backend: int,
+    command: str,
+    held: Mapping[int, Sequence[str]],
+    milliseconds: float | None = None,
+    query: str | None = None,
+    host: str = "",
 ) -> Session:
-    port = host.rpartition(":")[2]
+    port, modes = host.rpartition(":")[2], held.get(backend, ())
     return Session(
         backend_pid=int(backend),
         state=_state(command, modes),

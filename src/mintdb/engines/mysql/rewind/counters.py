@@ -32,10 +32,7 @@ class Counter:
 
     ids: frozenset[int]  # another one: the table was truncated, or made anew
     modified: int
-    next: int  # AUTO_INCREMENT
-
-
-NOTHING = Counter(frozenset(), 0, 1)
+    next: int  # AUTO_INCREMENT; 1 of a table that has none
 
 
 def counters_statement(session: Session, database: str) -> str:
@@ -54,12 +51,20 @@ def take_counters(session: Session, rows: Iterable[Any]) -> Mapping[str, Counter
 def _take(session: Session, told: str) -> Mapping[str, Counter]:
     found: dict[str, Counter] = {}
     for line in told.split(";") if told else ():
-        table_id, modified, autoinc, each = line.split(" ")  # what is special in a name is encoded there
-        table = _plain(session, _whole(each))
-        before = found.get(table, NOTHING)
-        ids = before.ids | {int(table_id)}
-        found[table] = Counter(ids, before.modified + int(modified), max(before.next, int(autoinc)))
+        table, counter = _take_line(session, line)
+        found[table] = _together(found[table], counter) if table in found else counter
     return found
+
+
+@lru_cache(maxsize=4096)  # most tables are told of as they were the last time
+def _take_line(session: Session, line: str) -> tuple[str, Counter]:
+    table_id, modified, autoinc, each = line.split(" ")  # what is special in a name is encoded there
+    return _plain(session, _whole(each)), Counter(frozenset((int(table_id),)), int(modified), int(autoinc) or 1)
+
+
+def _together(one: Counter, other: Counter) -> Counter:
+    """Of two partitions of one table."""
+    return Counter(one.ids | other.ids, one.modified + other.modified, max(one.next, other.next))
 
 
 def read_numbers(session: Session, database: str, tables: Iterable[str] | None = None) -> dict[str, int]:

@@ -6,6 +6,7 @@ look at a file's date. Only where it has changed, which may be anybody's doing, 
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -59,10 +60,10 @@ class Programs:
 
     def _read_stamp(self) -> Stamp | None:
         """Inode, size and date of Aria's newest log; None where it is elsewhere, or a write may leave the date."""
-        newest = max(self._data.glob(f"{LOG_NAME}[0-9]*"), default=None)
+        newest = max((name for name in os.listdir(self._data) if name.startswith(LOG_NAME)), default=None)
         if newest is None:
             return None
-        status = newest.stat()
+        status = os.stat(self._data / newest)
         if time.time_ns() - status.st_mtime_ns < TICK:
             return None
         return status.st_ino, status.st_size, status.st_mtime_ns
