@@ -130,7 +130,7 @@ def test_a_session_that_the_server_ended_is_told_in_words(maintenance: Maintenan
     assert (
         str(caught.value)
         == f"""\
-the server at {address.redacted} went away under way
+the server at postgresql://mintdb:***@127.0.0.1:{address.port}/postgres went away under way
   it said    terminating connection due to administrator command
   1. run the tests again: an embedded server is started anew, and what this run left is cleared up
   2. if it happens again, look at the server's log and at the machine's memory"""

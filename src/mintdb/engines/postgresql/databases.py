@@ -56,16 +56,16 @@ def create(maintenance: Maintenance, name: str, *, template: str, strategy: str 
     import psycopg
 
     if not maintenance.rows(INTENT, name, owner):
-        raise DatabaseNotOurs(name=name, url=maintenance.address.redacted)
+        raise DatabaseNotOurs(name=name, url=maintenance.url)
     clause = f" strategy {strategy}" if strategy and maintenance.version_number >= STRATEGY_SINCE else ""
     try:
         _execute(maintenance, "create database {} template {}" + clause, name, template)
     except psycopg.errors.DuplicateDatabase:
         _withdraw(maintenance, name)
-        raise DatabaseNotOurs(name=name, url=maintenance.address.redacted) from None
+        raise DatabaseNotOurs(name=name, url=maintenance.url) from None
     except psycopg.errors.InvalidCatalogName:
         _withdraw(maintenance, name)
-        raise TemplateGone(template=template, url=maintenance.address.redacted) from None
+        raise TemplateGone(template=template, url=maintenance.url) from None
     except psycopg.Error:
         # Only what the server says is a refusal: when a signal interrupts us, it may have created the database already.
         _withdraw(maintenance, name)

@@ -7,11 +7,14 @@ import hashlib
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from mintdb import clock
 from mintdb.address import Address
 from mintdb.core import ours
+from mintdb.engines.ports import HOST
 from mintdb.engines.postgresql.errors import (
     DatabaseMissing,
     DriverMissing,
@@ -80,12 +83,17 @@ class Maintenance:
         self.version_number, self.version, self.superuser, may_create, self.role = row
         if self.version_number < OLDEST:
             self.close()
-            raise ServerTooOld(url=address.redacted, version=self.version, oldest=OLDEST // 10000)
+            raise ServerTooOld(url=_shown(address), version=self.version, oldest=OLDEST // 10000)
         if not may_create:
             self.close()
-            raise PrivilegeMissing(url=address.redacted, role=self.role)
+            raise PrivilegeMissing(url=_shown(address), role=self.role)
         # Shared: a run has a session for each database that it has configured here, and lives while one of them does.
         self.run(LIVE, lock_key(f"run:{owner}"))
+
+    @property
+    def url(self) -> str:
+        """Where the server answers, for messages."""
+        return _shown(self.address)
 
     def run(self, statement: LiteralString, *values: object) -> None:
         """Run one statement. Raises ServerGone where the server ended the session, and is not back within 5 s."""
@@ -162,7 +170,7 @@ class Maintenance:
             if not self.connection.closed:
                 raise
             if not self._is_back():
-                raise ServerGone(url=self.address.redacted, reason=find_reason(str(error))) from None
+                raise ServerGone(url=self.url, reason=find_reason(str(error))) from None
         return self._execute(statement, values)
 
     def _is_back(self) -> bool:
@@ -297,7 +305,7 @@ def _create_database(address: Address) -> None:
             pass  # another process was quicker
         except psycopg.errors.InsufficientPrivilege:
             (role,) = session.execute("select current_user").fetchone() or ("?",)
-            raise PrivilegeMissing(url=address.redacted, role=role) from None
+            raise PrivilegeMissing(url=_shown(address), role=role) from None
 
 
 def _fill(session: psycopg.Connection[Any]) -> None:
@@ -316,15 +324,21 @@ def _is_missing_database(reason: str) -> bool:
 def _explain(error: psycopg.OperationalError, address: Address) -> ServerError:
     reason = find_reason(str(error)) or repr(error)
     if f'database "{address.database}" does not exist' in reason:
-        return DatabaseMissing(url=address.redacted, name=address.database)
+        return DatabaseMissing(url=_shown(address), name=address.database)
     refused = ("authentication failed", "pg_hba.conf", "no password supplied", "role ")
     if any(word in reason for word in refused):
         if _is_own(address):
             return OwnLoginRefused(port=address.port, reason=reason)
-        return LoginRefused(url=address.redacted, reason=reason)
+        return LoginRefused(url=_shown(address), reason=reason)
     if any(word in reason for word in ("SSL", "certificate", "private key")):
-        return TlsFailed(url=address.redacted, reason=reason)
-    return ServerUnreachable(url=address.redacted, reason=reason)
+        return TlsFailed(url=_shown(address), reason=reason)
+    return ServerUnreachable(url=_shown(address), reason=reason)
+
+
+def _shown(address: Address) -> str:
+    """The URL for messages, without what mintdb's own sessions begin with on an embedded server."""
+    plain = replace(address, host=HOST, options=MappingProxyType({})) if _is_own(address) else address
+    return plain.redacted
 
 
 def _is_own(address: Address) -> bool:

@@ -63,14 +63,14 @@ def borrow(maintenance: Maintenance, roles: Sequence[str], *, role: str | None) 
         for name in _missing(maintenance, roles):
             _make_for_now(maintenance, name)
     if role and not maintenance.row("select pg_has_role(%s, 'member')", role)[0]:
-        raise RoleNotGranted(role=role, login=maintenance.role, url=maintenance.address.redacted)
+        raise RoleNotGranted(role=role, login=maintenance.role, url=maintenance.url)
 
 
 def check(maintenance: Maintenance, database: str, roles: Sequence[str]) -> None:
     """Raise RoleOfOthers if a database of ours needs a role that is only there because another project said so."""
     for (role,) in maintenance.rows(NEEDED, database, MARK):
         if role not in roles:
-            raise RoleOfOthers(role=role, url=maintenance.address.redacted)
+            raise RoleOfOthers(role=role, url=maintenance.url)
 
 
 def reap(maintenance: Maintenance) -> None:
@@ -97,7 +97,7 @@ def _make_for_now(maintenance: Maintenance, role: str) -> None:
             if not maintenance.superuser:
                 maintenance.connection.execute(sql.SQL("grant {} to current_user").format(name))
     except psycopg.errors.InsufficientPrivilege:
-        raise RoleMissing(role=role, login=maintenance.role, url=maintenance.address.redacted) from None
+        raise RoleMissing(role=role, login=maintenance.role, url=maintenance.url) from None
 
 
 def _drop(maintenance: Maintenance, role: str) -> None:

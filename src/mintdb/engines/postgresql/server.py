@@ -110,7 +110,7 @@ class PostgresServer:
         if not databases.exists(self._maintenance, name):
             return
         if not databases.is_ours(self._maintenance, name):
-            raise DatabaseNotOurs(name=name, url=self._maintenance.address.redacted)
+            raise DatabaseNotOurs(name=name, url=self._maintenance.url)
         databases.drop(self._maintenance, name)
 
     def build_template(self, name: str, build: Callable[[Address], None], *, run: str = "", base: str = "") -> None:
