@@ -38,7 +38,7 @@ class Ledger:
         self._expected: ContextVar[Entry | None] = ContextVar("mintdb_expected", default=None)
         self._listeners: tuple[Callable[[Entry], None], ...] = ()
         self._now = clock.REAL[0]
-        self._find_loop: Callable[[], AbstractEventLoop | None] | None = None  # asyncio's own, once it is imported
+        self._find_loop: Callable[[], AbstractEventLoop | None] = self._find_first_loop
         self.total = 0  # connections ever opened
         self.peak = 0  # most connections open at once
         self._peak_before, self._peak_by = 0, 0  # the peak before the last connection that raised it, and its id()
@@ -72,11 +72,12 @@ class Ledger:
         `skip` frames of hooks are left out of its stack. Noting it afterwards costs several times as much: a processor
         that waited for the server has forgotten the stack, and most of the interpreter.
         """
-        thread = current_thread()
-        loop, task = self._running()
+        thread, task, loop_ref = current_thread(), None, None
+        if (loop := self._find_loop()) is not None:
+            task, loop_ref = _name_of_task(loop), ref(loop)
         if stack is None:
             stack = take(skip=skip + 1)
-        return Entry(driver, thread.name, thread.ident, ref(thread), task, loop, self._opening, stack)
+        return Entry(driver, thread.name, thread.ident, ref(thread), task, loop_ref, self._opening, stack)
 
     def expect(self, driver: Driver, *, skip: int = 1) -> Entry:
         """Draft the entry of what this thread or task opens next: for where no hook sees both ends."""
@@ -101,10 +102,8 @@ class Ledger:
         entry.driver, entry.place, entry.backend_pid = driver, place, backend_pid
         entry.opened, entry.connection = self._now(), ref(connection)
         key = id(connection)
-        # An entry of the same id is of an object that is gone, and whose finalizer was not seen.
-        if (stale := self.open_now.pop(key, None)) is not None:
-            self._end(stale, Ending.COLLECTED)
-        self.open_now[key] = entry
+        if self.open_now.setdefault(key, entry) is not entry:
+            self._replace(key, entry)
         self.total += 1
         if (now := len(self.open_now)) > self.peak:
             self._peak_before, self._peak_by, self.peak = self.peak, key, now
@@ -183,17 +182,18 @@ class Ledger:
         self._ended.clear()
         self.total = self.peak = 0
 
-    def _running(self) -> tuple[ref[AbstractEventLoop] | None, str | None]:
-        """The event loop that runs in this thread, and the name of its current task."""
-        if self._find_loop is None:
-            if (events := sys.modules.get("asyncio.events")) is None:
-                return None, None
-            self._find_loop = events._get_running_loop
-        loop = self._find_loop()
-        if loop is None:
-            return None, None
-        task = sys.modules["asyncio.tasks"].current_task(loop)
-        return ref(loop), None if task is None else str(task.get_name())
+    def _find_first_loop(self) -> AbstractEventLoop | None:
+        """As asyncio finds it, once asyncio is imported: from then on it is asked itself."""
+        if (events := sys.modules.get("asyncio.events")) is None:
+            return None
+        self._find_loop = events._get_running_loop
+        return self._find_loop()
+
+    def _replace(self, key: int, entry: Entry) -> None:
+        """An entry of the same id is of an object that is gone, and whose finalizer was not seen."""
+        if (stale := self.open_now.pop(key, None)) is not None:
+            self._end(stale, Ending.COLLECTED)
+        self.open_now[key] = entry
 
     def _end_if_open(self, entry: Entry, ending: Ending) -> None:
         # A finalizer may have been faster; whoever removes the entry ends it.
@@ -212,6 +212,11 @@ class Ledger:
 
 def _leads_to(entry: Entry, database: str | None, port: int | None) -> bool:
     return (database is None or entry.database == database) and (port is None or entry.port == port)
+
+
+def _name_of_task(loop: AbstractEventLoop) -> str | None:
+    task = sys.modules["asyncio.tasks"].current_task(loop)
+    return None if task is None else str(task.get_name())
 
 
 def _test(opening: Opening | None) -> str | None:

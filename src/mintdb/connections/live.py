@@ -25,12 +25,13 @@ from mintdb.facts import dataclass
 LIVE = "connections"  # the folder, in the cache, of these files
 TEXT = 256  # bytes: what is longer, a test's name, is cut off
 TEXTS = 2048  # as many fit; the first is empty, and stands for what is not known
+ROWS_AT = TEXTS * TEXT
 ROW = struct.Struct("=qidHHH")  # backend's pid, port, when it was opened, and the places of thread, line and test
 ROWS = 2048
 NOWHERE = (None, 0)  # in place of a stack that is not known
-Told = tuple[object, ...]  # opening, thread, and a stack's last frame
 Places = tuple[int, int, int]  # of the texts of thread, line and test
-SIZE = TEXTS * TEXT + ROWS * ROW.size  # when half is used, the file is begun anew with what is open, at the next test
+Told = tuple[Opening | None, str, object, object, Places]  # what was told last: opening, thread, a stack's last frame
+SIZE = ROWS_AT + ROWS * ROW.size  # when half is used, the file is begun anew with what is open, at the next test
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class LiveFile:
     def _begin_anew(self) -> None:
         self._rows, self._places = count(), count(1)  # each number is given out once, whatever the threads do
         self._known = {"": 0}  # text to its place
-        self._last: tuple[Told, Places] = (None, "", None, 0), (0, 0, 0)  # what most connections of a test have alike
+        self._last: Told = None, "", None, 0, (0, 0, 0)  # what most connections of a test have alike
 
     def turn(self) -> None:
         """A test begins: a file that has got full is begun anew."""
@@ -100,14 +101,14 @@ class LiveFile:
         memory, row = self._memory, next(self._rows)
         if memory is None or entry.backend_pid is None or row >= ROWS:
             return
-        told: Told = entry.opening, entry.thread, *(entry.stack or NOWHERE)[-2:]
-        last, places = self._last
-        if told != last:
+        stack = entry.stack or NOWHERE
+        opening, thread, code, at, places = self._last
+        if entry.opening is not opening or entry.thread != thread or stack[-2] is not code or stack[-1] != at:
             texts = entry.thread, shown_app_site(entry.stack), _who(entry.opening)
             places = self._place(texts[0]), self._place(texts[1]), self._place(texts[2])
-            self._last = told, places
-        opened, at = entry.opened + self._epoch, TEXTS * TEXT + row * ROW.size
-        ROW.pack_into(memory, at, entry.backend_pid, entry.place[1], opened, *places)
+            self._last = entry.opening, entry.thread, stack[-2], stack[-1], places
+        opened, start = entry.opened + self._epoch, ROWS_AT + row * ROW.size
+        ROW.pack_into(memory, start, entry.backend_pid, entry.place[1], opened, *places)
 
     def _place(self, text: str) -> int:
         """Where a text stands, which is written there if it is new; 0 if there is no room left."""
@@ -154,6 +155,6 @@ def _read(process: int, content: bytes) -> Iterator[Seen]:
         return content[place * TEXT : (place + 1) * TEXT].rstrip(b"\0").decode(errors="replace")
 
     for row in range(ROWS if len(content) == SIZE else 0):  # else it is only just being made
-        pid, port, opened_at, thread, line, test = ROW.unpack_from(content, TEXTS * TEXT + row * ROW.size)
+        pid, port, opened_at, thread, line, test = ROW.unpack_from(content, ROWS_AT + row * ROW.size)
         if pid:
             yield Seen(process, pid, port, opened_at, text(thread), text(line) or None, text(test) or None)

@@ -13,7 +13,7 @@ from typing import Any, cast
 from weakref import ref
 
 from mintdb.connections import gate
-from mintdb.connections.facts import NOWHERE, Entry, Place
+from mintdb.connections.facts import NOWHERE, Entry
 from mintdb.connections.hooks.collecting import teller
 from mintdb.connections.hooks.libpq import database_of, find_place
 from mintdb.connections.hooks.patch import Function, Moved, Patches, cannot_see, never_raises
@@ -98,7 +98,6 @@ def _may_be_in_use_elsewhere(connection: object) -> bool:
     return thread is not None and thread is not threading.current_thread() and thread.is_alive()
 
 
-_draft = never_raises("psycopg2")(ledger.draft)
 DRIVER = Psycopg2()
 POLL_OK = 0  # psycopg2.extensions.POLL_OK
 
@@ -117,14 +116,21 @@ def install(psycopg2: ModuleType) -> Callable[[], None]:
             if gate.keeper is not None:
                 gate.keeper.wait(lambda: database_of(parse(dsn)))
             factory = watched if connection_factory is None else _watched(connection_factory)
-            draft = _draft(DRIVER)
+            try:
+                draft = ledger.draft(DRIVER)
+                draft.place = place_of(dsn)
+            except Exception as reason:  # noqa: BLE001  as in never_raises, without the cost of one more call
+                cannot_see("psycopg2", reason)
+                draft = None
             connection = original(dsn, connection_factory=factory, **kwargs)
             try:
                 if connection.async_:
                     _follow(connection, draft)
+                elif draft is None or draft.place is NOWHERE:
+                    _opened(connection, draft)
                 else:
-                    _opened(connection, draft, place_of(dsn))
-            except Exception as reason:  # noqa: BLE001  as in never_raises, without the cost of one more call
+                    ledger.opened(connection, DRIVER, draft.place, connection.get_backend_pid(), draft)
+            except Exception as reason:  # noqa: BLE001  as above
                 cannot_see("psycopg2", reason)
             return connection
 
@@ -141,9 +147,8 @@ def adopt(psycopg2: ModuleType, thing: Any) -> None:  # Any: see above
         never_raises("psycopg2")(_opened)(thing, ledger.draft(DRIVER, stack=()))
 
 
-def _opened(connection: Any, draft: Entry | None, place: Place = NOWHERE) -> None:  # Any: see above
-    if place is NOWHERE:
-        place = connection.info.host or "", int(connection.info.port or 0), connection.info.dbname or ""
+def _opened(connection: Any, draft: Entry | None) -> None:  # Any: see above
+    place = connection.info.host or "", int(connection.info.port or 0), connection.info.dbname or ""
     ledger.opened(connection, DRIVER, place, connection.get_backend_pid(), draft)
 
 
@@ -169,7 +174,7 @@ def _watched(factory: Function) -> Function:
 def _watched_class(base: Any) -> Any:  # Any: a class that is only known when it runs
     """The class that the application asked for, telling the ledger of its end."""
 
-    tell, open_now = teller(lambda connection: bool(connection.closed)), ledger.open_now
+    tell, open_now, closed = teller(lambda connection: bool(connection.closed)), ledger.open_now, ledger.closed
     poll, end, finalizer = base.poll, base.close, getattr(base, "__del__", None)
 
     class Watched(base):  # type: ignore[misc]  # see above
@@ -181,7 +186,7 @@ def _watched_class(base: Any) -> Any:  # Any: a class that is only known when it
 
         def close(self) -> None:
             end(self)
-            ledger.closed(self)
+            closed(self)
 
         def __del__(self) -> None:
             if id(self) in open_now:
