@@ -34,7 +34,7 @@ from mintdb import settings
 from mintdb.errors import MintdbError
 from mintdb.schemas import get_source
 from tests.engines.mysql.mariadb import require_mariadb
-from tests.frameworks.suites import QUIET, TIMEOUT
+from tests.frameworks.suites import BY_NAME, QUIET, TIMEOUT
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")])
@@ -113,7 +113,8 @@ def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     if "node --test" in page.read_text(encoding="utf-8"):
         kept["NODE_PATH"] = request.getfixturevalue("node_modules")
     plain = {"PYTEST_ADDOPTS": quiet, "COLUMNS": "80", "MINTDB_LINGER": "20"}
-    return {**kept, "PATH": path, **plain}
+    named = {} if page.name == "README.md" else BY_NAME  # what a newcomer tries first is found by its entry point
+    return {**kept, "PATH": path, **plain, **named}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.frameworks.suites import QUIET, TIMEOUT, Ran
+from tests.frameworks.suites import BY_NAME, QUIET, TIMEOUT, Ran
 
 SOURCE = Path(__file__).parent / "django_project"
 ALIAS = {"ENGINE": "django.db.backends.postgresql", "NAME": "shop", "USER": "postgres", "HOST": "127.0.0.1"}
@@ -41,7 +41,7 @@ class DjangoProject:
 
     def pytest(self, *arguments: str, **environment: str) -> Ran:
         """Run pytest, with pytest-django."""
-        return self._run(["-m", "pytest", *QUIET, "-p", "django", *arguments], environment)
+        return self._run(["-m", "pytest", *QUIET, "-p", "django", *arguments], BY_NAME | environment)
 
     def databases(self) -> set[str]:
         """The test databases on the server, templates and such left out."""

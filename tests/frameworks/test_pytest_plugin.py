@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from mintdb.engines.places import find_places
 from tests.frameworks.suites import QUIET, Suite
 
 APP = """
@@ -361,5 +362,7 @@ def test_loading_the_plugin_imports_no_third_party_module() -> None:
 
 
 def _postmasters() -> set[str]:
+    """Those of this session: other people's come and go."""
+    live = str(find_places().live)
     listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return {line for line in listed.splitlines() if "/postgres -D " in line}
+    return {line for line in listed.splitlines() if f"/postgres -D {live}" in line}
