@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """A connection is judged after a garbage collection, in hundreds of tests: what is imported by now is no garbage."""
+    """In hundreds of tests a connection is judged after a garbage collection: what is imported by now is no garbage."""
     gc.collect()
     gc.freeze()
 
