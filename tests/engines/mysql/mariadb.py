@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
 
 import pymysql
 import pytest
@@ -14,15 +17,37 @@ from tests.engines.mysql.debian_mysql import find_mysql, why_not
 
 from mintdb.address import Address, parse_url
 from mintdb.core.names import DatabaseName, Role, new_token
-from mintdb.engines.mysql import embedded
+from mintdb.engines.account import find_account
+from mintdb.engines.mysql import embedded, mysqld
 from mintdb.engines.mysql.binaries import find_binaries
+from mintdb.engines.mysql.datafolder import AT_FIRST, ServerSettings, prepare
 from mintdb.engines.mysql.errors import BinariesNotFound
 from mintdb.engines.mysql.server import MysqlServer
+from mintdb.engines.places import find_cache
+from mintdb.engines.ports import HOST, find_free_port
 
 OBJECTS = "select table_name, table_type from information_schema.tables where table_schema = database() order by 1"
 ROUTINES = (
     "select routine_type, routine_name from information_schema.routines where routine_schema = database() order by 2"
 )
+
+
+UNPREPARED = ("--skip-name-resolve", f"--bind-address={HOST}", "--log-bin", "--server-id=1")
+PASSWORD = "chosen by somebody"
+
+
+class HasUrl(Protocol):
+    """Whatever server a test runs on."""
+
+    @property
+    def own_url(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class PlainServer:
+    """One that nobody has prepared for mintdb."""
+
+    own_url: str
 
 
 def require_mariadb() -> None:
@@ -58,12 +83,34 @@ def stay(server_settings: dict[str, str] | None = None, *, binaries: str | None 
         server.close()
 
 
+@contextmanager
+def plain() -> Iterator[PlainServer]:
+    """A MariaDB server with its own defaults and a binary log."""
+    require_mariadb()
+    account, settings, port = find_account("mysql"), ServerSettings(None), find_free_port("plain")
+    assert port is not None
+    with tempfile.TemporaryDirectory(prefix="mintdb-plain-") as name:
+        account.own(Path(name))
+        data = Path(name, "data")
+        binaries = prepare(data, settings, find_cache(), account)
+        as_installed = [f"--{key}={value}" for key, value in settings.options().items() if key in AT_FIRST]
+        options = mysqld.StartOptions(
+            data, data / "s", port, [*UNPREPARED, *as_installed], PASSWORD, Path(name, "server.log")
+        )
+        with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # nobody waits for its exit code
+            pid = mysqld.start(binaries, options, account)
+        try:
+            yield PlainServer(Address("mysql", "mysql", HOST, port, "root", PASSWORD).url)
+        finally:
+            mysqld.stop(pid)
+
+
 def connect(address: Address, **options: Any) -> pymysql.Connection:
     """As an application connects."""
     return pymysql.connect(**{**address.params, "autocommit": True, **options})
 
 
-def root_of(server: MysqlServer, database: str = "mysql") -> Address:
+def root_of(server: HasUrl, database: str = "mysql") -> Address:
     """The server's administrator, as applications reach it."""
     return replace(parse_url(server.own_url), host="127.0.0.1", database=database, options={"ssl_disabled": "true"})
 

@@ -6,6 +6,8 @@ mostly nobody is at work, MariaDB is asked in brief, which spares it and the dri
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mintdb.engines.mysql.session import Session, literal
 from mintdb.facts import dataclass
 
@@ -35,6 +37,8 @@ PROCESSES = """
 select id, command, {milliseconds}, info, host, {moment} from information_schema.processlist
 where (db = {database} or {holds}) and id <> connection_id() order by id
 """
+IN_MARIADB = {"milliseconds": "time_ms", "moment": "query_id"}
+IN_MYSQL = {"milliseconds": "time * 1000", "moment": "time"}
 
 # MySQL: performance_schema, as it is from the start. It also knows what somebody idle did last, and when.
 INSTRUMENT = "wait/lock/metadata/sql/mdl"
@@ -79,20 +83,24 @@ class Questions:
 
 def find_questions(session: Session) -> Questions:
     """The best that this server and this account allow."""
+    if session.dialect.is_mariadb and _has_plugin(session):
+        return Questions(LOCKS_OF_MARIADB, _processes(IN_MARIADB, by_locks=True), True, BRIEFLY)
     if session.dialect.is_mariadb:
-        held, by_locks, brief = (LOCKS_OF_MARIADB, True, BRIEFLY) if _has_plugin(session) else (TRANSACTIONS, False, "")
-        listed = _processes(milliseconds="time_ms", moment="query_id", by_locks=by_locks)
-        return Questions(held, listed, by_locks, brief)
+        return Questions(_transactions(session), _processes(IN_MARIADB, by_locks=False), False)
     best = Questions(LOCKS_OF_MYSQL, THREADS.replace("{holds}", HOLDS.format(id="p.id")), True)
     if _is_instrumented(session) and all(session.try_run(each) for each in best.about("")):
         return best
-    held = TRANSACTIONS if session.try_run(TRANSACTIONS) else NOTHING  # MySQL refuses where MariaDB shows none
-    return Questions(held, _processes(milliseconds="time * 1000", moment="time", by_locks=False), False)
+    return Questions(_transactions(session), _processes(IN_MYSQL, by_locks=False), False)
 
 
 def _has_plugin(session: Session) -> bool:
     active = "select 1 from information_schema.plugins where plugin_name = %s and plugin_status = 'ACTIVE'"
     return bool(session.rows(active, PLUGIN))
+
+
+def _transactions(session: Session) -> str:
+    """Neither product lets an account without PROCESS ask for them."""
+    return TRANSACTIONS if session.try_run(TRANSACTIONS) else NOTHING
 
 
 def _is_instrumented(session: Session) -> bool:
@@ -101,6 +109,5 @@ def _is_instrumented(session: Session) -> bool:
     return session.try_run(statement) and bool(session.rows(statement))
 
 
-def _processes(*, milliseconds: str, moment: str, by_locks: bool) -> str:
-    holds = HOLDS.format(id="id") if by_locks else "false"
-    return PROCESSES.format(milliseconds=milliseconds, moment=moment, holds=holds, database="{database}")
+def _processes(columns: Mapping[str, str], *, by_locks: bool) -> str:
+    return PROCESSES.format(**columns, holds=HOLDS.format(id="id") if by_locks else "false", database="{database}")
