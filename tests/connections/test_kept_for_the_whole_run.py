@@ -182,7 +182,15 @@ def with_a_pool_of_its_own():
     ask(one), ask(other)
     shop.own.idle.put(one), shop.own.idle.put(other)
 
+def with_what_would_be_in_the_way():
+    with psycopg.connect(shop.URL) as other:
+        assert other.execute("select pg_try_advisory_xact_lock(7)").fetchone() == (True,)
+    connection = shop.in_a_dict("a")
+    connection.execute("select pg_advisory_lock(7)")
+    connection.execute("create temporary table scratch (x int)")
+
 WAYS = {
+    "lock and temporary table": with_what_would_be_in_the_way,
     "library": with_a_library_s_pool,
     "library, threads": with_a_library_s_pool_in_threads,
     "library's locals": lambda: shop.plain.execute_sql("select 1"),
@@ -356,7 +364,7 @@ def test_what_is_kept_stays_and_works_and_what_is_forgotten_is_told(tmp_path: Pa
     growing = [int(number) for number in re.findall(r"test_growing\[(\d)\]", " ".join(guilty[9:]))]
     assert min(growing) >= 5, ran.output
     assert 7 in growing, ran.output
-    assert ran.outcomes == {"passed": 36 + 29, "error": len(guilty)}, ran.output
+    assert ran.outcomes == {"passed": 38 + 29, "error": len(guilty)}, ran.output
     assert "had to end" not in ran.output
 
 

@@ -199,6 +199,48 @@ def test_a_pooled_connection_on_which_nothing_was_set_is_kept_whatever_else_a_te
         assert connection.scalar(sa.text("select count(*) from pg_locks where locktype = 'advisory'")) == 0
 
 
+@pytest.mark.parametrize("connect", [psycopg.connect, psycopg2.connect], ids=DRIVERS)
+def test_one_that_is_first_seen_after_a_test_loses_what_is_in_others_way_and_keeps_what_may_be_its_opener_s(
+    connect: psycopg.connect, dsn: str, watched: Ledger
+) -> None:
+    with closing(connect(dsn)) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute("set time zone 'Asia/Tokyo'; listen accounts")
+        for path in ("", "acme"):  # from the second time on, it is known what the test has done
+            cursor.execute("select pg_advisory_lock(42)")
+            cursor.execute("create temp table scratch (x int)")
+            cursor.execute(f"set search_path = '{path}'") if path else None
+            assert state.put_back(watched.open_entries()) == []
+            cursor.execute(
+                "select current_setting('timezone'), current_setting('search_path'), pg_listening_channels(),"
+                " to_regclass('pg_temp.scratch'), (select count(*) from pg_locks where locktype = 'advisory')"
+            )
+            assert cursor.fetchone() == ("Asia/Tokyo", '"$user", public', "accounts", None, 0)
+
+
+@pytest.mark.parametrize("kind", [sa.StaticPool, sa.SingletonThreadPool])
+@pytest.mark.parametrize("is_kept", [False, True], ids=["idle", "in use"])
+def test_a_pool_of_one_connection_has_it_opened_anew_unless_somebody_has_it(
+    kind: type[sa.Pool], is_kept: bool, dsn: str, watched: Ledger
+) -> None:
+    engine = sa.create_engine(dsn.replace("postgresql", "postgresql+psycopg"), poolclass=kind)
+    engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+    pid = open_one(engine)
+    in_use = engine.connect() if is_kept else None  # it shares the connection that the others give back
+    assert mess_up(engine) == pid
+
+    state.put_back(watched.open_entries())
+
+    found = looks(engine)
+    assert (found[0] == pid) is is_kept
+    assert found[3:5] == (True, 0)
+    if in_use is not None:
+        assert in_use.scalar(sa.text("select pg_backend_pid()")) == pid
+        in_use.close()
+    engine.dispose()
+
+
 def test_what_a_driver_prepared_for_itself_stays(dsn: str, watched: Ledger) -> None:
     with psycopg_pool.ConnectionPool(dsn, min_size=1, max_size=1) as pool:
         for _ in range(2):

@@ -64,8 +64,8 @@ class CloneAccounts:
         return Connections(opened, peak, [f.to_plain() for f in found], explain(found, test=test) + prepared)
 
     def remember(self) -> None:
-        """See core.clones.Accounts. Pools' connections need no remembering: they are reset, or opened anew."""
-        state.remember(entry for entry in self._account.open_entries() if entry.owner is None)
+        """See core.clones.Accounts. What is idle in a pool needs no remembering: it is reset, or opened anew."""
+        state.remember(entry for entry in self._account.open_entries() if entry.owner is None or entry.taking)
 
     def last_look(self, clone: Clone) -> Sequence[Session]:
         """See core.clones.Accounts. A session that its client has closed is given a moment to be gone."""

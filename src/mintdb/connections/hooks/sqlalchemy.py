@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -77,15 +78,25 @@ def _is_of_the_application(listener: Any) -> bool:  # Any: see above
 
 
 def _take_idle(pool: Any) -> Iterator[Any]:  # Any: see above
-    """Take what is idle out of the pool, so that nobody else can; only pools with a queue keep idle connections."""
+    """Take what is idle out of the pool, so that nobody else can."""
     queue: Any = getattr(pool, "_pool", None)  # Any: its class differs
     if queue is None or not hasattr(queue, "get"):
+        yield from _find_single(pool)
         return
     for _ in range(queue.qsize()):
         try:
             yield queue.get(False)
         except Exception:  # noqa: BLE001  Empty, of a class that differs between versions: somebody was faster
             return
+
+
+def _find_single(pool: Any) -> Iterator[Any]:  # Any: see above
+    """A StaticPool's connection, or a SingletonThreadPool's of this thread, where nobody uses it: it may be shared."""
+    of_thread = getattr(getattr(pool, "_conn", None), "current", None)
+    record = of_thread() if callable(of_thread) else vars(pool).get("connection")
+    # Each who uses it refers to it; `fairy_ref` tells of the last one only.
+    if record is not None and sys.getrefcount(record) <= 3:  # the pool's, `record` and the argument
+        yield record
 
 
 def _visit(record: Any, keep: Callable[[object], bool]) -> None:  # Any: see above
