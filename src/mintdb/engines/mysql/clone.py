@@ -175,7 +175,7 @@ class MysqlClone:
         """Who is there and what was written, in one round trip."""
         at, read = clock.monotonic(), self._rewinder.read_log()
         about = self._stay.who.briefly(self._name)
-        answers = self._work.run_all([*about, *self._rewinder.questions()])
+        answers = self._work.run_all([*about, *self._rewinder.questions(read)])
         looked = self._stay.who.take(answers[: len(about)], self._name, but=self._own())
         return Look(at, sessions.judge(looked, older=self._older), read, answers[len(about) :])
 

@@ -7,6 +7,7 @@ https://mariadb.com/kb/en/replication-protocol/ has the format of the events.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import struct
@@ -20,7 +21,7 @@ HEADER = struct.Struct("<IBIIIH")  # time, type, server id, length, next positio
 QUERY_HEADER = struct.Struct("<IIBHH")  # thread, seconds, length of the database's name, error, length of the variables
 TABLE_MAP_HEADER = 8  # bytes: table id (6), flags (2)
 FIRST_EVENT = 4  # bytes of magic before it
-QUERY, ROTATE, TABLE_MAP = 2, 4, 19
+QUERY, ROTATE, XID, TABLE_MAP = 2, 4, 16, 19
 COMPRESSED = (40, 165)  # MySQL's transactions, MariaDB's statements
 TOO_MUCH = 64 << 20  # bytes; reading them takes about a second, and a sweep far less
 COMMENTS = re.compile(r"/\*[^!M].*?\*/|--\s[^\n]*\n|#[^\n]*\n", re.DOTALL)
@@ -51,13 +52,15 @@ class Seen:
     tables: set[str] = field(default_factory=set)  # rows of these, perhaps
     truncated: set[str] = field(default_factory=set)
     statements: list[str] = field(default_factory=list)  # what may be DDL
+    transactions: int = 0  # that InnoDB took part in, of any database
     definitions: int = 0  # statements that changed some, or truncated a table, of any database
     accounts: bool = False  # users, roles or grants were changed
     lost: bool = False  # the stretch cannot be read any more, or is too long to be worth it
 
     @property
-    def anything(self) -> bool:
-        return bool(self.tables or self.truncated or self.statements or self.lost)
+    def is_plain(self) -> bool:
+        """Whether nothing but rows was changed."""
+        return not (self.truncated or self.statements or self.lost)
 
 
 class Log:
@@ -97,6 +100,13 @@ class Log:
             seen.lost = True
             return seen, self.end()
 
+    def ends_at(self, position: Position) -> bool:
+        """Whether nobody has written to it since."""
+        with contextlib.suppress(OSError):
+            size = os.stat(self._path(position.file)).st_size
+            return size == position.offset and not os.path.exists(self._path(position.file + 1))
+        return False
+
     def _content(self, position: Position, most: int) -> bytes:
         with open(self._path(position.file), "rb", buffering=0) as file:
             if file.seek(0, 2) < position.offset:
@@ -116,6 +126,8 @@ def _take(content: bytes, database: str, seen: Seen) -> int:
             _take_table(body, database, seen)
         elif kind == QUERY:
             _take_statement(body, database, seen)
+        elif kind == XID:
+            seen.transactions += 1
         elif kind in COMPRESSED:
             seen.lost = True
         done = end

@@ -23,6 +23,7 @@ NUMBERS = """
 select table_name, coalesce(auto_increment, 1) from information_schema.tables
 where table_schema = {database} and table_type not in ('VIEW', 'SEQUENCE'){which}
 """
+UNKNOWN = 0  # AUTO_INCREMENT, which may be asked for where a table was written to
 PARTITION = ("#P#", "#p#")
 
 
@@ -90,10 +91,7 @@ def remade(now: Mapping[str, Counter], mark: Mapping[str, Counter], among: Itera
 
 
 def after(now: Mapping[str, Counter], written: Mapping[str, int], numbers: Mapping[str, int]) -> Mapping[str, Counter]:
-    """What will be told once so many rows of tables were `written`, and AUTO_INCREMENT was set to `numbers`.
-
-    It costs less than to ask, which would also hide what somebody else writes meanwhile.
-    """
+    """What will be told once so many rows of tables were `written`, and AUTO_INCREMENT was set to `numbers`."""
     added = {each: replace(now[each], modified=now[each].modified + n) for each, n in written.items() if each in now}
     # An ALTER closes the table, and whoever opens it next reads its statistics anew: its writes are counted from there.
     closed = {each: Counter(now[each].ids, 0, number) for each, number in numbers.items() if each in now}

@@ -83,9 +83,9 @@ class Rewinder:
         """What the log says was written since the mark, and where it ends; None where there is none to read."""
         return self._witnesses.read_log()
 
-    def questions(self) -> list[str]:
-        """What `put_back` needs to know from the server, for a packet with other questions, after `read_log`."""
-        return self._witnesses.questions()
+    def questions(self, read: Read | None) -> list[str]:
+        """What `put_back` needs to know from the server besides what was `read`, for a packet with other questions."""
+        return self._witnesses.questions(read)
 
     def put_back(self, read: Read | None = None, answers: Answers = ()) -> PutBack:
         """Undo it. Where something stands in the way of that, the database is made anew.
@@ -190,8 +190,10 @@ class Rewinder:
             self._means.unblock()
             written = self._try_to_carry_out(plan)
             changes = None  # how much of the first attempt was done is not known
-        foreseen = plan.is_plain and changes is not None and changes.counters
-        self._witnesses.remember(self._witnesses.after(foreseen, written, plan.counters) if foreseen else None)
+        if plan.is_plain and changes and changes.counters and changes.uncertain <= plan.counters.keys():
+            self._witnesses.foresee(changes.counters, written, plan.counters)
+        else:
+            self._witnesses.remember()
 
     def _try_to_carry_out(self, plan: Plan) -> Mapping[str, int]:
         try:

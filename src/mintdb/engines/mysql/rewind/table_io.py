@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from mintdb.engines.mysql.rewind.binlog import Log, Position, Seen
-from mintdb.engines.mysql.rewind.counters import Counter, read_numbers
+from mintdb.engines.mysql.rewind.counters import UNKNOWN, Counter, read_numbers
 from mintdb.engines.mysql.rewind.witnesses import Changes, Witnesses
 from mintdb.engines.mysql.schema import Schema
 from mintdb.engines.mysql.session import Session, literal
@@ -27,7 +26,6 @@ DDL = (
     "execute_sql",  # of what was prepared, which may be any of these
 )
 EVENTS = ", ".join(f"'statement/sql/{each}'" for each in DDL)
-UNKNOWN = 0  # AUTO_INCREMENT, which is asked for where a table was written to
 NOTHING = Counter(frozenset(), 0, UNKNOWN)
 COUNTS = """
 select (select sum(count_star) from performance_schema.events_statements_summary_by_host_by_event_name
@@ -83,7 +81,7 @@ class TableIo(Witnesses):
         told = {table: replace(counters.get(table, NOTHING), next=number) for table, number in numbers.items()}
         return {**counters, **told}
 
-    def _watch_files(self, data: Path) -> None:
+    def _watch(self, log: Log) -> None:
         """See Witnesses. None of them is needed."""
 
     def _hides_ddl(self, now: Mapping[str, Counter], seen: Seen, differ: set[str]) -> bool:

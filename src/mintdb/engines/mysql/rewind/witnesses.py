@@ -1,19 +1,21 @@
 """What tells that a database was written to since its mark: the log, InnoDB's counters, checksums, the folder's time.
 
+The counters are asked for where InnoDB has numbered other transactions than those in the log.
+
 Each alone is silently wrong about something; what any of them tells is put back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
-from pathlib import Path
+from dataclasses import field, replace
 from typing import Any
 
 import pymysql
 
 from mintdb.engines.mysql.rewind.binlog import Log, Position, Seen
 from mintdb.engines.mysql.rewind.counters import (
+    UNKNOWN,
     Counter,
     after,
     apart,
@@ -26,6 +28,7 @@ from mintdb.engines.mysql.rewind.counters import (
 )
 from mintdb.engines.mysql.rewind.folder import Folder
 from mintdb.engines.mysql.rewind.programs import Programs
+from mintdb.engines.mysql.rewind.transactions import Transactions
 from mintdb.engines.mysql.rewind.unlogged import Held, read_held
 from mintdb.engines.mysql.schema import Schema
 from mintdb.engines.mysql.session import Session
@@ -44,6 +47,7 @@ class Changes:
     counters: Mapping[str, Counter] = field(default_factory=dict)  # of all tables
     apart: set[str] = field(default_factory=set)  # tables whose counters are not what they were
     accounts: bool = False
+    uncertain: set[str] = field(default_factory=set)  # tables that InnoDB may have counted more writes to than are told
 
     def numbers(self, tables: set[str]) -> dict[str, int]:
         """AUTO_INCREMENT of `tables`, and of those where it may have moved without a row."""
@@ -63,8 +67,9 @@ class Witnesses:
         self._position = log.end() if log else Position(0, 0)
         self._folder: Folder | None = None
         self._programs: Programs | None = None
+        self._transactions: Transactions | None = None
         if log:
-            self._watch_files(log.folder)
+            self._watch(log)
         self._counters: Mapping[str, Counter] = {}
         self._held: Held = {}
 
@@ -72,14 +77,23 @@ class Witnesses:
         """What the log says was written since the mark, and where it ends; None where there is none to read."""
         return self._log.read(self._position, self._database) if self._log else None
 
-    def questions(self) -> list[str]:
-        """What `look` needs to know from the server, for a packet with other questions, after `read_log`."""
-        return [self._statement()] if self._log else []
+    def questions(self, read: Read | None) -> list[str]:
+        """What `look` needs to know from the server besides what was `read`, for a packet with other questions."""
+        if read is None:
+            return []
+        if self._transactions is None:
+            return [self._statement()]
+        is_enough = self._transactions.may_explain(read[0])
+        return [self._transactions.question] if is_enough else [self._transactions.question, self._statement()]
 
     def look(self, read: Read | None = None, answers: Answers = ()) -> tuple[Changes, Position]:
         """What was changed, and the position for `move_on`. `answers` are those to `questions`."""
+        told = list(answers)
         read = read or self.read_log()
-        now = self._take(answers[0]) if answers else self.read_counters()
+        is_explained = self._is_explained(told, read)
+        if read is not None and is_explained and not told and not self._is_touched():
+            return self._judge_logged(read[0]), read[1]
+        now = self._take(told[0]) if told else self.read_counters()
         if read is None:
             return Changes(set(self._schema().tables), True, now, set(now)), self._position
         seen, position = read
@@ -88,16 +102,26 @@ class Witnesses:
     def move_on(self, position: Position) -> None:
         """What the log has up to there was seen to."""
         self._position = position
+        if self._transactions:
+            self._transactions.move_on()
 
     def remember(self, counters: Mapping[str, Counter] | None = None) -> None:
-        """What is there now is the mark's; `counters` are what InnoDB would tell, where only rows were put back."""
+        """What is there now is the mark's; `counters` are what InnoDB tells, where that was asked already."""
         asked = self.read_counters() if counters is None and self._log else {}
-        self._counters = asked if counters is None else counters
-        self._held = self._read_held()
-        if self._folder:
-            self._folder.remember()
+        self._keep(asked if counters is None else counters)
         if self._programs and counters is None:
             self._programs.remember()
+        if self._transactions:
+            self._transactions.forget()
+
+    def foresee(self, now: Mapping[str, Counter], written: Mapping[str, int], numbers: Mapping[str, int]) -> None:
+        """The same, where only so many rows were `written`, and AUTO_INCREMENT set to `numbers`, since `now` was told.
+
+        It costs less than to ask, which would also hide what somebody else writes meanwhile.
+        """
+        self._keep(self.after(now, written, numbers))
+        if self._transactions:
+            self._transactions.foresee(written, numbers)
 
     def read_counters(self) -> Mapping[str, Counter]:
         """What is counted now, or AUTO_INCREMENT alone."""
@@ -111,6 +135,28 @@ class Witnesses:
     ) -> Mapping[str, Counter]:
         """What will be counted once so many rows of tables are `written`, and AUTO_INCREMENT is set to `numbers`."""
         return after(now, written, numbers)
+
+    def _keep(self, counters: Mapping[str, Counter]) -> None:
+        self._counters = counters
+        self._held = self._read_held()
+        if self._folder:
+            self._folder.remember()
+
+    def _is_explained(self, told: list[Any], read: Read | None) -> bool:  # Any: see Answers
+        """Whether the log tells of everything; takes what InnoDB's number is told by out of `told`."""
+        if self._transactions is None or read is None:
+            return False
+        if not told:
+            self._transactions.overlook()
+            return False
+        return self._transactions.explains(told.pop(0), read)
+
+    def _judge_logged(self, seen: Seen) -> Changes:
+        """Nobody but who is in the log has written. What numbers were taken there is not known."""
+        counted = seen.tables & self._counters.keys()
+        taken = {each: replace(self._counters[each], next=UNKNOWN) for each in counted if self._schema().numbers(each)}
+        tables = seen.tables | self._changed_uncounted()
+        return Changes(tables, False, {**self._counters, **taken}, set(), seen.accounts, counted)
 
     def _judge(self, seen: Seen, now: Mapping[str, Counter]) -> Changes:
         differ = apart(now, self._counters)
@@ -126,16 +172,21 @@ class Witnesses:
     def _take(self, rows: Sequence[Any]) -> Mapping[str, Counter]:  # Any: as the server gives them
         return take_counters(self._session, rows)
 
-    def _watch_files(self, data: Path) -> None:
-        self._folder = Folder(data / file_name(self._session, self._database))
-        self._programs = Programs(self._session, self._database, data)
+    def _watch(self, log: Log) -> None:
+        self._folder = Folder(log.folder / file_name(self._session, self._database))
+        self._programs = Programs(self._session, self._database, log.folder)
+        self._transactions = Transactions(log)
 
     def _hides_ddl(self, now: Mapping[str, Counter], seen: Seen, differ: set[str]) -> bool:
         """Whether definitions changed, or tables were truncated, of which nothing is in the log."""
         # TRUNCATE gives a table another id, and changes the folder as well.
         unexplained = remade(now, self._counters, differ) - seen.truncated
-        touched = self._folder is not None and not seen.truncated and self._folder.was_touched()
-        return bool(unexplained) or touched or (self._programs is not None and self._programs.were_touched())
+        return bool(unexplained) or self._is_touched(but_tables=bool(seen.truncated))
+
+    def _is_touched(self, *, but_tables: bool = False) -> bool:
+        """Whether files tell that definitions came or went; with `but_tables` only those of routines and events."""
+        touched = self._folder is not None and not but_tables and self._folder.was_touched()
+        return touched or (self._programs is not None and self._programs.were_touched())
 
     def _changed_uncounted(self) -> set[str]:
         try:
