@@ -8,16 +8,56 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
+import pymysql
 import pytest
 from tests.engines.mysql.mariadb import connect, dump, root_of, run
 
 from mintdb.contract import Restored, Way
 from mintdb.engines.mysql.clone import MysqlClone
+from mintdb.engines.mysql.rewind.transactions import EACH, PATIENCE, Transactions, number_in
 from mintdb.engines.mysql.server import MysqlServer
 
 Make = Callable[..., MysqlClone]
 NUMBERED = "create table t (id int auto_increment primary key, v int)"
 TWO = (NUMBERED, "create table other (id int auto_increment primary key)", "insert into t (v) values (1), (2)")
+
+
+LOGGED_IN_ALL_WAYS = (
+    "create sequence s",
+    "create table isam (id int auto_increment primary key) engine=myisam",
+    "create table part (id int auto_increment, at int, primary key (id, at)) partition by hash (at) partitions 3",
+    "create table searched (id int auto_increment primary key, words varchar(50), fulltext (words))",
+    "create table parent (id int primary key)",
+    "create table child (p int, foreign key (p) references parent (id) on delete cascade)",
+    "create table history (id int primary key, v int) with system versioning",
+)
+IN_ALL_WAYS = (
+    ("insert into t (v) values (3)",),
+    ("begin", "insert into t (v) values (3)", "update t set v = 4", "commit"),
+    ("begin", "do nextval(s)", "insert into isam values ()", "insert into t (v) values (3)", "commit"),
+    ("begin", "savepoint a", "insert into t (v) values (3)", "rollback to a", "insert into other values ()", "commit"),
+    ("xa start 'n'", "insert into t (v) values (3)", "xa end 'n'", "xa commit 'n' one phase"),
+    ("insert into part (at) select seq from seq_1_to_9",),
+    ("update part set at = at + 1",),
+    ("insert into searched (words) values ('apples')",),
+    ("insert into parent values (1)",),
+    ("insert into child values (1), (1)",),
+    ("delete from parent",),
+    ("insert into history values (1, 1)",),
+    ("update history set v = 2",),
+    ("set binlog_format = statement", "update t set v = 9", "set binlog_format = row"),
+    ("delete from t",),
+    ("insert into t (v) select seq from seq_1_to_99",),
+    ("create temporary table passing select * from t", "insert into t (v) select v from passing"),
+    ("create table made select * from t",),
+)
+
+
+def run_on(connection: pymysql.Connection, *statements: str) -> None:
+    """Run statements over a connection that is open."""
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
 
 
 def changed_by(clone: MysqlClone, *statements: str) -> Restored:
@@ -104,6 +144,106 @@ def test_nor_is_it_hidden_in_tables_of_other_engines(make: Make, engine: str) ->
     clone.push_mark()
     assert changed_by(clone, "set sql_log_bin = 0", "update kept set v = 2").tables == ["kept"]
     assert changed_by(clone, "insert into t (v) values (3)").tables == ["t"]
+
+
+def asks_for_counters(clone: MysqlClone) -> bool:
+    """Whether the next rewind asks for InnoDB's counters, and not for its number of transactions alone."""
+    asked = clone._rewinder.questions(clone._rewinder.read_log())
+    return any("tablestats" in each for each in asked)
+
+
+def put_back_until_the_log_is_trusted(clone: MysqlClone) -> None:
+    explained = 0
+    for _ in range(20):  # whoever else is on this server, as its keeper, may have taken a number
+        run(clone.address, "insert into t (v) values (3)")
+        clone.restore()
+        explained = 0 if asks_for_counters(clone) else explained + 1
+        if explained > PATIENCE:
+            return
+    raise AssertionError("the log never explained InnoDB's number of transactions")
+
+
+HIDDEN = {
+    "without a log": ("set sql_log_bin = 0", "insert into other values ()"),
+    "without a log, emptied": ("set sql_log_bin = 0", "truncate other"),
+    "rolled back": ("begin", "insert into other values ()", "rollback"),
+    "refused": ("insert ignore into single (v) values (1)",),
+}
+
+
+@pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN.keys())
+@pytest.mark.parametrize(
+    "logged", [(), ("insert into t (v) values (3)", "update t set v = 4")], ids=["alone", "beside"]
+)
+def test_what_is_not_in_the_log_is_seen_by_the_number_of_transactions(
+    make: Make, hidden: tuple[str, ...], logged: tuple[str, ...]
+) -> None:
+    single = "create table single (id int auto_increment primary key, v int unique)"
+    clone = make(*TWO, single, "insert into single values (1, 1)")
+    put_back_until_the_log_is_trusted(clone)
+    assert changed_by(clone, *logged, *hidden).way is Way.REWIND
+    assert changed_by(clone, *hidden, "set sql_log_bin = 1", *logged).way is Way.REWIND
+
+
+def test_a_number_that_an_insert_took_and_then_waited_in_vain_is_given_again(make: Make) -> None:
+    clone = make(*TWO)
+    put_back_until_the_log_is_trusted(clone)
+    before = dump(clone.address)
+    with closing(connect(clone.address)) as holder, closing(connect(clone.address)) as waiting:
+        holder.cursor().execute("start transaction")
+        holder.cursor().execute("select * from t where id > 0 for update")
+        with pytest.raises(pymysql.err.OperationalError):
+            run_on(waiting, "set innodb_lock_wait_timeout = 0", "insert into t (v) values (3)")
+        holder.rollback()
+        clone.restore()
+    assert dump(clone.address) == before
+
+
+def test_what_comes_into_the_log_behind_the_look_explains_nothing_later(make: Make) -> None:
+    clone = make(*TWO)
+    before = dump(clone.address)
+    for _ in range(5):  # where the machine takes its time after the look, there is another one
+        put_back_until_the_log_is_trusted(clone)
+        clone.settle(seconds=1, ahead=True)
+        run(clone.address, "insert into t (v) values (3)")
+        clone.restore()
+        run(clone.address, "begin", "insert into other values ()", "rollback")
+        clone.restore()
+        assert dump(clone.address) == before
+
+
+def test_nor_does_what_comes_into_it_between_its_reading_and_the_question(make: Make) -> None:
+    clone = make(*TWO)
+    before = dump(clone.address)
+    put_back_until_the_log_is_trusted(clone)
+    read = clone._rewinder.read_log()
+    run(clone.address, "insert into t (v) values (3)")
+    clone._rewinder.put_back(read, clone._work.run_all(clone._rewinder.questions(read)))
+    run(clone.address, "begin", "insert into other values ()", "rollback")
+    clone.restore()
+    assert dump(clone.address) == before
+
+
+def test_counters_are_asked_for_where_others_take_numbers_time_and_again(make: Make) -> None:
+    clone, other = make(*TWO), make(*TWO)
+    put_back_until_the_log_is_trusted(clone)
+    for expected in (False, True, True):
+        run(other.address, "begin", "insert into t (v) values (3)", "rollback")
+        clone.restore()
+        assert asks_for_counters(clone) is expected
+
+
+def test_no_transaction_in_the_log_takes_fewer_numbers_than_it_is_taken_for(make: Make, server: MysqlServer) -> None:
+    clone = make(*TWO, *LOGGED_IN_ALL_WAYS)
+    log, look = clone._rewinder._means.log, lambda: number_in(clone._work.rows(Transactions.question))
+    assert log
+    with closing(connect(clone.address)) as connection:
+        for statements in IN_ALL_WAYS:
+            position, before = log.end(), look()
+            run_on(connection, *statements)
+            seen, _ = log.read(position, clone.address.database)
+            assert seen.transactions
+            assert look() >= before + EACH * seen.transactions, statements
 
 
 def test_what_is_logged_as_a_statement_is_seen(make: Make) -> None:

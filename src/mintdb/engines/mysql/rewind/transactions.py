@@ -39,8 +39,8 @@ class Transactions:
         """Whether what was read from the log, before the number was asked for, is all that was written since."""
         seen, position = read
         told = number_in(rows)
-        is_explained = told is not None and self._then is not None and told == self._then + EACH * seen.transactions
-        self._in_vain = 0 if is_explained else self._in_vain + 1
+        is_explained = self._then is not None and told == self._then + EACH * seen.transactions
+        self._in_vain = 0 if is_explained else self._in_vain + (self._then is not None)
         # Who has written to the log since it was read would be counted twice.
         self._now = told if is_explained or self._log.ends_at(position) else None
         return is_explained and seen.is_plain
