@@ -276,6 +276,14 @@ def test_cached_numbers_of_a_sequence_are_given_again(make: Make, use: str) -> N
     assert run(clone.address, "select nextval(s)") == first == [(6,)]
 
 
+def test_a_sequence_goes_on_as_it_did(make: Make) -> None:
+    clone = make("create sequence s start with 5 increment by 3 cache 10")
+    for change in ("restart 99 increment 7", "maxvalue 1000 minvalue 4", "start 77", "cycle cache 3", "nocache"):
+        for log in (1, 0):
+            changed_by(clone, f"set sql_log_bin = {log}", f"alter sequence s {change}")
+    assert run(clone.address, "select nextval(s)") == [(5,)]
+
+
 def test_a_truncate_is_rows_and_no_change_of_the_schema(make: Make) -> None:
     clone = make(*TWO)
     restored = changed_by(clone, "truncate table t", "truncate other")

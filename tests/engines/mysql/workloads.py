@@ -206,6 +206,8 @@ DDL = (
     "drop event if exists later",
     "create sequence more",
     "drop sequence if exists tens",
+    "alter sequence tens increment by 5 nocycle maxvalue 400",
+    "alter sequence numbers restart with 50",
     "create or replace table isam (id int)",
     "alter database collate utf8mb4_bin",
 )

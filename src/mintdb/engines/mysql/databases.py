@@ -86,8 +86,8 @@ def pour(maintenance: Maintenance, session: Session, source: str, database: str)
     maintenance.run(f"alter database {name(database)} collate {schema.collation}")
     filled = tables_with_rows(session, source, schema.tables)
     fill(session, database, schema, dict.fromkeys(filled, source))
-    for each, (value, rounds) in read_sequences(session, source, schema.sequences).items():
-        session.run_all(restart(database, each, value, rounds))
+    for each, standing in read_sequences(session, source, schema.sequences).items():
+        session.run_all(restart(database, each, standing))
     return schema, filled
 
 

@@ -8,18 +8,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mintdb.engines.mysql.session import Session, name
+from mintdb.facts import dataclass
+
+COLUMNS = (
+    "next_not_cached_value, cycle_count, start_value, minimum_value, maximum_value, increment, cache_size, cycle_option"
+)
 
 
-def read_sequences(session: Session, database: str, sequences: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """The next value that is not cached, and the number of rounds, of each sequence."""
-    found = session.run_all(
-        f"select next_not_cached_value, cycle_count from {name(database, each)}" for each in sequences
-    )
-    return {each: (int(rows[0][0]), int(rows[0][1])) for each, rows in zip(sequences, found, strict=True)}
+@dataclass(frozen=True)
+class Standing:
+    """Where a sequence stands, and how it goes on: as COLUMNS has it."""
+
+    next: int  # what is not cached
+    rounds: int
+    start: int
+    lowest: int
+    highest: int
+    step: int
+    cache: int
+    cycles: int
 
 
-def exact_sequences(session: Session, database: str, sequences: Iterable[str]) -> dict[str, tuple[int, int]]:
-    """The next value of each sequence, and a sequence that has nothing cached: it is asked for it, and told it again.
+def read_sequences(session: Session, database: str, sequences: Sequence[str]) -> dict[str, Standing]:
+    """Each sequence's standing. ALTER SEQUENCE without binary log is told by nothing else."""
+    found = session.run_all(f"select {COLUMNS} from {name(database, each)}" for each in sequences)
+    return {each: Standing(*map(int, row)) for each, (row,) in zip(sequences, found, strict=True)}
+
+
+def exact_sequences(session: Session, database: str, sequences: Iterable[str]) -> dict[str, Standing]:
+    """Each sequence's standing, with nothing cached: it is asked for its next value, and told it again.
 
     One that has run out stays as it is.
     """
@@ -31,7 +48,12 @@ def exact_sequences(session: Session, database: str, sequences: Iterable[str]) -
     return read_sequences(session, database, sequences)
 
 
-def restart(database: str, sequence: str, value: int, rounds: int) -> list[str]:
+def restart(database: str, sequence: str, to: Standing) -> list[str]:
     """Statements that put a sequence back."""
-    put = [f"alter sequence {name(database, sequence)} restart with {value}"]
-    return [*put, f"do setval({name(database, sequence)}, {value}, 0, {rounds})"] if rounds else put
+    this = name(database, sequence)
+    going_on = (
+        f"start with {to.start} minvalue {to.lowest} maxvalue {to.highest} increment by {to.step} cache {to.cache}"
+        f" {'cycle' if to.cycles else 'nocycle'}"
+    )
+    put = [f"alter sequence {this} {going_on} restart with {to.next}"]
+    return [*put, f"do setval({this}, {to.next}, 0, {to.rounds})"] if to.rounds else put

@@ -26,7 +26,7 @@ COMPRESSED = (40, 165)  # MySQL's transactions, MariaDB's statements
 TOO_MUCH = 64 << 20  # bytes; reading them takes about a second, and a sweep far less
 COMMENTS = re.compile(r"/\*[^!M].*?\*/|--\s[^\n]*\n|#[^\n]*\n", re.DOTALL)
 HARMLESS = re.compile(
-    r"\s*(begin|commit|rollback|savepoint|release|start\s+transaction|xa\s|alter\s+sequence|flush\s"
+    r"\s*(begin|commit|rollback|savepoint|release|start\s+transaction|xa\s|flush\s"
     r"|(create|drop)\s+(/\*!\d*\s*)?temporary\b)",
     re.IGNORECASE,
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 
 from mintdb.engines.mysql.schema import Schema
+from mintdb.engines.mysql.sequences import Standing
 from mintdb.facts import dataclass
 
 
@@ -15,7 +16,7 @@ class Mark:
 
     sources: Mapping[str, str | None]  # table -> the database that has its rows; None: it is empty
     counters: Mapping[str, int] = field(default_factory=dict)  # table -> AUTO_INCREMENT
-    sequences: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    sequences: Mapping[str, Standing] = field(default_factory=dict)
     schema: Schema | None = None  # None: that of the mark below
     side: str | None = None  # the database that was made for it
 
@@ -44,8 +45,8 @@ class Marks:
         """AUTO_INCREMENT of a table."""
         return next((mark.counters[table] for mark in self._newest_first() if table in mark.counters), 1)
 
-    def sequence(self, each: str) -> tuple[int, int]:
-        """The next value and the rounds of a sequence."""
+    def sequence(self, each: str) -> Standing:
+        """Where a sequence stands."""
         return next(mark.sequences[each] for mark in self._newest_first() if each in mark.sequences)
 
     def push(self, mark: Mark) -> None:

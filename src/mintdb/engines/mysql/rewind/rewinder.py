@@ -176,7 +176,7 @@ class Rewinder:
             sequences=[
                 statement
                 for each in sorted(self._moved_sequences)
-                for statement in restart(self._database, each, *marks.sequence(each))
+                for statement in restart(self._database, each, marks.sequence(each))
             ],
         )
 
