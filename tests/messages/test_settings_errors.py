@@ -113,11 +113,13 @@ setting 'engine' in [databases.default] of {project}/mintdb.toml is 'oracle', wh
     )
 
 
-def test_an_export_that_is_neither_a_name_nor_a_table(project: Path) -> None:
+@pytest.mark.parametrize("value", [3, "A-B C", {"DATABASE-URL": "libpq"}], ids=str)
+def test_an_export_that_is_neither_a_name_nor_a_table(project: Path, value: object) -> None:
+    written = str(value).replace(": ", " = ") if isinstance(value, dict) else repr(value)
     assert (
-        message_of(BadSetting, project, "[databases.default]\nexport = 3")
+        message_of(BadSetting, project, f"[databases.default]\nexport = {written}")
         == f"""\
-setting 'export' in [databases.default] of {project}/mintdb.toml is 3, which cannot be used
+setting 'export' in [databases.default] of {project}/mintdb.toml is {value!r}, which cannot be used
   1. give it a variable name, or a table such as {{ DATABASE_URL = "libpq", ASYNC_URL = "postgresql+asyncpg" }}"""
     )
 

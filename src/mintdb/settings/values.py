@@ -62,12 +62,17 @@ def _list(key: str, value: object, where: str) -> Sequence[object]:
 
 
 def _exports(value: object, where: str) -> Mapping[str, str]:
-    if isinstance(value, str) and value:
-        return {value: "libpq"}
-    if isinstance(value, dict) and all(isinstance(form, str) for form in value.values()):
-        return dict(value)
+    exports = {value: "libpq"} if isinstance(value, str) else value
+    if isinstance(exports, dict) and all(map(_is_export, exports.items())):
+        return dict(exports)
     expected = 'a variable name, or a table such as { DATABASE_URL = "libpq", ASYNC_URL = "postgresql+asyncpg" }'
     raise BadSetting(setting="export", where=where, value=value, expected=expected)
+
+
+def _is_export(item: tuple[str, object]) -> bool:
+    """Whether a shell could set the variable (PG* and MYSQL* stand for several), and the form is a text."""
+    variable, form = item
+    return variable.removesuffix("*").isidentifier() and isinstance(form, str)
 
 
 def _seconds(key: str, value: object, where: str) -> float:

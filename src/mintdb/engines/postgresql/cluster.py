@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
+from subprocess import CompletedProcess
 
 from mintdb.engines.account import Account, reachable
 from mintdb.engines.errors import FolderUnusable
@@ -28,7 +29,7 @@ SHARED_HASH = (
     "update pg_authid set rolpassword = (select rolpassword from pg_authid where oid = 10)"  # SUPERUSER: initdb's own
     " where rolname = 'mintdb' and rolpassword like 'SCRAM%'"
 )
-FULL = os.strerror(errno.ENOSPC)
+FULL = (os.strerror(errno.ENOSPC), "Check free disk space")  # the server's hint where a write was cut short
 LAYOUT = "3"  # raise it when what is cached here changes its meaning
 INITDB_TIMEOUT = 120.0  # seconds; it takes 1.1 on an idle machine
 BUILTIN_LOCALE_SINCE = 17  # PostgreSQL's version of --locale-provider=builtin
@@ -108,11 +109,8 @@ def _initdb(data: Path, binaries: Binaries, settings: ClusterSettings, password:
         account.own(Path(password_file.name))
         argv: list[str | Path] = [binaries.program("initdb"), "-D", data, *_initdb_options(major, settings.locale)]
         run = account.run([*argv, f"--pwfile={password_file.name}"], env=clean_environment(), timeout=INITDB_TIMEOUT)
-    if run.returncode and FULL in run.stderr:
-        raise FolderUnusable(folder=data.parent, why=f"initdb failed: {FULL}")
     if run.returncode:
-        said = tail((run.stdout + run.stderr).strip().splitlines())
-        raise ServerDidNotStart(why="initdb failed", log="initdb's output", tail=said)
+        raise _explain(run, data, "initdb failed", log="initdb's output")
     _make_own_role(data, binaries, password, account)
 
 
@@ -125,8 +123,15 @@ create role {OWN_ROLE} superuser createrole createdb login replication bypassrls
     argv: list[str | Path] = [binaries.program("postgres"), "--single", "-D", data, "postgres"]
     run = account.run(argv, env=clean_environment(), timeout=INITDB_TIMEOUT, content=statements)
     if run.returncode or "ERROR" in run.stderr:
-        said = tail((run.stdout + run.stderr).replace(password, "***").strip().splitlines())
-        raise ServerDidNotStart(why="making mintdb's own role failed", log="the program's output", tail=said)
+        run.stdout, run.stderr = (said.replace(password, "***") for said in (run.stdout, run.stderr))
+        raise _explain(run, data, "making mintdb's own role failed", log="the program's output")
+
+
+def _explain(run: CompletedProcess[str], data: Path, failure: str, *, log: str) -> FolderUnusable | ServerDidNotStart:
+    said = (run.stdout + run.stderr).strip()
+    if any(words in said for words in FULL):
+        return FolderUnusable(folder=data.parent, why=f"{failure}: {FULL[0]}")
+    return ServerDidNotStart(why=failure, log=log, tail=tail(said.splitlines()))
 
 
 def _initdb_options(major: int, locale: str) -> list[str]:

@@ -166,12 +166,27 @@ class Maintenance:
 
         try:
             return self.connection.execute(statement, values or None)
+        except KeyboardInterrupt:
+            self._stop_what_was_interrupted()
+            raise
         except psycopg.OperationalError as error:
-            if not self.connection.closed:
+            if not self.connection.closed and not self._stop_what_was_interrupted():
                 raise
-            if not self._is_back():
+            if self.connection.closed and not self._is_back():
                 raise ServerGone(url=self.url, reason=find_reason(str(error))) from None
         return self._execute(statement, values)
+
+    def _stop_what_was_interrupted(self) -> bool:
+        """Whether a Ctrl-C had come between a statement and its answer: it is cancelled, and the session is free."""
+        import psycopg
+
+        if self.connection.info.transaction_status != psycopg.pq.TransactionStatus.ACTIVE:
+            return False
+        with contextlib.suppress(psycopg.Error):
+            self.connection.cancel_safe(timeout=CONNECT_TIMEOUT)
+        while self.connection.pgconn.get_result() is not None:
+            pass
+        return True
 
     def _is_back(self) -> bool:
         """Be who we were, with all our locks, on a server that has restarted; False if it has not, or one is taken."""
