@@ -13,7 +13,7 @@ from mintdb.connections.facts import Entry, Serverless
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
-from mintdb.connections.takings import find_astray, find_suspects
+from mintdb.connections.takings import find_astray, find_forgotten, find_suspects
 from mintdb.connections.threads import running_threads, started_elsewhere
 from mintdb.connections.verdict import Scope, Verdict, judge_all, pools_that_may_outlive
 from mintdb.contract import Session
@@ -45,11 +45,17 @@ class Account:
         """What was taken from a pool since the account began, and is not given back."""
         return find_suspects(self.open_entries(), since=self.began, older_threads=self.threads)
 
+    def forgotten(self) -> list[Entry]:
+        """What was taken from a pool since the account began, and given back by the garbage collector alone."""
+        known = ledger.forgotten_since(self.began, self.database, port=self.port)
+        return find_forgotten(known, since=self.began, older_threads=self.threads)
+
     def _verdicts(
         self, sessions: Sessions, locking: frozenset[int], kept: frozenset[int], astray: frozenset[int]
     ) -> list[Verdict]:
         ledger.take_stock()
-        entries = [*ledger.ended_since(self.began, self.database, port=self.port), *self.open_entries()]
+        ended = ledger.ended_since(self.began, self.database, port=self.port)
+        entries = [*ended, *self.forgotten(), *self.open_entries()]
         tolerated = pools_that_may_outlive(pools.living())
         threads = self.threads | started_elsewhere(self.began)
         scope = Scope(self.test, self.began, tolerated, threads, os.getpid(), locking, kept, astray)

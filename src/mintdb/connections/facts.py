@@ -167,6 +167,11 @@ class Taking:
         """The application's line that took it."""
         return find_app_site(self.stack)
 
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether nothing is left of what the pool handed out."""
+        return self.slip is not None and self.slip() is None
+
     def is_of_a_test(self, since: float, older_threads: Collection[int]) -> bool:
         """Whether the test that began at `since` took it, and no wider fixture or thread of before."""
         if self.moment < since or (self.opening is not None and self.opening.scope != "function"):

@@ -48,12 +48,15 @@ class Hold(IntEnum):
     WIDER = 4  # a wider fixture leads to it: that closes it, when it ends
 
 
-def find_holds(things: Mapping[Key, object], *, locals_last: bool, steps: int = STEPS) -> dict[Key, Hold]:
+def find_holds(
+    things: Mapping[Key, object], *, locals_last: bool, steps: int = STEPS, by_what_ran: bool = False
+) -> dict[Key, Hold]:
     """How firmly each of the things is held, by the same keys; a thread only if something keeps it beyond its end.
 
-    `locals_last`: whether the thread that made them is one for the whole run.
+    `locals_last`: whether the thread that made them is one for the whole run. `by_what_ran`: also by way of a kept
+    exception, and the frames in which it was raised.
     """
-    search = _Search(locals_last=locals_last)
+    search = _Search(locals_last=locals_last, by_what_ran=by_what_ran)
     for thing in things.values():
         search.start(thing)
     search.run(steps)
@@ -63,8 +66,9 @@ def find_holds(things: Mapping[Key, object], *, locals_last: bool, steps: int = 
 class _Search:
     """From connections to what refers to them, step by step, until modules are reached."""
 
-    def __init__(self, *, locals_last: bool) -> None:
+    def __init__(self, *, locals_last: bool, by_what_ran: bool) -> None:
         self._locals_last = locals_last
+        self._no_holders = () if by_what_ran else RUNNING
         # An id() goes on to mean the same object; and nothing else of ours may refer to what is looked for.
         self._alive: list[object] = []
         self._wanted: list[int] = []
@@ -113,7 +117,7 @@ class _Search:
             return self._locals_last
         if _of(kind) in MACHINERY:
             return _is_root(holder) or kind.__name__ in HANDING_ON or any(map(_is_executor, held))
-        return not issubclass(kind, RUNNING) and not _is_test_case(kind)
+        return not issubclass(kind, self._no_holders) and not _is_test_case(kind)
 
     def firmest(self, key: int) -> Hold:
         """The firmest hold of all that lead to what has this id()."""

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
+from dataclasses import replace
 from itertools import takewhile
 from threading import current_thread
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ class Ledger:
     def __init__(self) -> None:
         self.open_now: dict[int, Entry] = {}  # by id() of the connection, which is unique while it is open
         self._ended: deque[Entry] = deque(maxlen=ENDED_KEPT)
+        self._forgotten: deque[Entry] = deque(maxlen=ENDED_KEPT)
         self._opening: Opening | None = None
         self._expected: ContextVar[Entry | None] = ContextVar("mintdb_expected", default=None)
         self._listeners: tuple[Callable[[Entry], None], ...] = ()
@@ -139,9 +141,11 @@ class Ledger:
             stack, handed_out = take(skip=skip + 1), None if slip is None else ref(slip)
             entry.taking = Taking(thread.name, thread.ident, ref(thread), stack, self._opening, self._now(), handed_out)
 
-    def given_back(self, connection: object) -> None:
-        """A connection is idle in its pool again."""
+    def given_back(self, connection: object, *, by_the_collector: bool = False) -> None:
+        """A connection is idle in its pool again; `by_the_collector`: while garbage was collected, maybe as such."""
         if entry := self.open_now.get(id(connection)):
+            if by_the_collector and entry.taking is not None and entry.taking.is_forgotten:
+                self._forgotten.append(replace(entry, ended=self._now(), ending=Ending.COLLECTED))
             entry.taking = None
 
     def disown(self, connection: object) -> None:
@@ -167,6 +171,13 @@ class Ledger:
         recent = takewhile(lambda entry: (entry.ended or 0.0) >= moment, reversed(self._ended.copy()))
         return [entry for entry in recent if _leads_to(entry, database, port)][::-1]
 
+    def forgotten_since(self, moment: float, database: str | None = None, *, port: int | None = None) -> list[Entry]:
+        """What a pool got back from the garbage collector alone at or after `moment`: each as an entry that ended then.
+
+        The connection itself is open, and has an entry of its own.
+        """
+        return [e for e in self._forgotten.copy() if (e.ended or 0.0) >= moment and _leads_to(e, database, port)]
+
     def take_stock(self) -> None:
         """Ask every open connection whether it still is: servers end some, and some are ended past their driver."""
         for entry in self.open_entries():
@@ -180,6 +191,7 @@ class Ledger:
         """Start an empty record."""
         self.open_now.clear()
         self._ended.clear()
+        self._forgotten.clear()
         self.total = self.peak = 0
 
     def _find_first_loop(self) -> AbstractEventLoop | None:

@@ -109,7 +109,7 @@ class CloneAccounts:
         ended = ledger.ended_since(began, self.database, port=self.port)
         if ended or any(entry.opened >= began for entry in self._account.open_entries()):
             return True
-        return bool(self._account.suspects())
+        return bool(self._account.forgotten() or self._account.suspects())
 
     def _end(self, clone: Clone, verdicts: Sequence[Verdict]) -> None:
         """Pools that the test made let go of what is idle; the rest is ended from outside, its backends at once.

@@ -14,7 +14,7 @@ from contextlib import suppress
 from weakref import WeakKeyDictionary
 
 from mintdb.connections.closing import collect
-from mintdb.connections.doubts import UNUSED
+from mintdb.connections.doubts import UNUSED, YOUNG
 from mintdb.connections.facts import Entry, Owner
 from mintdb.connections.holders import STEPS_TAKEN, Hold, find_holds
 from mintdb.connections.ledger import ledger
@@ -34,6 +34,11 @@ def find_suspects(entries: Iterable[Entry], *, since: float, older_threads: Coll
     ]
 
 
+def find_forgotten(entries: Iterable[Entry], *, since: float, older_threads: Collection[int]) -> list[Entry]:
+    """What the test took since then, of those that only the garbage collector gave back."""
+    return [entry for entry in entries if _is_of_the_test(entry, since, older_threads)]
+
+
 def _out(entries: Iterable[Entry]) -> list[tuple[Entry, Owner]]:
     return [(entry, entry.owner) for entry in entries if entry.is_open and entry.owner and entry.taking]
 
@@ -45,24 +50,36 @@ def find_astray(suspects: Sequence[Entry], *, since: float) -> frozenset[int]:
     """
     if not suspects:
         return frozenset()
+    collect(YOUNG)
+    if not (suspects := [entry for entry in suspects if entry.is_open and entry.taking]):
+        return frozenset()
     holds = _find_holds(suspects)
     if Hold.UNKNOWN in holds.values():
         collect()
-    gathered = [entry for entry in suspects if entry.is_open and holds.get(id(entry)) is Hold.GATHERED]
-    astray = frozenset(
-        id(entry) for entry in gathered if _is_by_the_test_itself(entry) or _is_one_of_many(entry, since)
-    )
+    left = [entry for entry in suspects if entry.is_open and entry.taking]
+    gathered = [entry for entry in left if holds.get(id(entry)) is Hold.GATHERED]
+    astray = {id(entry) for entry in gathered if _is_by_the_test_itself(entry) or _is_one_of_many(entry, since)}
+    astray |= _find_stuck([entry for entry in left if holds.get(id(entry)) is Hold.UNKNOWN])
     for owner, number in Counter(
         owner for entry, owner in _out(ledger.open_entries()) if id(entry) not in astray
     ).items():
         _innocent[owner] = max(number, _innocent.get(owner, 0))
-    return astray
+    return frozenset(astray)
 
 
-def _find_holds(suspects: Sequence[Entry]) -> dict[int, Hold]:
+def _find_stuck(unheld: Sequence[Entry]) -> set[int]:
+    """Those that nothing holds but an exception that is kept: the frames in which it was raised do nothing more."""
+    if not unheld:
+        return set()
+    blocking = [entry for entry in unheld if (one := entry.connection()) and not entry.driver.is_async(one)]
+    holds = _find_holds(blocking, by_what_ran=True)
+    return {key for key, hold in holds.items() if hold >= Hold.GATHERED}
+
+
+def _find_holds(suspects: Sequence[Entry], *, by_what_ran: bool = False) -> dict[int, Hold]:
     """A function of its own: what still refers to a connection when it has returned is not ours."""
     things = {id(entry): connection for entry in suspects if (connection := entry.connection()) is not None}
-    return find_holds(things, locals_last=True, steps=STEPS_TAKEN)
+    return find_holds(things, locals_last=True, steps=STEPS_TAKEN, by_what_ran=by_what_ran)
 
 
 def _is_by_the_test_itself(entry: Entry) -> bool:

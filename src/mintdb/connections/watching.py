@@ -23,7 +23,7 @@ from mintdb.connections.facts import Entry, Place, TellsTransaction
 from mintdb.connections.foreign import is_child_since, traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
-from mintdb.connections.takings import find_astray, find_suspects, write_off
+from mintdb.connections.takings import find_astray, find_forgotten, find_suspects, write_off
 from mintdb.connections.threads import running_threads, started_elsewhere
 from mintdb.connections.verdict import Kind, Scope, Verdict, judge, pools_that_may_outlive
 from mintdb.contract import Connections, Session, Visit, Visiting
@@ -77,7 +77,7 @@ class Watch:
         astray = find_astray(suspects, since=self._began)
 
         def verdicts_with(kept: frozenset[int]) -> list[Verdict]:
-            return self._verdicts(self._entries(), kept, astray)
+            return self._verdicts([*self._entries(), *self._forgotten()], kept, astray)
 
         verdicts = judge_fairly(verdicts_with, began=self._began, is_last=is_last)
         entries = self._entries()
@@ -101,8 +101,14 @@ class Watch:
 
     def _entries(self) -> list[Entry]:
         ledger.take_stock()
-        known = (*ledger.ended_since(self._began), *ledger.open_entries())
-        return [entry for entry in known if not self.is_ours(entry.database)]
+        return self._of_others([*ledger.ended_since(self._began), *ledger.open_entries()])
+
+    def _forgotten(self) -> list[Entry]:
+        known = self._of_others(ledger.forgotten_since(self._began))
+        return find_forgotten(known, since=self._began, older_threads=self._threads)
+
+    def _of_others(self, entries: Iterable[Entry]) -> list[Entry]:
+        return [entry for entry in entries if not self.is_ours(entry.database)]
 
     def _verdicts(self, entries: Iterable[Entry], kept: frozenset[int], astray: frozenset[int]) -> list[Verdict]:
         tolerated = pools_that_may_outlive(pools.living())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
+from threading import get_ident
 from typing import Any
 
 from mintdb.connections.hooks.patch import Function
@@ -29,6 +31,25 @@ def teller(is_closed: Callable[[Any], bool] = lambda connection: False) -> Calla
         return collected(connection)
 
     return tell
+
+
+class Collector:
+    """Whether the garbage collector is at work in this thread: what a pool gets back then, nobody gives back."""
+
+    def __init__(self) -> None:
+        self._thread = 0
+
+    def follow(self) -> Callable[[], None]:
+        """Be told of every collection from now on; returns what stops that."""
+        gc.callbacks.append(self._note)
+        return lambda: gc.callbacks.remove(self._note)
+
+    @property
+    def is_at_work(self) -> bool:
+        return self._thread == get_ident()
+
+    def _note(self, phase: str, _: Mapping[str, int], get_ident: Callable[[], int] = get_ident) -> None:
+        self._thread = get_ident() if phase == "start" else 0
 
 
 def telling(tell: Callable[[Any], bool]) -> Callable[[Function], Function]:  # Any: see above

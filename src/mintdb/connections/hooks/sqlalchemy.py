@@ -10,12 +10,14 @@ from typing import Any
 
 from mintdb import clock
 from mintdb.connections.facts import Owner
+from mintdb.connections.hooks.collecting import Collector
 from mintdb.connections.hooks.patch import Moved, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.stack import Frames, take
 
 # SQLAlchemy's objects are `Any` here: mintdb is type-checked where SQLAlchemy is not installed.
+_collector = Collector()
 
 
 class SqlalchemyPool:
@@ -132,8 +134,10 @@ def install(sqlalchemy: ModuleType) -> Callable[[], None]:
     ]
     for target, name, listener in events:
         sqlalchemy.event.listen(target, name, listener)
+    follow_no_more = _collector.follow()
 
     def undo() -> None:
+        follow_no_more()
         for target, name, listener in events:
             sqlalchemy.event.remove(target, name, listener)
         patches.undo()
@@ -254,4 +258,4 @@ def _checked_in(dbapi_connection: Any, record: Any) -> None:  # Any: see above
 
 @never_raises("sqlalchemy")
 def _given_back(record: Any) -> None:  # Any: see above
-    ledger.given_back(record.driver_connection)
+    ledger.given_back(record.driver_connection, by_the_collector=_collector.is_at_work)
