@@ -83,6 +83,7 @@ class Restored:
     seconds: float
     reason: str | None = None  # why it had to be a swap
     ended: Sequence[Session] = ()  # sessions that mintdb had to end
+    cut_off: Sequence[Session] = ()  # sessions that nobody could end, and that go on with what was swapped away
     tables: Sequence[str] = ()  # tables and sequences that were put back
     connections: Connections = field(default_factory=Connections)
     outside: Sequence[str] = ()  # what was changed outside any database, and stays: "roles"
@@ -149,7 +150,11 @@ class Clone(Protocol):
         """Put it back to its newest mark, ending what is in the way. Never raises for a leak."""
 
     def end(self, backends: Collection[int]) -> None:
-        """End sessions of this database by backend pid, and wait until they are gone."""
+        """End sessions of this database by backend pid, and wait until they are gone.
+
+        0 stands for a connection of this process that has no backend, and could not be closed: the next `restore` sees
+        to it that it writes where nobody reads.
+        """
 
     def welcome(self) -> None:
         """Who is connected now belongs to something wider than a test, and may hold a transaction that only reads."""

@@ -19,7 +19,9 @@ from mintdb.connections.ledger import ledger
 from mintdb.connections.sockets import shut
 
 Terminate = Callable[[int], object]
-"""What ends one backend on the server, by its pid."""
+"""What ends one backend on the server, by its pid; NO_BACKEND where there is no server to ask, and nobody can."""
+
+NO_BACKEND = 0  # see contract.Session
 
 
 def end(entries: Iterable[Entry], terminate: Terminate) -> list[Entry]:
@@ -40,6 +42,8 @@ def end(entries: Iterable[Entry], terminate: Terminate) -> list[Entry]:
             entry.driver.silence(connection)
             if entry.driver.is_async(connection):
                 _finish_async(entry, connection)
+            if isinstance(entry.driver, Serverless) and not entry.driver.is_closed(connection):
+                terminate(NO_BACKEND)  # another thread's, or that of a loop that runs there: only they can close it
             ledger.closed(connection)
         ended.append(entry)
     return ended

@@ -62,6 +62,7 @@ class Summary:
     sprawl: list[dict[str, Any]] = field(default_factory=list)  # Any: JSON
     troubles: list[str] = field(default_factory=list)
     ended: list[tuple[str, Session]] = field(default_factory=list)  # test, session that its put-back ended
+    cut_off: list[tuple[str, Session]] = field(default_factory=list)  # … that it could not end
     elsewhere: dict[str, str] = field(default_factory=dict)  # databases that mintdb did not make: what to say of each
     kept: list[tuple[str, str]] = field(default_factory=list)  # test, URL
     written: list[str] = field(default_factory=list)  # files with the report
@@ -83,6 +84,7 @@ class Summary:
             _count(self.reasons, restored.reason)
         if restored.way is Way.SWAP or not restored.report:
             self.ended += [(test, _with_its_line(session)) for session in restored.ended]
+        self.cut_off += [(test, session) for session in restored.cut_off]
         for outside in restored.outside:
             self._once(
                 f"{outside} were changed while {test or 'a lease'} ran, by it or by somebody else on the server:"
@@ -123,6 +125,7 @@ class Summary:
         for trouble in plain["troubles"]:
             self._once(trouble)
         self.ended += [(test, Session(**session)) for test, session in plain["ended"]]
+        self.cut_off += [(test, Session(**session)) for test, session in plain["cut_off"]]
         self.elsewhere = plain["elsewhere"] | self.elsewhere
         self.kept += [(test, url) for test, url in plain["kept"]]
         self.left_behind += [Session(**session) for session in plain["left_behind"]]
@@ -164,6 +167,8 @@ class Summary:
             yield HOW_NOT_TO_SWAP
         for test, session in self.ended[:REASONS_SHOWN]:
             yield f"putting the database back after {test} had to end {describe(session)}"
+        for test, session in self.cut_off[:REASONS_SHOWN]:
+            yield f"{describe(session)}, could not be ended after {test}: it goes on with the old file"
         if any(session.opened for _, session in self.ended):
             yield HOW_NOT_TO_BE_ENDED
         yield from list(self.elsewhere.values())[:REASONS_SHOWN]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -143,17 +144,31 @@ def test_what_is_left_open_is_named_and_never_in_the_way(suite: Suite) -> None:
             begun.set()
             go_on.wait()
 
+        def mail_twice(begun, go_on, told):
+            connection = sqlite3.connect(os.environ["DATABASE"])
+            with connection:
+                connection.execute("insert into account (owner) values ('Cleo')")
+            begun.set()
+            go_on.wait()
+            try:
+                with connection:
+                    connection.execute("insert into account (owner) values ('Dora')")
+            except sqlite3.OperationalError as error:
+                told.append(str(error))  # its file has lost its name
+
         async def begin_async():
             connection = await aiosqlite.connect(os.environ["DATABASE"])
             await connection.execute("insert into account (owner) values ('Bob')")
             return connection
         """,
         test_leaks="""
-        import asyncio, os, sqlite3, threading
+        import asyncio, os, sqlite3, subprocess, sys, threading
         import pytest
-        from jobs import begin, begin_async, mail
+        from jobs import begin, begin_async, mail, mail_twice
 
         kept = []
+        child = []
+        begun, go_on, told = threading.Event(), threading.Event(), []
 
         @pytest.fixture(autouse=True)
         def in_mint_condition():
@@ -172,6 +187,28 @@ def test_what_is_left_open_is_named_and_never_in_the_way(suite: Suite) -> None:
             kept.append(go_on)
             threading.Thread(target=mail, args=(begun, go_on), name="mailer", daemon=True).start()
             begun.wait()
+
+        def test_idle_in_a_thread_that_goes_on():
+            threading.Thread(target=mail_twice, args=(begun, go_on, told), name="twice", daemon=True).start()
+            begun.wait()
+
+        def test_it_goes_on():
+            go_on.set()
+            [thread.join() for thread in threading.enumerate() if thread.name == "twice"]
+            assert told == ["attempt to write a readonly database"]
+            connection = sqlite3.connect(os.environ["DATABASE"])
+            assert connection.execute("select owner from account").fetchall() == [("Ann",)]
+            connection.close()
+
+        def test_in_another_process():
+            begin = "import jobs; connection = jobs.begin(); print(flush=True); input()"
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            child.append(subprocess.Popen([sys.executable, "-c", begin], **pipes))
+            child[0].stdout.readline()
+
+        def test_that_process_has_not_ended():
+            assert child[0].poll() is None
+            child[0].communicate(b"\\n")
 
         def test_in_a_loop_that_has_ended():
             kept.append(asyncio.run(begin_async()))
@@ -206,23 +243,26 @@ def test_what_is_left_open_is_named_and_never_in_the_way(suite: Suite) -> None:
         """,
     )
     ran = suite.run("-q")
-    assert ran.outcomes == {"passed": 9}, ran.output
-    assert "mintdb: swapped 1 x because somebody holds a lock on its file\n" in ran.output  # the thread that goes on
+    assert ran.outcomes == {"passed": 13}, ran.output
+    assert "mintdb: swapped 2 x because somebody holds a lock on its file\n" in ran.output  # the thread, the process
+    assert "mintdb: swapped 1 x because a thread that goes on has it open\n" in ran.output
+    cut_off = r"process \d+, in a transaction, could not be ended after test_leaks.py::test_in_another_process: it goes"
+    assert re.search(cut_off, ran.output), ran.output
     ended = (
         "putting the database back after test_leaks.py::test_a_file_that_is_gone had to end a connection of the tests' "
     )
-    assert f"{ended}own process, opened test_leaks.py:41 in wide\n" in ran.output, ran.output
+    assert f"{ended}own process, opened test_leaks.py:65 in wide\n" in ran.output, ran.output
     assert "LEAK  test_leaks.py::test_in_this_thread left 1 connection in a transaction" in ran.output, ran.output
     for test in ("in_a_loop_that_has_ended", "idle"):
         assert f"LEAK  test_leaks.py::test_{test} left 1 connection open" in ran.output, ran.output
     assert "likewise 1 more test: test_leaks.py::test_in_a_thread_that_goes_on" in ran.output
     assert "ABANDONED  test_leaks.py::test_never_closed never closed 1 connection" in ran.output
     assert "opened   jobs.py:6 in begin\n" in ran.output
-    assert "jobs.py:16 in begin_async" in ran.output
+    assert "jobs.py:28 in begin_async" in ran.output
     assert "conn.close()  (sqlite3's `with conn:` only ends the transaction)" in ran.output
     assert "backend" not in ran.output
     strict = suite.run("-q", "--mintdb-leaks", "error")
-    assert strict.outcomes == {"passed": 9, "error": 6}, strict.output
+    assert strict.outcomes == {"passed": 13, "error": 8}, strict.output
 
 
 def test_what_a_wide_fixture_wrote_lives_as_long_as_that_fixture(suite: Suite) -> None:

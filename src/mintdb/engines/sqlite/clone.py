@@ -21,6 +21,7 @@ from mintdb.facts import dataclass
 
 MOVED = "the tests have moved or removed its file"
 LOCKED = "somebody holds a lock on its file"
+GOES_ON = "a thread that goes on has it open"
 GOODBYE = 0.1  # seconds; a connection that was told to close does so in the thread that it belongs to
 
 
@@ -44,6 +45,7 @@ class SqliteClone:
         self._gone: list[sessions.Watch] = []  # of files that were swapped: see sessions
         if template is not None:
             databases.copy(template, path)
+        self._goes_on = False  # a connection that is idle, and may write after the put-back
         self._watch = sessions.Watch(path)
         self._rewinder = Rewinder(path)
         self._rewinder.start()
@@ -63,19 +65,18 @@ class SqliteClone:
         return Present({}, sessions.wait_until_quiet(self._watch, seconds=seconds))
 
     def end(self, backends: Collection[int]) -> None:
-        """See contract.Clone. Nobody but its own process can end a connection to a file."""
+        """See contract.Clone. Only its own thread, of its own process, can end a connection to a file."""
+        self._goes_on = self._goes_on or bool(backends)
 
     def restore(self) -> Restored:
         """See contract.Clone."""
         started = clock.monotonic()
-        ended: Sequence[Session] = ()
         try:
             restored = self._put_back()
         except CannotRewind as obstacle:
-            ended = sessions.list_sessions(self._watch)
+            restored = Restored(Way.SWAP, 0.0, reason=obstacle.reason, cut_off=sessions.list_sessions(self._watch))
             self._swap()
-            restored = Restored(Way.SWAP, 0.0, reason=obstacle.reason)
-        return replace(restored, seconds=clock.monotonic() - started, ended=ended)
+        return replace(restored, seconds=clock.monotonic() - started)
 
     def welcome(self) -> None:
         """See contract.Clone. A transaction that only reads is in the way of a rewind, unless there is a WAL."""
@@ -145,6 +146,8 @@ class SqliteClone:
             self._stay.let_go(str(self._path))
             if sessions.wait_until_quiet(self._watch, seconds=GOODBYE):
                 raise CannotRewind(LOCKED)
+        if self._goes_on:
+            raise CannotRewind(GOES_ON)
         if not self._rewinder.wrote():
             return Restored(Way.UNTOUCHED, 0.0)
         self._rewinder.put_back(self._marks[-1])
@@ -157,6 +160,7 @@ class SqliteClone:
         self._gone.append(self._watch)
         self._watch = sessions.Watch(self._path)
         self._rewinder.start()
+        self._goes_on = False
 
     def _copy_of_mine(self) -> Path:
         target = self._new_file("adopted")
