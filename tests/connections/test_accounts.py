@@ -63,6 +63,16 @@ def test_a_clean_test_has_nothing_to_hear(run: Run, dsn: str) -> None:
         assert run.guilty(lambda way=way: way(dsn)) == []
 
 
+def test_what_its_driver_has_let_go_of_is_of_no_other_process_while_its_backend_works_on(run: Run, dsn: str) -> None:
+    def body() -> None:
+        with psycopg.connect(dsn) as connection:
+            connection.pgconn.send_query(b"select pg_sleep(0.5)")
+            connection.pgconn.flush()
+            connection.close()
+
+    assert [verdict.kind for verdict in run.test(body)] == [Kind.CLOSED, Kind.CLOSED]  # the entry, and the session
+
+
 @pytest.mark.parametrize(
     ("way", "expected"),
     [

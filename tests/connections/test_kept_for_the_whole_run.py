@@ -221,6 +221,15 @@ def test_a_drivers_pool_in_the_tests_own_body(attempt):
     ask(one), ask(other)
     shop.borrowed.putconn(other), shop.borrowed.putconn(one)
 
+def test_one_that_is_closed_while_its_statement_runs():
+    with psycopg.connect(shop.URL, autocommit=True) as other, psycopg.connect(shop.URL) as connection:
+        connection.pgconn.send_query(b"select pg_sleep(60)")
+        connection.pgconn.flush()
+        busy = "select count(*) from pg_stat_activity where pid = %s and state = 'active'"
+        while other.execute(busy, [connection.info.backend_pid]).fetchone() == (0,):
+            pass
+        connection.close()
+
 class Client:
     connection = None
 
@@ -364,7 +373,7 @@ def test_what_is_kept_stays_and_works_and_what_is_forgotten_is_told(tmp_path: Pa
     growing = [int(number) for number in re.findall(r"test_growing\[(\d)\]", " ".join(guilty[9:]))]
     assert min(growing) >= 5, ran.output
     assert 7 in growing, ran.output
-    assert ran.outcomes == {"passed": 38 + 29, "error": len(guilty)}, ran.output
+    assert ran.outcomes == {"passed": 39 + 29, "error": len(guilty)}, ran.output
     assert "had to end" not in ran.output
 
 

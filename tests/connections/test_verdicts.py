@@ -52,12 +52,15 @@ def owner(created: float = BEGAN + 0.5, opening: Opening = CALL) -> Owner:
 
 
 ENGINE = owner()
-SCOPE = Scope(TEST, BEGAN, tolerated=frozenset({ENGINE}), older_threads=frozenset({99}))
+SCOPE = Scope(TEST, BEGAN, tolerated=frozenset({ENGINE}), older_threads=frozenset({99}), dropped=frozenset({8}))
 IDLE, READING = session(), session("idle in transaction", has_written=False)
 WRITING, ACTIVE = session("idle in transaction", has_written=True), session("active")
 UNKNOWN = session("idle in transaction")  # whether it has written is not known
 
 COLLECTED = {"ended": BEGAN + 2, "ending": Ending.COLLECTED}
+
+DROPPED = session("active", backend_pid=8)
+INHERITED = dataclasses.replace(DROPPED, process=4711)
 
 PASSING = dataclasses.replace(ACTIVE, seconds_in_transaction=0.01)
 BUSY = dataclasses.replace(ACTIVE, seconds_in_transaction=0.5)
@@ -68,6 +71,8 @@ TABLE = [
     ("of an older thread, whose statement has just begun", entry(opened=1.0), PASSING, Kind.RESIDENT),
     ("of an older thread, whose statement goes on", entry(opened=1.0), BUSY, Kind.LEAK),
     ("closed", entry(ended=BEGAN + 2, ending=Ending.CLOSED), None, Kind.CLOSED),
+    ("closed, and its backend works on", None, DROPPED, Kind.CLOSED),
+    ("closed here, and another process has it, too", None, INHERITED, Kind.FOREIGN),
     ("ended by the server", entry(), None, Kind.CLOSED),
     ("collected", entry(ended=BEGAN + 2, ending=Ending.COLLECTED), None, Kind.ABANDONED),
     ("older, collected", entry(opened=1.0, ended=BEGAN + 2, ending=Ending.COLLECTED), None, Kind.CLOSED),

@@ -58,7 +58,8 @@ class Account:
         entries = [*ended, *self.forgotten(), *self.open_entries()]
         tolerated = pools_that_may_outlive(pools.living())
         threads = self.threads | started_elsewhere(self.began)
-        scope = Scope(self.test, self.began, tolerated, threads, os.getpid(), locking, kept, astray)
+        dropped = ledger.ended_backends(self.database, port=self.port)
+        scope = Scope(self.test, self.began, tolerated, threads, os.getpid(), locking, kept, astray, dropped)
         known = {entry.backend_pid for entry in entries if entry.is_open}
         rows = [row if row.backend_pid in known else traced(row) for row in sessions()]
         return judge_all(entries, rows, scope, own=_own_sessions(entries))

@@ -178,6 +178,11 @@ class Ledger:
         """
         return [e for e in self._forgotten.copy() if (e.ended or 0.0) >= moment and _leads_to(e, database, port)]
 
+    def ended_backends(self, database: str, *, port: int | None = None) -> frozenset[int]:
+        """The backends of what has ended: the server's side lives on until it next looks at its socket."""
+        ended = (entry for entry in self._ended.copy() if _leads_to(entry, database, port))
+        return frozenset(entry.backend_pid for entry in ended if entry.backend_pid is not None)
+
     def take_stock(self) -> None:
         """Ask every open connection whether it still is: servers end some, and some are ended past their driver."""
         for entry in self.open_entries():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import field, replace
 
 from mintdb import clock
 from mintdb.connections import closing, state
 from mintdb.connections.account import Account, untold
 from mintdb.connections.explain import explain, explain_prepared, find
-from mintdb.connections.facts import Entry, Serverless, SpeaksMysql
+from mintdb.connections.facts import Entry, Serverless
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
@@ -76,6 +76,7 @@ class CloneAccounts:
 
     def _of_others(self, clone: Clone) -> list[Session]:
         own = {entry.backend_pid for entry in self._account.open_entries()}
+        own |= ledger.ended_backends(self.database, port=self.port)
         return [session for session in clone.sessions() if session.backend_pid not in own]
 
     def was_alone(self, present: Present, backends: Collection[int]) -> bool:
@@ -117,14 +118,20 @@ class CloneAccounts:
         One that may outlive the test, and that nobody would open again, loses its transaction alone.
         """
         leaks = [v.entry for v in verdicts if v.kind is Kind.LEAK and v.entry is not None and not _has_let_go(v)]
-        if not leaks:
-            return
-        doomed = {id(entry) for entry in leaks}
-        pools.visit_idle(lambda entry: id(entry) not in doomed)
-        write_off(verdicts)
-        backends: list[int] = []
-        closing.end([entry for entry in leaks if entry.is_open], backends.append)
-        clone.end(backends)
+        backends = _let_go_of(verdicts)
+        if leaks:
+            doomed = {id(entry) for entry in leaks}
+            pools.visit_idle(lambda entry: id(entry) not in doomed)
+            write_off(verdicts)
+            closing.end([entry for entry in leaks if entry.is_open], backends.append)
+        if leaks or backends:
+            clone.end(backends)
+
+
+def _let_go_of(verdicts: Iterable[Verdict]) -> list[int]:
+    """Backends at work for connections that their drivers have closed already: nobody is waiting for them."""
+    unseen = [v.session for v in verdicts if v.kind is Kind.CLOSED and v.entry is None and v.session is not None]
+    return [session.backend_pid for session in unseen if session.is_busy]
 
 
 def _of_this_process(entry: Entry) -> Session:
@@ -145,11 +152,6 @@ def _has_let_go(verdict: Verdict) -> bool:
         return False
     entry.told = False
     return True
-
-
-def _has_gone_elsewhere(entry: Entry, present: Present) -> bool:
-    """A session that USEs another database is not among those of this one."""
-    return isinstance(entry.driver, SpeaksMysql) and entry.backend_pid not in present.backends
 
 
 def _is_foreign_in_the_way(verdict: Verdict, present: Present) -> bool:

@@ -7,6 +7,7 @@ Who is in doubt is not accused: a missed leak costs a connection, a false accusa
 | was closed, or the server does not know it any more                        | closed    |
 | was collected without a close, and opened in the test                      | abandoned |
 | … but by another's thread, or for an older or wider fixture's pool         | closed    |
+| has ended here, and only its backend is at work still                      | closed    |
 | has no entry, and is not known to be of this process                       | foreign   |
 | is older than the test, of a wider fixture or another's thread; harmless   | resident  |
 | … but holds a transaction that is in the rewind's way                      | leak      |
@@ -58,6 +59,7 @@ class Scope:
     locking: frozenset[int] = frozenset()  # backends that hold a lock which the rewind needs
     kept: frozenset[int] = frozenset()  # entries, by id(), that something that outlives the test keeps: see `doubts`
     astray: frozenset[int] = frozenset()  # entries, by id(), taken from their pool and never given back: see `takings`
+    dropped: frozenset[int] = frozenset()  # backends of connections that this process has let go of
     rewinds: bool = True  # False: nothing is put back, and no transaction is in anybody's way
 
 
@@ -125,6 +127,8 @@ def _judge(entry: Entry | None, session: Session | None, scope: Scope) -> tuple[
 
 
 def _judge_unseen(session: Session | None, scope: Scope) -> tuple[Kind, str]:
+    if session is not None and session.process is None and session.backend_pid in scope.dropped:
+        return Kind.CLOSED, "its driver has let go of it, which its backend is yet to see"
     if session is not None and session.process is not None and session.process == scope.process:
         return Kind.RESIDENT, "it is of this process, but was opened past its driver"
     return Kind.FOREIGN, "no connection of this process is known by its backend"
