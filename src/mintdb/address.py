@@ -27,6 +27,7 @@ LIBPQ_ONLY = {
     *("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
     *("tcp_user_timeout", "channel_binding", "gssencmode", "load_balance_hosts", "sslsni", "sslcompression"),
 }
+IN_A_PATH = str.maketrans({"%": "%25", "?": "%3F", "#": "%23"})  # what means something else in a URL
 JDBC_NAMES = {"connect_timeout": "connectTimeout", "application_name": "ApplicationName"}
 
 
@@ -127,7 +128,7 @@ class Address:
         raise UnknownUrlForm(form=form, why=why, known=known)
 
     def _url_of_file(self, form: str) -> str:
-        """SQLAlchemy takes a path as it stands, and so does JDBC: nothing is quoted."""
+        """JDBC takes a path as it stands, and so does SQLAlchemy before 2.1."""
         if form == "path":
             return self.database
         if form == "jdbc":
@@ -136,7 +137,10 @@ class Address:
         if form not in ("libpq", "sqlalchemy", "sqlite") and not (dialect == "sqlite" and driver):
             known = "path, sqlalchemy, jdbc, sqlite+DRIVER"
             raise UnknownUrlForm(form=form, why=f"the database is {self.engine}", known=known)
-        return f"sqlite{plus}{driver}:///{self.database}"
+        path = self.database.translate(IN_A_PATH)
+        if path != self.database and form != "libpq" and not drivers.sqlalchemy_decodes_paths():
+            path = self.database
+        return f"sqlite{plus}{driver}:///{path}"
 
     def _url_of_account(self, form: str) -> str:
         """Snowflake's URLs lead to an account; the current database and schema are options of the address."""
@@ -227,9 +231,9 @@ def parse_url(url: str) -> Address:
 
 
 def _file_of(url: str) -> str:
-    """The path that a SQLite URL leads to: three slashes and a path, or JDBC's bare one."""
+    """The path that a SQLite URL leads to: three slashes and a quoted path, or JDBC's bare one."""
     rest = url.removeprefix("jdbc:").partition(":")[2]
-    return rest.removeprefix("///") if rest.startswith("//") else rest
+    return unquote(rest.removeprefix("///")) if rest.startswith("//") else rest
 
 
 def find_engine(url: str) -> str | None:

@@ -28,6 +28,16 @@ def is_known(engine: str, dialect: str, driver: str) -> bool:
     return f"{dialect}.{driver}" in entry_points(group="sqlalchemy.dialects").names
 
 
+def sqlalchemy_decodes_paths() -> bool:
+    """Whether the installed SQLAlchemy reads `%41` in a URL's path as `A`, as others do; before 2.1 it does not."""
+    from importlib.metadata import PackageNotFoundError, version  # 20 ms, for a path with such a character
+
+    try:
+        return not version("sqlalchemy").startswith(("1.", "2.0."))
+    except PackageNotFoundError:
+        return True
+
+
 def find_like(engine: str, driver: str) -> str | None:
     """The known driver whose name is most like this one; None if none is."""
     import difflib  # for a name that nobody knows

@@ -123,6 +123,20 @@ def test_a_sqlite_file_has_the_forms_that_its_users_read(form: str, expected: st
     assert sqlalchemy.make_url(address.url).database == address.database
 
 
+@pytest.mark.parametrize("form", ["libpq", "sqlalchemy", "sqlite+aiosqlite", "jdbc"])
+def test_a_sqlite_file_is_found_by_its_url_whatever_characters_its_path_has(form: str) -> None:
+    address = Address("sqlite", "/tmp/p ü %41?x#y + a&b/50%.db")
+    url = address.url_for(form)
+    assert parse_url(url) == address
+    assert form == "jdbc" or sqlalchemy.make_url(url).database == address.database
+
+
+def test_a_sqlalchemy_that_takes_a_path_as_it_stands_gets_it_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", {"sqlalchemy": "2.0.43"}.__getitem__)
+    assert Address("sqlite", "/a%41.db").url_for("sqlalchemy") == "sqlite:////a%41.db"
+    assert Address("sqlite", "/a%41.db").url_for("libpq") == "sqlite:////a%2541.db"
+
+
 def test_a_sqlite_file_has_no_form_of_another_engine() -> None:
     with pytest.raises(UnknownUrlForm, match="path, sqlalchemy, jdbc"):
         Address("sqlite", "/x.db").url_for("postgresql+psycopg")

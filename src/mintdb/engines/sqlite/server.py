@@ -101,7 +101,7 @@ class SqliteServer:
     @property
     def own_url(self) -> str:
         """See contract.Server: the folder."""
-        return f"sqlite:///{self._folder.base}"
+        return Address("sqlite", str(self._folder.base)).url
 
     @property
     def identity(self) -> Sequence[bytes]:
