@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from threading import current_thread, main_thread
 
 from mintdb.connections.stack import is_app, is_library, take
 
@@ -55,7 +56,7 @@ def is_of_the_application(*, skip: int = 1) -> bool:
     """Whether the application asks, itself or through a library that carries its wishes; not one for its own ends.
 
     coverage, Hypothesis and many others keep things in SQLite, too: the innermost frame that is neither of the
-    standard library nor a carrier's decides.
+    standard library nor a carrier's decides. A thread without one was handed the call itself: `submit(connect, …)`.
     """
     for code in take(skip=skip + 1)[::2]:
         file = code.co_filename if not isinstance(code, int) else ""
@@ -63,7 +64,7 @@ def is_of_the_application(*, skip: int = 1) -> bool:
             return True
         if not _only_carries(file):
             return is_app(file)
-    return False
+    return current_thread() is not main_thread()
 
 
 def _only_carries(file: str) -> bool:

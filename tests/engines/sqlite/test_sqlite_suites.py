@@ -360,7 +360,7 @@ def test_an_applications_memory_is_one_database_that_outlives_its_connections(su
         test_shop="""
         import asyncio, sqlite3
         from concurrent.futures import ThreadPoolExecutor
-        import pytest
+        import aiosqlite, pytest
         from sqlalchemy import text
         from shop import add, async_engine, count, count_async, engine, models
 
@@ -380,6 +380,22 @@ def test_an_applications_memory_is_one_database_that_outlives_its_connections(su
                 finally:
                     await async_engine.dispose()
             assert asyncio.run(all_at_once()) == [4] * 4
+
+        def test_so_do_threads_that_are_handed_the_call_itself():
+            async def count(connecting):
+                async with connecting as connection, connection.execute("select count(*) from account") as found:
+                    return await found.fetchone()
+
+            async def in_each_way():
+                return [
+                    await count(aiosqlite.connect(":memory:")),
+                    await count(aiosqlite.connect("file::memory:?cache=shared", uri=True)),
+                    (await asyncio.to_thread(sqlite3.connect, ":memory:", check_same_thread=False)),
+                ]
+
+            *found, connection = asyncio.run(in_each_way())
+            assert [*found, connection.execute("select count(*) from account").fetchone()] == [(1,)] * 3
+            connection.close()
 
         @pytest.fixture
         def tables():
@@ -411,8 +427,11 @@ def test_an_applications_memory_is_one_database_that_outlives_its_connections(su
             folder = tmp_path / "site-packages" / "cachelib"
             folder.mkdir(parents=True)
             (folder / "__init__.py").write_text(
-                "import sqlite3\\n"
+                "import aiosqlite, sqlite3\\n"
                 "def open(): return sqlite3.connect(':memory:')\\n"
+                "async def find_tables():\\n"
+                "    async with aiosqlite.connect(':memory:') as connection:\\n"
+                "        return await connection.execute_fetchall('select name from sqlite_master')\\n"
             )
             sys.path.insert(0, str(folder.parent))
             import cachelib
@@ -420,10 +439,11 @@ def test_an_applications_memory_is_one_database_that_outlives_its_connections(su
             assert connection.execute("select count(*) from sqlite_master").fetchone() == (0,)
             assert type(connection) is sqlite3.Connection
             connection.close()
+            assert list(asyncio.run(cachelib.find_tables())) == []
         """,
     )
     ran = suite.run("-q")
-    assert ran.outcomes == {"passed": 5}, ran.output
+    assert ran.outcomes == {"passed": 6}, ran.output
     assert "LEAK" not in ran.output
     assert "SPRAWL" not in ran.output
 

@@ -10,6 +10,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any, cast
 
+from mintdb.connections import files
 from mintdb.connections.hooks import sqlite3
 from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.patch import Function, Moved, Patches, never_raises
@@ -86,6 +87,8 @@ def _init(original: Function) -> Function:
         _expect(DRIVER)
         # The thread that connects has a context of its own: this one knows the task, and who wants the connection.
         context, me = contextvars.copy_context(), weakref.ref(self)
+        if files.memory is not None:
+            context.run(sqlite3.wanted.set, files.is_of_the_application())
         original(self, lambda: context.run(_connect, me, connector), *args, **kwargs)
 
     return __init__

@@ -32,6 +32,9 @@ IDLE, BUSY = "idle", "idle in transaction"
 carrier: ContextVar[tuple[object, Driver] | None] = ContextVar("mintdb_sqlite_carrier", default=None)
 """A connection of another driver, for which a connection is being opened; that driver's entry is the one to keep."""
 
+wanted: ContextVar[bool | None] = ContextVar("mintdb_sqlite_wanted", default=None)
+"""Whether the application asks for it, where that was found out in another thread; None: the stack tells."""
+
 # sqlite3's objects are `Any` here: what `connect` returns is of whatever class the application asks for.
 
 
@@ -142,13 +145,18 @@ def _find_path(database: Any) -> str | None:  # Any: see above
     except TypeError:
         return None  # sqlite3 says so better
     if files.is_memory(name):
-        wanted = files.memory is not None and files.is_of_the_application(skip=2)
-        return files.memory if wanted else None
+        return files.memory if _is_wanted() else None
     if not name:
         return None  # a temporary database
     path = files.path_of(name)
-    of_interest = files.is_ours(path) or (files.memory is not None and files.is_of_the_application(skip=2))
-    return path if of_interest else None
+    return path if files.is_ours(path) or _is_wanted() else None
+
+
+def _is_wanted() -> bool:
+    if files.memory is None:
+        return False
+    found_out = wanted.get()
+    return files.is_of_the_application(skip=3) if found_out is None else found_out
 
 
 def _with_factory(args: tuple[Any, ...], kwargs: dict[str, Any], plain: type) -> tuple[Any, Any]:  # Any: see above
