@@ -8,8 +8,10 @@ from pathlib import Path
 from tests.frameworks.suites import new_suite
 
 SHOP = """
+import asyncio
 import os
 
+import asyncpg
 import sqlalchemy as sa
 from psycopg_pool import ConnectionPool
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
@@ -18,6 +20,8 @@ engine = sa.create_engine(os.environ["SQLALCHEMY_URL"], pool_size=1, max_overflo
 kept_by = sa.create_engine(os.environ["SQLALCHEMY_URL"])
 pool = ConnectionPool(os.environ["DATABASE_URL"], min_size=1, max_size=6, timeout=20, open=False)
 registry = scoped_session(sessionmaker(kept_by))
+loop = asyncio.new_event_loop()
+beside = None
 forgotten = []
 failures = []
 idle = []
@@ -46,6 +50,22 @@ def take_from_the_pool():
 def take_unused():
     return engine.raw_connection()
 
+async def take_from_asyncpg():
+    connection = await beside.acquire(timeout=20)
+    await connection.execute("select 1")
+    return connection
+
+async def forget_one_of_asyncpg():
+    await take_from_asyncpg()
+
+async def prepare():
+    statement = await (await beside.acquire()).prepare("select 1")
+    await statement.fetchval()
+    return statement
+
+async def listen():
+    await (await beside.acquire()).add_listener("orders", print)
+
 def of_a_list():
     connection = idle.pop() if idle else kept_by.connect()
     connection.execute(sa.text("select 1"))
@@ -64,13 +84,22 @@ class Client:
         return self.session.scalar(sa.text("select 1"))
 """
 CONFTEST = """
+import os
+
+import asyncpg
 import pytest
 import shop
 
 @pytest.fixture(scope="session", autouse=True)
 def opened():
+    async def open():
+        shop.beside = await asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=1, max_size=5)
+
+    shop.loop.run_until_complete(open())
     with shop.pool:
         yield
+    shop.beside.terminate()
+    shop.loop.close()
 
 @pytest.fixture(scope="session")
 def client():
@@ -114,12 +143,24 @@ def test_an_exception_that_is_kept_has_it():
     except LookupError as failure:
         shop.failures.append(failure)
 
+@pytest.mark.parametrize("attempt", range(3))
+def test_nobody_has_it_but_its_pool(attempt):
+    shop.loop.run_until_complete(shop.forget_one_of_asyncpg())
+
+def test_a_list_has_it_of_asyncpg():
+    async def test_a_list_has_it_of_asyncpg():
+        shop.forgotten.append(await shop.beside.acquire())
+
+    shop.loop.run_until_complete(test_a_list_has_it_of_asyncpg())
+
 def test_of_a_thread_that_ended():
     thread = threading.Thread(target=shop.take_from_the_pool, name="mailer")
     thread.start()
     thread.join()
 """
 INNOCENT = """
+import asyncio
+
 import pytest
 import shop
 import sqlalchemy as sa
@@ -158,6 +199,25 @@ def test_of_a_global(attempt):
 def test_of_a_list_that_is_used_again(attempt):
     shop.of_a_list()
 
+def test_what_a_statement_a_listener_or_a_task_has():
+    shop.statement = shop.loop.run_until_complete(shop.prepare())
+    shop.loop.run_until_complete(shop.listen())
+
+    async def work():
+        connection = await shop.take_from_asyncpg()
+        await asyncio.sleep(3600)
+        await connection.execute("select 1")
+
+    async def start():
+        shop.task = asyncio.create_task(work())
+        await asyncio.sleep(0.1)
+
+    shop.loop.run_until_complete(start())
+
+def test_these_still_work():
+    assert shop.loop.run_until_complete(shop.statement.fetchval()) == 1
+    shop.task.cancel()
+
 @again
 def test_given_back_at_once_when_nobody_has_it(attempt):
     shop.take_unused()
@@ -175,7 +235,7 @@ def test_what_was_taken_and_not_given_back_is_told_unless_it_is_kept(tmp_path: P
     ran = suite.run("--mintdb-leaks=error", "-q", "test_innocent.py", "test_guilty.py")
     shown = ran.output.partition("short test summary info")[0]  # where CI is set, pytest tells all once more below it
     told = re.findall(r"^(?:E? *)((?:LEAK|ABANDONED)  .*)$", shown, re.MULTILINE)
-    assert ran.outcomes == {"passed": 35, "error": 11}, ran.output
+    assert ran.outcomes == {"passed": 41, "error": 15}, ran.output
     assert told == [
         *(f"LEAK  test_guilty.py::test_a_list_has_it[{n}] never gave 1 connection back" for n in range(4)),
         # One of the application's own may be kept in a list; but two of its line were out by then, and it took another.
@@ -185,8 +245,12 @@ def test_what_was_taken_and_not_given_back_is_told_unless_it_is_kept(tmp_path: P
         # In a cycle of SQLAlchemy's own: the pool has it back when the garbage collector comes, and not before.
         "ABANDONED  test_guilty.py::test_nobody_has_an_engines never closed 1 connection, the garbage collector did",
         "LEAK  test_guilty.py::test_an_exception_that_is_kept_has_it never gave 1 connection back",
+        # Three hold on to theirs for a reason, and the pool has five: each place is free again for the next test.
+        *(f"LEAK  test_guilty.py::test_nobody_has_it_but_its_pool[{n}] never gave 1 connection back" for n in range(3)),
+        "LEAK  test_guilty.py::test_a_list_has_it_of_asyncpg never gave 1 connection back",
         "ABANDONED  test_guilty.py::test_of_a_thread_that_ended never closed 1 connection, the garbage collector did",
     ], ran.output
     assert shown.count("  taken    test_guilty.py:8 in test_a_list_has_it\n") == 4
-    assert shown.count("  taken    shop.py:32 in take_from_the_pool\n") == 4
-    assert '  taken    shop.py:32 in take_from_the_pool, thread "mailer"\n' in ran.output
+    assert shown.count("  taken    shop.py:36 in take_from_the_pool\n") == 4
+    assert shown.count("  taken    shop.py:45 in take_from_asyncpg, task ") == 3
+    assert '  taken    shop.py:36 in take_from_the_pool, thread "mailer"\n' in ran.output

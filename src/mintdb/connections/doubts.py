@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from mintdb import clock
 from mintdb.connections.closing import collect
 from mintdb.connections.facts import Entry
-from mintdb.connections.holders import STEPS, STEPS_TAKEN, Hold, find_holds
+from mintdb.connections.holders import Hold, find_holds
 from mintdb.connections.pools import pools
 from mintdb.connections.stack import Site, lies_in_package
 from mintdb.connections.verdict import Kind, Verdict
@@ -83,7 +83,7 @@ def _find_holds(accused: Iterable[Entry]) -> dict[int, Hold]:
         alike[entry.thread == "MainThread", entry.taking is not None].append(entry)
     for (is_main, is_taken), several in alike.items():
         things = {(id(entry), kind): thing for entry in several for kind, thing in _things(entry)}
-        holds = find_holds(things, locals_last=is_main, steps=STEPS_TAKEN if is_taken else STEPS)
+        holds = find_holds(things, locals_last=is_main, are_taken=is_taken)
         for (key, kind), hold in holds.items():
             if hold >= LEAST[kind]:
                 found[key] = max(found[key], hold)

@@ -133,6 +133,14 @@ class Pool(Protocol):
         """
 
 
+@runtime_checkable
+class Lender(Protocol):
+    """A pool that goes on referring to what it has handed out: nothing of that is ever collected."""
+
+    def has_lost(self, connection: object) -> bool:
+        """Whether a connection that is out can never come back, for nobody but the pool refers to it any more."""
+
+
 @dataclass(frozen=True, eq=False)
 class Owner:
     """A pool or framework alias that connections belong to, and where it was created."""

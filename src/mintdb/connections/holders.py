@@ -12,7 +12,7 @@ import gc
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextvars import copy_context
 from enum import IntEnum
 from types import FrameType, TracebackType
@@ -34,6 +34,7 @@ MACHINERY = {
 HANDING_ON = {"Task", "TaskGroup", "Runner", "ThreadPoolExecutor", "Stash"}
 OF_THE_RUN = {"Config", "Session", "PytestPluginManager"}  # pytest's own, to which suites attach what they like
 BOOKKEEPING = {"sqlalchemy", "weakref"}  # these note every connection that is taken, whoever has it
+LENDING = {"PoolConnectionHolder"}  # asyncpg's: it refers to what it has handed out
 
 Key = TypeVar("Key")
 
@@ -49,25 +50,26 @@ class Hold(IntEnum):
 
 
 def find_holds(
-    things: Mapping[Key, object], *, locals_last: bool, steps: int = STEPS, by_what_ran: bool = False
+    things: Mapping[Key, object], *, locals_last: bool, are_taken: bool = False, by_what_ran: bool = False
 ) -> dict[Key, Hold]:
     """How firmly each of the things is held, by the same keys; a thread only if something keeps it beyond its end.
 
-    `locals_last`: whether the thread that made them is one for the whole run. `by_what_ran`: also by way of a kept
-    exception, and the frames in which it was raised.
+    `locals_last`: whether the thread that made them is one for the whole run. `are_taken`: their pool's own hold on
+    them says nothing of who has them. `by_what_ran`: also by way of a kept exception, and the frames in which it was
+    raised.
     """
-    search = _Search(locals_last=locals_last, by_what_ran=by_what_ran)
+    search = _Search(locals_last=locals_last, lending=LENDING if are_taken else (), by_what_ran=by_what_ran)
     for thing in things.values():
         search.start(thing)
-    search.run(steps)
+    search.run(STEPS_TAKEN if are_taken else STEPS)
     return {key: search.firmest(id(thing)) for key, thing in things.items()}
 
 
 class _Search:
     """From connections to what refers to them, step by step, until modules are reached."""
 
-    def __init__(self, *, locals_last: bool, by_what_ran: bool) -> None:
-        self._locals_last = locals_last
+    def __init__(self, *, locals_last: bool, lending: Collection[str], by_what_ran: bool) -> None:
+        self._locals_last, self._lending = locals_last, lending
         self._no_holders = () if by_what_ran else RUNNING
         # An id() goes on to mean the same object; and nothing else of ours may refer to what is looked for.
         self._alive: list[object] = []
@@ -117,7 +119,9 @@ class _Search:
             return self._locals_last
         if _of(kind) in MACHINERY:
             return _is_root(holder) or kind.__name__ in HANDING_ON or any(map(_is_executor, held))
-        return not issubclass(kind, self._no_holders) and not _is_test_case(kind)
+        if issubclass(kind, self._no_holders) or kind.__name__ in self._lending:
+            return False
+        return not _is_test_case(kind)
 
     def firmest(self, key: int) -> Hold:
         """The firmest hold of all that lead to what has this id()."""

@@ -15,8 +15,8 @@ from weakref import WeakKeyDictionary
 
 from mintdb.connections.closing import collect
 from mintdb.connections.doubts import UNUSED, YOUNG
-from mintdb.connections.facts import Entry, Owner
-from mintdb.connections.holders import STEPS_TAKEN, Hold, find_holds
+from mintdb.connections.facts import Entry, Lender, Owner
+from mintdb.connections.holders import Hold, find_holds
 from mintdb.connections.ledger import ledger
 from mintdb.connections.verdict import Verdict
 
@@ -58,8 +58,9 @@ def find_astray(suspects: Sequence[Entry], *, since: float) -> frozenset[int]:
         collect()
     left = [entry for entry in suspects if entry.is_open and entry.taking]
     gathered = [entry for entry in left if holds.get(id(entry)) is Hold.GATHERED]
+    unheld = [entry for entry in left if holds.get(id(entry)) is Hold.UNKNOWN]
     astray = {id(entry) for entry in gathered if _is_by_the_test_itself(entry) or _is_one_of_many(entry, since)}
-    astray |= _find_stuck([entry for entry in left if holds.get(id(entry)) is Hold.UNKNOWN])
+    astray |= _find_stuck(unheld) | {id(entry) for entry in unheld if _is_lost(entry)}
     for owner, number in Counter(
         owner for entry, owner in _out(ledger.open_entries()) if id(entry) not in astray
     ).items():
@@ -79,7 +80,13 @@ def _find_stuck(unheld: Sequence[Entry]) -> set[int]:
 def _find_holds(suspects: Sequence[Entry], *, by_what_ran: bool = False) -> dict[int, Hold]:
     """A function of its own: what still refers to a connection when it has returned is not ours."""
     things = {id(entry): connection for entry in suspects if (connection := entry.connection()) is not None}
-    return find_holds(things, locals_last=True, steps=STEPS_TAKEN, by_what_ran=by_what_ran)
+    return find_holds(things, locals_last=True, are_taken=True, by_what_ran=by_what_ran)
+
+
+def _is_lost(entry: Entry) -> bool:
+    """Whether nobody has it any more, and only its pool keeps it from being collected."""
+    pool: object = entry.owner and entry.owner.pool
+    return isinstance(pool, Lender) and pool.has_lost(entry.connection())
 
 
 def _is_by_the_test_itself(entry: Entry) -> bool:

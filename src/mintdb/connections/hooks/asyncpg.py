@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -117,7 +118,15 @@ class AsyncpgPool:
                 DRIVER.finish(connection)  # the holder reconnects when it finds its connection closed
 
     def write_off(self, connection: object, slip: object) -> None:
-        """Nobody is told of what is taken from it."""
+        """Its place is free again when it ends, however that comes about."""
+
+    def has_lost(self, connection: object) -> bool:
+        """A connection lives as long as its pool; its proxy, which was handed out, too, until it is given back."""
+        proxy = getattr(connection, "_proxy", None)
+        if proxy is None or cast(Any, connection)._listeners:  # notifications may be all that it is there for
+            return False
+        own = {id(proxy), id(connection), id(proxy._holder)}
+        return all(id(holder) in own for holder in gc.get_referrers(proxy, connection) if holder is not own)
 
 
 def install(asyncpg: ModuleType) -> Callable[[], None]:
@@ -129,6 +138,7 @@ def install(asyncpg: ModuleType) -> Callable[[], None]:
     patches.replace(asyncpg.connect_utils, "_connect", _connect)
     patches.replace(asyncpg.pool.Pool, "_initialize", _initialize)
     patches.replace(asyncpg.pool.Pool, "_get_new_connection", _get_new_connection)
+    patches.replace(asyncpg.pool.Pool, "_acquire", _acquire)
     patches.replace(asyncpg.pool.Pool, "release", _release)
     return patches.undo
 
@@ -227,11 +237,32 @@ def _get_new_connection(original: Function) -> Function:
     return _get_new_connection
 
 
+def _acquire(original: Function) -> Function:
+    @wraps(original)
+    async def _acquire(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
+        proxy = await original(self, *args, **kwargs)
+        _taken(proxy)
+        return proxy
+
+    return _acquire
+
+
+@never_raises("asyncpg")
+def _taken(proxy: Any) -> None:  # Any: see above
+    ledger.taken(proxy._con, skip=3)
+
+
 def _release(original: Function) -> Function:
     @wraps(original)
-    async def release(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
+    async def release(self: Any, connection: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
+        _given_back(connection)
         if not pools.keep_idle:
             await self.expire_connections()  # what is given back to an expired pool is closed
-        return await original(self, *args, **kwargs)
+        return await original(self, connection, *args, **kwargs)
 
     return release
+
+
+@never_raises("asyncpg")
+def _given_back(proxy: Any) -> None:  # Any: see above
+    ledger.given_back(proxy._con)
