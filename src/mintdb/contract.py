@@ -168,7 +168,7 @@ class Clone(Protocol):
 
     def drop_mark(self, number: int) -> None:
         """Forget mark `number` (1 is the first above the template's): what was written for it is gone after the next
-        `restore`, what marks above it hold stays. Raises MarkHeld where a mark above changed the schema.
+        `restore`, what marks above it hold stays. Raises MarkHeld where a mark above stands on it.
         """
 
     def wrote(self) -> bool:

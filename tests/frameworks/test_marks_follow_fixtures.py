@@ -165,7 +165,7 @@ def test_each_scope_sees_the_wider_ones_and_nothing_else(project: Suite) -> None
             def test_a_class_fixture_of_no_class_is_the_tests_own_and_needs_no_mark(of_no_class):
                 assert app.owners() == ["session", "no class"]
                 marks = Boundaries.present.mint.open("default").pool.marks
-                assert [fixture.argname for fixture in marks._owners] == ["of_session"]
+                assert [each.owner.argname for each in marks._held] == ["of_session"]
 
             def test_it_is_gone():
                 assert app.owners() == ["session"]
@@ -403,12 +403,14 @@ def test_a_wide_fixture_on_top_of_a_tests_own_ddl_is_told(project: Suite) -> Non
                 app.run("create table mine (id int)")
                 request.getfixturevalue("late")
 
-            def test_after(late):
+            @pytest.mark.parametrize("n", range(2))
+            def test_after(late, n):
                 assert app.owners() == ["late"]
         """,
     )
-    output = check(project, 2)
-    assert "test_late.py::test_asks_too_late changed the schema before a wider fixture was set up" in output
+    output = check(project, 3)
+    assert output.count("so that it is set up first") == 1
+    assert "what test_late.py::test_asks_too_late wrote before a wider fixture was set up" in output
 
 
 def test_a_connection_at_import_by_libpqs_variables_finds_the_database_ready(suite: Suite) -> None:

@@ -7,15 +7,24 @@ from contextlib import contextmanager
 
 from mintdb.contract import Clone
 from mintdb.errors import LeaseError
+from mintdb.facts import dataclass
 
 EVERYBODY = "everybody"  # owner of what was written before the first test
 TEST = "the test"  # owner of a passing mark: what a test had written when a wide fixture was set up in its midst
 
 
 class MarkHeld(LeaseError):
-    """A mark cannot be dropped because one above it changed the schema. Facts: number."""
+    """A mark cannot be dropped because one above it stands on it. Facts: number."""
 
-    text = "mark {number} is held by a mark above it that changed the schema"
+    text = "mark {number} is held by a mark above it, which stands on it"
+
+
+@dataclass(eq=False)
+class Held:
+    """What somebody wrote, held by a mark."""
+
+    owner: Hashable
+    ended: bool = False  # but a mark above stands on it, so that it cannot go yet
 
 
 class MarkStack:
@@ -27,10 +36,10 @@ class MarkStack:
 
     def __init__(self, clone: Clone) -> None:
         self._clone = clone
-        self._owners: list[Hashable] = []
+        self._held: list[Held] = []  # by the marks, the lowest first
         self._setting_up: list[Hashable] = []  # wide fixtures whose set-up runs now, the innermost last
-        self._waiting: list[Hashable] = []  # ended, but held by a mark above that changed the schema
         self._stale = False  # a mark was dropped, or a put-back was put off, and the clone has not gone back yet
+        self.held_test = False  # whether what the last test wrote stays: a wide fixture that it set up stands on it
 
     def keep_what_is_there(self) -> None:
         """What has been written so far belongs to every test from now on."""
@@ -60,8 +69,10 @@ class MarkStack:
 
     def put_off(self) -> bool:
         """A test has ended, and the clone goes back later; False if it cannot wait."""
-        self._stale = self._stale or TEST not in self._owners
-        return TEST not in self._owners
+        self.held_test = False
+        can_wait = all(each.owner != TEST for each in self._held)
+        self._stale = self._stale or can_wait
+        return can_wait
 
     def clear(self, *, settle: float) -> None:
         """Wide fixtures were torn down after the test's own put-back: undo what they wrote, and what they were."""
@@ -85,22 +96,20 @@ class MarkStack:
 
     def after_test(self) -> None:
         """A test has ended, just before the clone is put back."""
+        written = [each for each in self._held if each.owner == TEST and not each.ended]
         self._drop(TEST)
+        self.held_test = any(each in self._held for each in written)
         self._stale = False
-
-    @property
-    def held_test(self) -> bool:
-        """Whether a test's own writes stay, because a wide fixture was set up after the test had changed the schema."""
-        return TEST in self._waiting
 
     def _push(self, owner: Hashable) -> None:
         self._clone.push_mark()
-        self._owners.append(owner)
+        self._held.append(Held(owner))
 
     def _drop(self, owner: Hashable) -> None:
-        self._waiting += [o for o in self._owners if o == owner]
-        for index in reversed(range(len(self._owners))):
-            if self._owners[index] in self._waiting:
+        for each in self._held:
+            each.ended = each.ended or each.owner == owner
+        for index in reversed(range(len(self._held))):
+            if self._held[index].ended:
                 self._try_to_drop(index)
 
     def _try_to_drop(self, index: int) -> None:
@@ -108,7 +117,7 @@ class MarkStack:
             self._clone.drop_mark(index + 1)
         except MarkHeld:
             return  # it goes as soon as the mark that holds it does
-        self._waiting.remove(self._owners.pop(index))
+        self._held.pop(index)
         self._stale = True
 
 

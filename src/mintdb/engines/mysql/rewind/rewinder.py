@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 import pymysql
 
 from mintdb.engines.mysql.databases import copy_tables, fill, tables_with_rows
-from mintdb.engines.mysql.rewind.binlog import Log
+from mintdb.engines.mysql.rewind.binlog import Log, Position
+from mintdb.engines.mysql.rewind.contents import find_changed
 from mintdb.engines.mysql.rewind.counters import read_numbers
 from mintdb.engines.mysql.rewind.marks import Mark, Marks
 from mintdb.engines.mysql.rewind.putting import Plan, carry_out, make_plan
@@ -76,7 +79,7 @@ class Rewinder:
 
     def wrote(self) -> bool:
         """Whether rows or definitions may have been changed since the mark."""
-        changes, _ = self._witnesses.look()
+        changes, _ = self._look()
         return bool(changes.tables or changes.schema)
 
     def read_log(self) -> Read | None:
@@ -113,7 +116,7 @@ class Rewinder:
 
     def push_mark(self) -> None:
         """Make the present state the newest mark."""
-        changes, position = self._witnesses.look()
+        changes, position = self._look()
         self._witnesses.move_on(position)
         schema = None
         if changes.schema:
@@ -142,6 +145,25 @@ class Rewinder:
         for side in self._marks.sides():
             self._means.drop_side(side)
         self._session.close()
+
+    def _look(self) -> tuple[Changes, Position]:
+        """What was changed since the mark. Where nothing tells, all there is is compared with the mark."""
+        changes, position = self._witnesses.look()
+        if self._means.log is None:
+            with suppress(pymysql.MySQLError):  # somebody has a table locked: it may have been changed
+                return self._compare(changes), position
+        return changes, position
+
+    def _compare(self, now: Changes) -> Changes:
+        """Of what may have been changed, that which was; after a change of definitions, everything may have been."""
+        session, database, marks = self._session, self._database, self._marks
+        if differences(read_schema(session, database), marks.schema):
+            return now
+        sequences = read_sequences(session, database, marks.schema.sequences)
+        changed = find_changed(session, database, marks.schema, marks.source)
+        changed |= {table for table, counter in now.counters.items() if counter.next != marks.counter(table)}
+        changed |= {each for each in sequences if sequences[each] != marks.sequence(each)}
+        return replace(now, tables=changed, schema=False)
 
     # putting back
 
