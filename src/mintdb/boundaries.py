@@ -23,9 +23,9 @@ from mintdb.report.facts import Tested, Worker
 
 ELSEWHERE = "elsewhere"  # in a report: databases that mintdb did not make
 HELD = (
-    "what {test} wrote before a wider fixture was set up in its midst stays as long as that fixture: one of them changed"
-    " the schema or, on MariaDB and MySQL, both wrote to one table. Ask for the fixture by argument, so that it is set up"
-    " first"
+    "what {test} wrote before a wider fixture was set up in its midst stays as long as that fixture: one of them"
+    " changed the schema or, on MariaDB and MySQL, both wrote to one table. Ask for the fixture by argument, so that it"
+    " is set up first"
 )
 
 

@@ -409,7 +409,7 @@ def test_a_wide_fixture_on_top_of_a_tests_own_ddl_is_told(project: Suite) -> Non
         """,
     )
     output = check(project, 3)
-    assert output.count("so that it is set up first") == 1
+    assert output.count("Ask for the fixture by argument") == 1
     assert "what test_late.py::test_asks_too_late wrote before a wider fixture was set up" in output
 
 
