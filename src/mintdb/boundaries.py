@@ -190,5 +190,5 @@ class Boundaries:
     def _note(self, test: str, policy: str, alias: str, restored: Restored) -> str:
         """Note it for the end of the run; returns what the test has to fail for."""
         tested = Tested.of(test, self.mint.worker, alias, self._began_at, restored)
-        self._summary.note(tested, restored.report, policy)
+        self._summary.note(tested, restored.connections.told, policy)
         return restored.report if policy == "error" else ""

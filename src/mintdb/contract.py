@@ -66,13 +66,24 @@ class Session:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What is said of connections that one line left in the same way. What has the same key differs in little else."""
+
+    title: str  # of what it stands below, with others of its test
+    text: str = ""  # lines, indented
+    key: str = ""  # empty: like nothing else
+    number: int = 0  # of connections
+
+
+@dataclass(frozen=True)
 class Connections:
     """What became of the connections to one clone while it was leased."""
 
     opened: int = 0
     peak: int = 0  # most of them open at once
     findings: Sequence[Mapping[str, Any]] = ()  # what somebody has to mend, as plain data  # Any: JSON
-    report: str = ""  # the same in words
+    told: Sequence[Told] = ()  # the same in words
+    report: str = ""  # … as one text, of a length that a person reads
 
 
 @dataclass(frozen=True)

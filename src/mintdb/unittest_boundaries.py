@@ -130,7 +130,7 @@ def _tell_program(connections: Connections, began: float) -> None:
     if connections.opened:
         name = redact(" ".join(sys.orig_argv[1:]))
         tested = Tested.of(name, "main", ELSEWHERE, began, Restored(Way.KEPT, 0.0, connections=connections))
-        summary.note(tested, connections.report, settings.leaks)
+        summary.note(tested, connections.told, settings.leaks)
         summary.workers.append(Worker("main", os.getpid(), ledger.total, ledger.peak))
     _finish(summary, settings)
 

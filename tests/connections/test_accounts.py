@@ -14,7 +14,7 @@ import ways
 from psycopg.rows import class_row
 
 from mintdb.connections.account import Account, untold
-from mintdb.connections.explain import explain, find
+from mintdb.connections.explain import compose, find, tell
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import Ledger
 from mintdb.connections.verdict import Kind, Verdict
@@ -213,7 +213,7 @@ def test_the_whole_report(run: Run, dsn: str) -> None:
     thread.join()
 
     assert (
-        explain([finding], test=TEST)
+        compose(tell([finding], test=TEST))
         == f"""\
 LEAK  tests/test_orders.py::test_refund left 1 connection open
   backend {finding.backend_pid}, idle in transaction for {finding.seconds:.1f} s on postgres

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mintdb.connections.explain import Finding, explain, explain_sprawl
+from mintdb.connections.explain import Finding, compose, explain_sprawl, tell
 from mintdb.connections.stack import Site
 from mintdb.connections.verdict import Kind
 
@@ -25,7 +25,7 @@ MAILER = Finding(
 
 def test_a_leak() -> None:
     assert (
-        explain([MAILER], test=TEST)
+        compose(tell([MAILER], test=TEST))
         == """\
 LEAK  tests/test_orders.py::test_refund left 1 connection open
   backend 48213, idle in transaction for 4.1 s on mint_shop_gw0
@@ -53,7 +53,7 @@ def test_a_connection_that_was_not_given_back_to_its_engine() -> None:
         query="update orders set state = 'refunded'",
     )
     assert (
-        explain([finding], test=TEST)
+        compose(tell([finding], test=TEST))
         == """\
 LEAK  tests/test_orders.py::test_refund left 1 connection open
   backend 7, idle in transaction for 0.5 s on shop
@@ -82,7 +82,7 @@ def test_a_connection_that_was_never_given_back() -> None:
         is_astray=True,
     )
     assert (
-        explain([finding], test=TEST)
+        compose(tell([finding], test=TEST))
         == """\
 LEAK  tests/test_orders.py::test_refund never gave 1 connection back
   backend 7, idle for 0.5 s on shop
@@ -95,13 +95,13 @@ LEAK  tests/test_orders.py::test_refund never gave 1 connection back
 
 
 def test_nothing_to_say() -> None:
-    assert explain([], test=TEST) == ""
-    assert explain([Finding(Kind.RESIDENT), Finding(Kind.CLOSED)], test=TEST) == ""
+    assert compose(tell([], test=TEST)) == ""
+    assert compose(tell([Finding(Kind.RESIDENT), Finding(Kind.CLOSED)], test=TEST)) == ""
 
 
 def test_what_is_not_known_is_left_out() -> None:
     assert (
-        explain([Finding(Kind.LEAK, backend_pid=7)], test=TEST)
+        compose(tell([Finding(Kind.LEAK, backend_pid=7)], test=TEST))
         == """\
 LEAK  tests/test_orders.py::test_refund left 1 connection open
   backend 7
@@ -126,7 +126,7 @@ def test_an_engine_for_each_test() -> None:
         query="ROLLBACK",
     )
     assert (
-        explain([finding], test="test_app.UserTests.test_add")
+        compose(tell([finding], test="test_app.UserTests.test_add"))
         == """\
 LEAK  test_app.UserTests.test_add left 1 connection open
   backend 7, idle for 0.0 s on flaskapp_test
@@ -149,7 +149,7 @@ def test_an_abandoned_connection_of_a_task() -> None:
         task="Task-4",
     )
     assert (
-        explain([finding], test=TEST)
+        compose(tell([finding], test=TEST))
         == """\
 ABANDONED  tests/test_orders.py::test_refund never closed 1 connection, the garbage collector did
   backend 7, on shop
@@ -173,7 +173,7 @@ def test_a_wider_fixtures_session_that_wrote() -> None:
         query="insert into settings values ('a', 'b')",
     )
     assert (
-        explain([finding], test=TEST)
+        compose(tell([finding], test=TEST))
         == """\
 LEAK  session-scoped fixture 'admin' holds 1 connection in a transaction, found after tests/test_orders.py::test_refund
   backend 7, idle in transaction for 61.0 s on shop
@@ -196,7 +196,7 @@ def test_another_process() -> None:
         query="select 1",
     )
     assert (
-        explain([finding], test=TEST)
+        compose(tell([finding], test=TEST))
         == """\
 FOREIGN  1 connection of other processes on the database of tests/test_orders.py::test_refund
   backend 7, idle for 2.0 s on shop
@@ -222,7 +222,7 @@ def test_two_hundred_leaks_are_told_once_for_each_line() -> None:
     often = [leak(number, 5) for number in range(186)]
     twice = [leak(200 + number, 7) for number in range(2)]
     once = [leak(300 + line, line) for line in range(20, 32)]
-    report = explain([*once, *often, *twice], test=TEST)
+    report = compose(tell([*once, *often, *twice], test=TEST))
 
     assert report.startswith(
         """\
@@ -244,7 +244,7 @@ LEAK  tests/test_orders.py::test_refund left 200 connections open
 def test_a_long_query_is_cut_and_put_on_one_line() -> None:
     finding = Finding(Kind.FOREIGN, backend_pid=7, query="select\n    " + "a, " * 100)
 
-    assert explain([finding], test=TEST).splitlines()[-1] == "  last ran select " + ("a, " * 100)[:152] + "…"
+    assert compose(tell([finding], test=TEST)).splitlines()[-1] == "  last ran select " + ("a, " * 100)[:152] + "…"
 
 
 def test_pools_that_lead_to_one_place() -> None:
@@ -283,7 +283,7 @@ def test_an_asynchronous_connection_is_closed_as_such() -> None:
         task_is_alive=True,
     )
     assert (
-        explain([finding], test=TEST)
+        compose(tell([finding], test=TEST))
         == """\
 LEAK  tests/test_orders.py::test_refund left 1 connection open
   opened   shop/jobs.py:8 in send, task "Task-3"
@@ -303,7 +303,7 @@ def test_a_task_that_is_over_need_not_be_cancelled_and_an_asynchronous_engine_is
         state="idle in transaction",
     )
     assert (
-        explain([finding], test=TEST)
+        compose(tell([finding], test=TEST))
         == """\
 LEAK  tests/test_orders.py::test_refund left 1 connection open
   idle in transaction
@@ -321,7 +321,7 @@ def test_pools_that_keep_nothing_idle_are_not_advised_to() -> None:
 def test_a_command_line_of_several_lines_is_told_in_one() -> None:
     finding = Finding(Kind.FOREIGN, process=7, command_line="python -c import shop\nshop.serve()")
     assert (
-        explain([finding], test=TEST)
+        compose(tell([finding], test=TEST))
         == """\
 FOREIGN  1 connection of other processes on the database of tests/test_orders.py::test_refund
   process  7, python -c import shop shop.serve()

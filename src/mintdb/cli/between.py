@@ -47,7 +47,8 @@ class Between:
         mint, began = self._mint, clock.wall()
         restored = mint.lease(alias, test=test).release()
         self.summary.count(restored, test)
-        self.summary.note(Tested.of(test, mint.worker, alias, began, restored), restored.report, mint.settings.leaks)
+        tested = Tested.of(test, mint.worker, alias, began, restored)
+        self.summary.note(tested, restored.connections.told, mint.settings.leaks)
         yield f"{_way(restored)}{restored.seconds * 1000:.1f} ms"
         yield from filter(None, [restored.report])
 

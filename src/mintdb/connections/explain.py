@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from mintdb.connections.facts import Entry
 from mintdb.connections.stack import Site
 from mintdb.connections.verdict import Kind, Verdict
+from mintdb.contract import Told
 from mintdb.facts import dataclass
 
 GROUPS_SHOWN = 10  # for each test: what a person reads before scrolling on
@@ -121,25 +123,36 @@ def _is_async(entry: Entry | None) -> bool:
     return entry.was_async if connection is None else entry.driver.is_async(connection)
 
 
-def explain(findings: Iterable[Finding], *, test: str) -> str:
-    """One report for one test; empty if there is nothing to say.
+def tell(findings: Iterable[Finding], *, test: str) -> list[Told]:
+    """What there is to say after one test: leaks, abandoned and foreign connections below titles of their own.
 
-    Leaks, abandoned and foreign connections each have a part of their own; connections opened by the same line in the
-    same way are told once, the most frequent first, and at most 10 lines' worth of them in each part.
+    Connections opened by the same line in the same way are told once, the most frequent first.
     """
     by_title: dict[str, list[Finding]] = defaultdict(list)
     for finding in sorted(findings, key=lambda finding: list(Kind).index(finding.kind)):
         if title := _find_title(finding):
             by_title[title].append(finding)
-    return "\n".join(_part(title, found, test) for title, found in by_title.items())
+    told = []
+    for title, found in by_title.items():
+        filled = title.format(test=test, connections=_count(len(found)))
+        told += [Told(filled, "\n".join(_group(group)), _key(group[0]), len(group)) for group in _grouped(found)]
+    return told
 
 
-def explain_prepared(names: Sequence[str], *, test: str) -> str:
-    """A report of prepared transactions, which no session holds; empty if there were none."""
+def tell_prepared(names: Sequence[str], *, test: str) -> list[Told]:
+    """What there is to say of prepared transactions, which no session holds."""
     if not names:
-        return ""
+        return []
     left = ", ".join(map(repr, names[:BACKENDS_SHOWN])) + ", …" * (len(names) > BACKENDS_SHOWN)
-    return f"PREPARED  {test} left prepared transactions, which were rolled back: {left}\n"
+    return [Told(f"PREPARED  {test} left prepared transactions, which were rolled back: {left}")]
+
+
+def compose(told: Iterable[Told]) -> str:
+    """One report; empty if there is nothing to say. Below each title stand at most 10 lines' worth of connections."""
+    by_title: dict[str, list[Told]] = defaultdict(list)
+    for each in told:
+        by_title[each.title].append(each)
+    return "\n".join(_part(title, several) for title, several in by_title.items())
 
 
 def explain_sprawl(url: str, owners: Sequence[tuple[str, Site | None]], *, keep_idle: bool = True) -> str:
@@ -178,15 +191,18 @@ _TITLES = {
 }
 
 
-def _part(title: str, findings: Sequence[Finding], test: str) -> str:
-    groups = _grouped(findings)
-    lines = [title.format(test=test, connections=_count(len(findings)))]
-    for group in groups[:GROUPS_SHOWN]:
-        lines += _group(group)
-    if rest := groups[GROUPS_SHOWN:]:
-        left_out = _count(sum(map(len, rest)))
+def _part(title: str, told: Sequence[Told]) -> str:
+    lines = [title, *(each.text for each in told[:GROUPS_SHOWN] if each.text)]
+    if rest := told[GROUPS_SHOWN:]:
+        left_out = _count(sum(each.number for each in rest))
         lines.append(f"  … and {left_out} more, opened in {len(rest)} other place{'s' * (len(rest) != 1)}")
     return "\n".join(lines) + "\n"
+
+
+def _key(finding: Finding) -> str:
+    """What makes connections of different tests the same story: the lines to mend, or else the program."""
+    program = re.sub(r"\d+", "0", finding.command_line or "") if finding.kind is Kind.FOREIGN else None
+    return " ".join(str(part) for part in (finding.kind, finding.place, finding.owner_opened, program) if part)
 
 
 def _grouped(findings: Sequence[Finding]) -> list[list[Finding]]:

@@ -8,7 +8,7 @@ from dataclasses import field, replace
 from mintdb import clock
 from mintdb.connections import closing, state
 from mintdb.connections.account import Account, untold
-from mintdb.connections.explain import explain, explain_prepared, find
+from mintdb.connections.explain import compose, find, tell, tell_prepared
 from mintdb.connections.facts import Entry, Serverless
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
@@ -49,9 +49,9 @@ class CloneAccounts:
         """See core.clones.Accounts."""
         test = self._account.test or OUTSIDE
         opened, peak = self._account.traffic()
-        prepared = explain_prepared(present.prepared, test=test)
+        prepared = tell_prepared(present.prepared, test=test)
         if not self._is_anything_unexplained(present):
-            return Connections(opened, peak, report=prepared)
+            return Connections(opened, peak, told=prepared, report=compose(prepared))
         verdicts = self._account.verdicts(clone.sessions)
         told = untold(verdicts) + [v for v in verdicts if _is_foreign_in_the_way(v, present)]
         found = [find(v, database=self.database, held=_find_held(v)) for v in told]
@@ -61,7 +61,8 @@ class CloneAccounts:
                 closing.stop_reading(self._account.open_entries())
         if any(v.kind is Kind.RESIDENT and v.session is not None and v.session.is_busy for v in verdicts):
             clone.welcome()  # its transaction only reads: nobody is to end it on the way
-        return Connections(opened, peak, [f.to_plain() for f in found], explain(found, test=test) + prepared)
+        words = [*tell(found, test=test), *prepared]
+        return Connections(opened, peak, [f.to_plain() for f in found], words, compose(words))
 
     def remember(self) -> None:
         """See core.clones.Accounts. What is idle in a pool needs no remembering: it is reset, or opened anew."""

@@ -18,7 +18,7 @@ from mintdb.clock import monotonic
 from mintdb.connections import closing
 from mintdb.connections.account import peak_of, untold
 from mintdb.connections.doubts import judge_fairly
-from mintdb.connections.explain import explain, find
+from mintdb.connections.explain import compose, find, tell
 from mintdb.connections.facts import Entry, Place, TellsTransaction
 from mintdb.connections.foreign import is_child_since, traced
 from mintdb.connections.ledger import ledger
@@ -96,8 +96,8 @@ class Watch:
             for stay in stays:
                 stay.visit.close()
         opened = sum(entry.opened >= self._began for entry in entries)
-        report = explain(found, test=self._test or "this program")
-        return Connections(opened, peak_of(entries, since=self._began), [f.to_plain() for f in found], report)
+        peak, words = peak_of(entries, since=self._began), tell(found, test=self._test or "this program")
+        return Connections(opened, peak, [f.to_plain() for f in found], words, compose(words))
 
     def _entries(self) -> list[Entry]:
         ledger.take_stock()

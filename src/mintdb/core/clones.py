@@ -66,11 +66,12 @@ class Place:
         """What a lease did and found, with every rewind within it; `last` is the put-back at its end."""
         all_of_it = [*self.within, last]
         findings = [finding for each in all_of_it for finding in each.connections.findings]
+        told = [each for one in all_of_it for each in one.connections.told]
         report = "\n".join(each.report for each in all_of_it if each.report)
         wrote = [each for each in all_of_it if each.way is not Way.UNTOUCHED]
-        told = wrote[-1] if last.way is Way.UNTOUCHED and wrote else last
-        connections = replace(last.connections, findings=findings, report=report)
-        return replace(last, way=told.way, reason=told.reason, connections=connections)
+        decisive = wrote[-1] if last.way is Way.UNTOUCHED and wrote else last
+        connections = replace(last.connections, findings=findings, told=told, report=report)
+        return replace(last, way=decisive.way, reason=decisive.reason, connections=connections)
 
 
 class ClonePool:

@@ -56,7 +56,7 @@ def count(restored: Restored, test: str, alias: str, began: float) -> None:
     summary.count(restored, test)
     connections, policy = restored.connections, leaks_policy(alias)
     tested = Tested.of(test, worker_name(), alias, began, restored)
-    summary.note(tested, connections.report if gathers else "", policy)
+    summary.note(tested, connections.told if gathers else (), policy)
     if connections.report and policy == "warn" and not gathers:
         sys.stderr.write(f"\n{connections.report.rstrip()}\n")
     if connections.report and policy == "error":

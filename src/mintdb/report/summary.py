@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, field, replace
 from statistics import median
 from typing import Any
@@ -15,10 +15,10 @@ from mintdb.connections.explain import explain_sprawl
 from mintdb.connections.hooks import unseen
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
-from mintdb.contract import Restored, Session, Way
+from mintdb.contract import Restored, Session, Told, Way
 from mintdb.facts import dataclass
 from mintdb.report.facts import Tested, Worker
-from mintdb.report.stories import Story, likeness, tell
+from mintdb.report.stories import Story, tell
 from mintdb.report.words import describe
 
 REASONS_SHOWN = 5
@@ -69,11 +69,11 @@ class Summary:
     left_behind: list[Session] = field(default_factory=list)
     watched: str = "test"  # or "program"
 
-    def note(self, tested: Tested, report: str, policy: str) -> None:
+    def note(self, tested: Tested, told: Sequence[Told], policy: str) -> None:
         """Keep what is known of one test, and under `warn` what there is to say of its connections."""
         self.tests.append(tested if policy != "ignore" else replace(tested, findings=()))
-        if report and policy == "warn":
-            self.reports.append(Story(report, tested.test, likeness(tested.findings)))
+        if told and policy == "warn":
+            self.reports.append(Story(told, tested.test))
 
     def count(self, restored: Restored | None, test: str = "") -> None:
         """Count one put-back."""
@@ -118,7 +118,7 @@ class Summary:
                 _count(counts, key, times)
         self.seconds += plain["seconds"]
         self.worst = max(self.worst, (plain["worst"][0], plain["worst"][1]))
-        self.reports += [Story(**story) for story in plain["reports"]]
+        self.reports += [Story([Told(**told) for told in story["told"]], story["test"]) for story in plain["reports"]]
         self.tests += [Tested(**tested) for tested in plain["tests"]]
         self.workers += [Worker(**worker) for worker in plain["workers"]]
         self.sprawl += plain["sprawl"]
@@ -141,7 +141,7 @@ class Summary:
             collect()  # an app factory's engines are in cycles: they may be gone long since, and only not collected
             for found in pools.sprawl():
                 owners = [(owner.kind, owner.site) for owner in found.owners]
-                self.reports.append(Story(explain_sprawl(found.url, owners, keep_idle=pools.keep_idle)))
+                self.reports.append(Story([Told(explain_sprawl(found.url, owners, keep_idle=pools.keep_idle))]))
                 places = [f"{site}, {kind}" if site else kind for kind, site in owners]
                 self.sprawl.append({"url": found.url, "places": places})
 
