@@ -3,10 +3,11 @@
     python benchmarks/engines.py [--rounds 200] [--mysql FOLDER] [--json FILE]
 
 Every round writes to 3 of 50 tables, then each way puts back in turn: what the machine does meanwhile, it does to all.
-MariaDB's ways run on two servers: mintdb's own, on tmpfs and with nothing that waits for a disk; and one with MariaDB's
-defaults, on this machine's disk, as a suite without mintdb has it. Processor time is this program's and both servers'
-together: other programs disturb it less than the clock, and it does not wait for a disk. MySQL is measured, on mintdb's
-own server only, where the folder of its `mysqld` is named.
+MariaDB's ways run on three servers: mintdb's own, on tmpfs and with nothing that waits for a disk; one on tmpfs too,
+with the switches that are usual for tests; and one with MariaDB's defaults, on this machine's disk. The last two are
+what suites without mintdb have. Processor time is this program's and the servers' together: other programs disturb it
+less than the clock, and it does not wait for a disk. MySQL is measured, on mintdb's own server only, where the folder
+of its `mysqld` is named.
 """
 
 from __future__ import annotations
@@ -44,13 +45,24 @@ TABLES, DIRTY = 50, 3
 MILLISECONDS, NANOSECONDS = 1000, 1_000_000_000
 REWIND = "mintdb's rewind"
 MYSQL_RATIOS = {"TRUNCATE of all tables": 20.0, "the schema created anew": 50.0}  # as promised
-DEFAULTS = ", server with defaults"
+USUAL, DEFAULTS = ", usual test server", ", server with defaults"
 COMPARED = {  # a way on the one server, and mintdb's rewind on the other
     "both on mintdb's own server": ("", ""),
+    "both on a server with the usual switches, on tmpfs": (USUAL, USUAL),
     "both on a server with MariaDB's defaults": (DEFAULTS, DEFAULTS),
-    "it on a server with MariaDB's defaults, as today, and the rewind on mintdb's own": (DEFAULTS, ""),
+    "it on a server with the usual switches, on tmpfs, and the rewind on mintdb's own": (USUAL, ""),
+    "it on a server with MariaDB's defaults, and the rewind on mintdb's own": (DEFAULTS, ""),
 }
-DISK = "/var/tmp"  # on a disk where there is one: the server makes a private folder below it
+REACHABLE = ("--skip-name-resolve", "--bind-address=127.0.0.1")
+USUAL_SWITCHES = (
+    "--innodb-flush-log-at-trx-commit=2",
+    "--innodb-doublewrite=0",
+    "--innodb-flush-method=nosync",
+    "--sync-binlog=0",
+    "--performance-schema=OFF",
+)
+DISK = Path("/var/tmp")  # on a disk where there is one: the server makes a private folder below it
+TMPFS = SHM if SHM.is_dir() else None
 SQLITE_BOUND, SQLITE_RATIO = 3.0, 2.0  # ms p50, and times the backup call alone, as promised
 
 
@@ -119,9 +131,9 @@ def sqlite(rounds: int, folder: Path) -> Iterable[Figure]:
 
 
 def mariadb(rounds: int, folder: Path) -> Iterator[Figure]:
-    """A rewind beside the other ways, on both servers."""
-    with with_defaults() as url:
-        yield from mysql("mysql", {"": {}, DEFAULTS: {"url": url}}, rounds, folder)
+    """A rewind beside the other ways, on all three servers."""
+    with serve(USUAL_SWITCHES, TMPFS) as usual, serve((), DISK) as with_defaults:
+        yield from mysql("mysql", {"": {}, USUAL: {"url": usual}, DEFAULTS: {"url": with_defaults}}, rounds, folder)
 
 
 def mysql(engine: str, places: Mapping[str, Mapping[str, str]], rounds: int, folder: Path) -> Iterator[Figure]:
@@ -187,12 +199,12 @@ def computed_by(servers: Iterable[int]) -> float:
 
 
 @contextmanager
-def with_defaults() -> Iterator[str]:
-    """The URL of a MariaDB server that nobody has tuned, with its data on this machine's disk."""
+def serve(switches: Iterable[str], below: Path | None) -> Iterator[str]:
+    """The URL of a MariaDB server that mintdb does not know, with its data in a folder `below` that one."""
     binaries, account, password = find_binaries(), find_account("mysql"), secrets.token_urlsafe(12)
-    port = find_free_port("benchmark")
+    port = find_free_port(f"benchmark {below}")
     assert port is not None, "no free port"
-    with tempfile.TemporaryDirectory(dir=DISK) as name:
+    with tempfile.TemporaryDirectory(dir=below) as name:
         folder = Path(name)
         account.own(folder)
         install: list[str | Path] = [
@@ -203,7 +215,7 @@ def with_defaults() -> Iterator[str]:
         ]
         done = account.run([*install, "--auth-root-authentication-method=normal"], env=clean_environment(), timeout=120)
         assert done.returncode == 0, done.stderr
-        arguments = ["--skip-name-resolve", "--bind-address=127.0.0.1"]
+        arguments = [*REACHABLE, *switches]
         where = mysqld.StartOptions(folder / "data", folder / "s", port, arguments, password, folder / "server.log")
         server = mysqld.start(binaries, where, account)
         try:
@@ -261,7 +273,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     # Where mintdb's own files are: a disk would make the other ways look slower than they are.
-    with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(dir=TMPFS) as folder:
         figures = list(sqlite(arguments.rounds, Path(folder)))
         rounds = max(20, arguments.rounds // 10)
         if has_mariadb():
