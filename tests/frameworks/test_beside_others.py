@@ -113,6 +113,26 @@ def test_under_coverage_freezegun_pyfakefs_pytest_socket_and_uvloop(suite: Suite
     assert "likewise 2 more tests: test_tools.py::test_fake_files, test_tools.py::test_no_python_sockets" in ran.output
 
 
+def test_a_leak_of_an_attempt_that_is_run_again_is_told_at_the_end(suite: Suite) -> None:
+    suite.write(
+        app=APP,
+        test_flaky="""
+            import pytest
+            import app
+
+            @pytest.mark.flaky(reruns=2)
+            def test_passes_in_the_end():
+                if len(app.sys.kept) < 2:
+                    app.leave_open()
+                    raise AssertionError("not yet")
+        """,
+    )
+    ran = suite.run("-q", "-p", "pytest_rerunfailures", "--mintdb-leaks=error")
+    assert ran.output.splitlines()[-1].startswith("1 passed, "), ran.output
+    assert ran.output.count("LEAK  test_flaky.py::test_passes_in_the_end left 1 connection open\n") == 1
+    assert "  opened   app.py:8 in leave_open\n" in ran.output
+
+
 GREEN = {
     "gevent": "import gevent.monkey\ngevent.monkey.patch_all()\n",
     "eventlet": "import eventlet\neventlet.monkey_patch(thread=False)\n",

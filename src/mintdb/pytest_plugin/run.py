@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FAILED = pytest.StashKey[bool]()  # whether any phase of the test failed
 ENVIRONMENT = "MINTDB_ENV"  # for what the tests start, and for an application that asks
 KEY = pytest.StashKey["Run"]()
+RERUN = "rerun"  # pytest-rerunfailures' outcome of a failure that another attempt follows
 
 
 def prepare(config: pytest.Config) -> None:
@@ -261,8 +262,10 @@ class Run:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Before a worker's first result comes what it has made ready."""
+        """Before a worker's first result comes what it has made ready. Of what is run again, pytest shows nothing."""
         self.voice.hear(report)
+        if report.outcome == RERUN:
+            self.summary.tell_after_all(report.nodeid)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Iterator[Any]:

@@ -57,6 +57,7 @@ class Summary:
     reasons: dict[str, int] = field(default_factory=dict)  # of swaps
     worst: tuple[float, str] = (0.0, "")
     reports: list[Story] = field(default_factory=list)  # of connections left open, one for each test
+    failures: list[Story] = field(default_factory=list)  # for which tests have failed: pytest shows them
     tests: list[Tested] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
     sprawl: list[dict[str, Any]] = field(default_factory=list)  # Any: JSON
@@ -70,10 +71,15 @@ class Summary:
     watched: str = "test"  # or "program"
 
     def note(self, tested: Tested, told: Sequence[Told], policy: str) -> None:
-        """Keep what is known of one test, and under `warn` what there is to say of its connections."""
+        """Keep what is known of one test, and what there is to say of its connections: under `error` by pytest."""
         self.tests.append(tested if policy != "ignore" else replace(tested, findings=()))
-        if told and policy == "warn":
-            self.reports.append(Story(told, tested.test))
+        if told and policy != "ignore":
+            (self.reports if policy == "warn" else self.failures).append(Story(told, tested.test))
+
+    def tell_after_all(self, test: str) -> None:
+        """A failure of the test's is not shown: what it failed for is said at the end of the run."""
+        self.reports += [story for story in self.failures if story.test == test]
+        self.failures = [story for story in self.failures if story.test != test]
 
     def count(self, restored: Restored | None, test: str = "") -> None:
         """Count one put-back."""
