@@ -127,7 +127,8 @@ def test_a_leak_of_an_attempt_that_is_run_again_is_told_at_the_end(suite: Suite)
                     raise AssertionError("not yet")
         """,
     )
-    ran = suite.run("-q", "-p", "pytest_rerunfailures", "--mintdb-leaks=error")
+    suite.environment["PYTEST_PLUGINS"] = "mintdb.pytest_plugin,pytest_rerunfailures"
+    ran = suite.run("-q", "--mintdb-leaks=error")
     assert ran.output.splitlines()[-1].startswith("1 passed, "), ran.output
     assert ran.output.count("LEAK  test_flaky.py::test_passes_in_the_end left 1 connection open\n") == 1
     assert "  opened   app.py:8 in leave_open\n" in ran.output
