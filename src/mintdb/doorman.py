@@ -33,6 +33,10 @@ class Doorman:
         if self._next is not None:
             await self._next.wait_async(database)
 
+    def find_note(self, database: Callable[[], str]) -> str | None:
+        """See connections.gate.Keeper."""
+        return None if self._next is None else self._next.find_note(database)
+
     def leave(self) -> None:
         """Everything is open, or nothing will be: connecting costs nothing more."""
         self._aliases.clear()

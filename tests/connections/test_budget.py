@@ -10,8 +10,10 @@ import threading
 import asyncpg
 import psycopg
 import psycopg2
+import psycopg_pool
 import pytest
 import sqlalchemy as sa
+from psycopg_pool import PoolTimeout
 
 from mintdb.connections.budget import Budget, limited
 from mintdb.connections.errors import ConnectionBudgetExceeded
@@ -36,6 +38,36 @@ def test_an_opener_beyond_the_limit_is_told_who_holds_what(connect: psycopg.conn
     )
     for connection in held:
         connection.close()
+
+
+def test_a_psycopg_pool_that_gets_none_says_who_holds_them(dsn: str, watched: Ledger) -> None:
+    """Its worker alone is refused, and logs that."""
+    with limited(Budget(1, timeout=0.05)), psycopg.connect(dsn):
+        with psycopg_pool.ConnectionPool(dsn, min_size=0, max_size=1) as pool, pytest.raises(PoolTimeout) as refused:
+            pool.getconn(timeout=0.2)
+        with pytest.raises(PoolTimeout) as never_ready:
+            psycopg_pool.ConnectionPool(dsn, min_size=1, open=False).open(wait=True, timeout=0.2)
+
+    for error in (refused.value, never_ready.value):
+        assert re.sub(r"py:\d+", "py:LINE", re.sub(r"\d\.\d s", "0.0 s", "\n".join(error.__notes__))) == (
+            """\
+1 connections are open and 1 are allowed (max_connections):
+    1 × tests/connections/test_budget.py:LINE in test_a_psycopg_pool_that_gets_none_says_who_holds_them, \
+thread "MainThread", open for 0.0 s"""
+        )
+
+
+def test_a_psycopg_pool_that_is_full_for_another_reason_accuses_nobody(dsn: str, watched: Ledger) -> None:
+    budget = Budget(1, timeout=0, counts=lambda database: database == "template1")
+    with (
+        limited(budget),
+        psycopg.connect(dsn, dbname="template1"),
+        psycopg_pool.ConnectionPool(dsn, min_size=0, max_size=1) as pool,
+        pool.connection(),
+        pytest.raises(PoolTimeout) as full,
+    ):
+        pool.getconn(timeout=0.05)
+    assert not hasattr(full.value, "__notes__")
 
 
 def test_an_opener_that_waits_gets_the_place_that_is_given_back(dsn: str, watched: Ledger) -> None:

@@ -217,6 +217,12 @@ def test_without_idle_connections_asynchronous_pools_close_too(dsn: str, watched
             for _ in range(2):
                 assert await pool.fetchval("select 1") == 1
             assert watched.open_entries() == []
+        async with psycopg_pool.AsyncConnectionPool(dsn, min_size=1, max_size=1, open=False) as psycopg_s:
+            await psycopg_s.wait(20)
+            for _ in range(2):
+                async with psycopg_s.connection() as connection:
+                    await connection.execute("select 1")
+            assert watched.open_entries() == []
 
     asyncio.run(use())
     assert watched.peak == 1

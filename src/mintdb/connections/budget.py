@@ -46,6 +46,14 @@ class Budget:
         for pause in self._pauses(database):
             await asyncio.sleep(pause)
 
+    def find_note(self, database: Callable[[], str]) -> str | None:
+        """Who holds all places, as text; None while there is one left, or for another database."""
+        held = self._held() if self.counts(database()) else []
+        if not held or len(held) < self.limit:
+            return None
+        text = f"{len(held)} connections are open and {self.limit} are allowed (max_connections):"
+        return f"{text}\n{holders(held, clock.monotonic())}"
+
     def _pauses(self, database: Callable[[], str]) -> Iterator[float]:
         if not self.counts(database()):
             return

@@ -134,6 +134,14 @@ class Pool(Protocol):
 
 
 @runtime_checkable
+class Counting(Protocol):
+    """A pool that only counts what is out, and never hears that it was garbage-collected."""
+
+    def make_up(self) -> None:
+        """Count one fewer: another may be opened in its place."""
+
+
+@runtime_checkable
 class Lender(Protocol):
     """A pool that goes on referring to what it has handed out: nothing of that is ever collected."""
 

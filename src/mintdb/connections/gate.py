@@ -13,6 +13,9 @@ class Keeper(Protocol):
 
     async def wait_async(self, database: Callable[[], str]) -> None: ...
 
+    def find_note(self, database: Callable[[], str]) -> str | None:
+        """Who holds what is allowed, for an error that does not say so; None where one more is allowed."""
+
 
 keeper: Keeper | None = None
 """None: as many as the server allows."""

@@ -13,7 +13,7 @@ from mintdb.connections.facts import Entry, Serverless
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
-from mintdb.connections.takings import write_off
+from mintdb.connections.takings import make_up, write_off
 from mintdb.connections.verdict import Kind, Verdict
 from mintdb.contract import Clone, Connections, Present, Session
 from mintdb.facts import dataclass
@@ -56,6 +56,7 @@ class CloneAccounts:
         told = untold(verdicts) + [v for v in verdicts if _is_foreign_in_the_way(v, present)]
         found = [find(v, database=self.database, held=_find_held(v)) for v in told]
         if self.ends_leaks:
+            make_up(told)
             self._end(clone, verdicts)
             if present.in_the_way:
                 closing.stop_reading(self._account.open_entries())

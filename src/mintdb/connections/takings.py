@@ -15,10 +15,10 @@ from weakref import WeakKeyDictionary
 
 from mintdb.connections.closing import collect
 from mintdb.connections.doubts import UNUSED, YOUNG
-from mintdb.connections.facts import Entry, Lender, Owner
+from mintdb.connections.facts import Counting, Entry, Lender, Owner
 from mintdb.connections.holders import Hold, find_holds
 from mintdb.connections.ledger import ledger
-from mintdb.connections.verdict import Verdict
+from mintdb.connections.verdict import Kind, Verdict
 
 _innocent: WeakKeyDictionary[Owner, int] = WeakKeyDictionary()  # how many of a pool were out, all of them for a reason
 
@@ -112,6 +112,15 @@ def write_off(verdicts: Iterable[Verdict]) -> None:
         if connection is not None and pool is not None:
             with suppress(Exception):  # a pool's errors have no common base; what is left open is ended past it
                 pool.write_off(connection, slip and slip())
+
+
+def make_up(told: Iterable[Verdict]) -> None:
+    """Give pools back the place of what was taken and collected; each is told once, so each is counted once."""
+    for entry in (verdict.entry for verdict in told if verdict.kind is Kind.ABANDONED):
+        pool: object = entry and entry.owner and entry.owner.pool
+        if entry is not None and entry.taking is not None and isinstance(pool, Counting):
+            with suppress(Exception):  # as above
+                pool.make_up()
 
 
 def _is_of_the_test(entry: Entry, since: float, older_threads: Collection[int]) -> bool:

@@ -23,7 +23,7 @@ from mintdb.connections.facts import Entry, Place, TellsTransaction
 from mintdb.connections.foreign import is_child_since, traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
-from mintdb.connections.takings import find_astray, find_forgotten, find_suspects, write_off
+from mintdb.connections.takings import find_astray, find_forgotten, find_suspects, make_up, write_off
 from mintdb.connections.threads import running_threads, started_elsewhere
 from mintdb.connections.verdict import Kind, Scope, Verdict, judge, pools_that_may_outlive
 from mintdb.contract import Connections, Session, Visit, Visiting
@@ -89,6 +89,7 @@ class Watch:
             found = [find(_joined(verdict, stays)) for verdict in told]
             found += [find(verdict, database=stay.place[2]) for stay in stays for verdict in stay.children]
             if self.terminate != "never":
+                make_up(told)
                 backends = _end(verdicts)
                 for stay in stays if self.terminate == "database" else ():
                     stay.end(backends)

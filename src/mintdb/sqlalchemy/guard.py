@@ -72,6 +72,10 @@ class Guard:
         if self._before is not None:
             await self._before.wait_async(database)
 
+    def find_note(self, database: Callable[[], str]) -> str | None:
+        """See connections.gate.Keeper."""
+        return None if self._before is None else self._before.find_note(database)
+
     def _engine_connects(self, connection: sa.Connection) -> None:
         try:
             self._check(lambda address: leads_to(connection.engine, address))

@@ -6,11 +6,14 @@ import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial, wraps
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from mintdb import clock
+from mintdb.connections import gate
 from mintdb.connections.facts import Owner
+from mintdb.connections.hooks.libpq import database_of
 from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.hooks.psycopg3 import DRIVER
 from mintdb.connections.ledger import ledger
@@ -54,6 +57,13 @@ class PsycopgPool:
         if pool is not None and not pool.closed and not _is_async(pool):
             _let_go(pool, connection)
 
+    def make_up(self) -> None:
+        pool = self._pool()
+        if pool is None or pool.closed or (_is_async(pool) and _is_at_work(pool)):
+            return
+        with nullcontext() if _is_async(pool) else pool._lock:
+            _count_down(pool)
+
 
 def _is_async(pool: Any) -> bool:  # Any: see PsycopgPool
     return not hasattr(pool._lock, "__enter__")
@@ -70,7 +80,7 @@ def _take_idle(pool: Any) -> list[Any]:  # Any: see PsycopgPool
 
 def _take_idle_async(pool: Any) -> list[Any]:  # Any: see PsycopgPool
     """What the pool's own loop could not be taking at this moment, since it does not run."""
-    if any(worker.get_loop().is_running() for worker in pool._workers):
+    if _is_at_work(pool):
         return []
     idle = list(pool._pool)
     pool._pool.clear()
@@ -82,10 +92,18 @@ def _let_go(pool: Any, connection: Any) -> None:  # Any: see PsycopgPool
     # instead, and the pool grows again when somebody asks it for a connection.
     DRIVER.finish(connection)
     with nullcontext() if _is_async(pool) else pool._lock:
-        pool._nconns -= 1
         pool._nconns_min = min(pool._nconns_min, len(pool._pool))
-        if pool._waiting and not _is_async(pool):  # it came while the connection was out of its sight
-            pool._maybe_grow_pool()
+        _count_down(pool)
+
+
+def _count_down(pool: Any) -> None:  # Any: see PsycopgPool
+    pool._nconns -= 1
+    if pool._waiting and not _is_async(pool):  # it came while the connection was out of its sight
+        pool._maybe_grow_pool()
+
+
+def _is_at_work(pool: Any) -> bool:  # Any: see PsycopgPool
+    return any(worker.get_loop().is_running() for worker in pool._workers)
 
 
 def install(psycopg_pool: ModuleType) -> Callable[[], None]:
@@ -95,9 +113,12 @@ def install(psycopg_pool: ModuleType) -> Callable[[], None]:
     patches.replace(psycopg_pool.ConnectionPool, "_connect", _connect)
     patches.replace(psycopg_pool.AsyncConnectionPool, "_connect", _connect_async)
     patches.replace(psycopg_pool.ConnectionPool, "_add_to_pool", _add_to_pool)
-    patches.replace(psycopg_pool.ConnectionPool, "wait", partial(_wait, psycopg_pool.PoolTimeout))
-    patches.replace(psycopg_pool.ConnectionPool, "getconn", _getconn)
-    patches.replace(psycopg_pool.AsyncConnectionPool, "getconn", _getconn_async)
+    patches.replace(psycopg_pool.AsyncConnectionPool, "_add_to_pool", _add_to_pool_async)
+    timed_out = psycopg_pool.PoolTimeout
+    patches.replace(psycopg_pool.ConnectionPool, "wait", partial(_wait, timed_out))
+    patches.replace(psycopg_pool.AsyncConnectionPool, "wait", partial(_wait_async, timed_out))
+    patches.replace(psycopg_pool.ConnectionPool, "getconn", partial(_getconn, timed_out))
+    patches.replace(psycopg_pool.AsyncConnectionPool, "getconn", partial(_getconn_async, timed_out))
     for kind in (psycopg_pool.ConnectionPool, psycopg_pool.AsyncConnectionPool):
         patches.replace(kind, "putconn", _putconn)
     return patches.undo
@@ -147,24 +168,44 @@ def _connect_async(original: Function) -> Function:
     return _connect
 
 
-def _getconn(original: Function) -> Function:
+def _getconn(timed_out: type[Exception], original: Function) -> Function:
     @wraps(original)
     def getconn(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
-        connection = original(self, *args, **kwargs)
+        try:
+            connection = original(self, *args, **kwargs)
+        except timed_out as error:
+            _name_holders(error, self)
+            raise
         _taken(connection)
         return connection
 
     return getconn
 
 
-def _getconn_async(original: Function) -> Function:
+def _getconn_async(timed_out: type[Exception], original: Function) -> Function:
     @wraps(original)
     async def getconn(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
-        connection = await original(self, *args, **kwargs)
+        try:
+            connection = await original(self, *args, **kwargs)
+        except timed_out as error:
+            _name_holders(error, self)
+            raise
         _taken(connection)
         return connection
 
     return getconn
+
+
+@never_raises("psycopg_pool")
+def _name_holders(error: Exception, pool: Any) -> None:  # Any: see PsycopgPool
+    """Say who holds all that is allowed: the pool's worker was refused, and only logs that."""
+    if gate.keeper is not None and (note := gate.keeper.find_note(lambda: _find_database(pool))):
+        error.add_note(note)
+
+
+def _find_database(pool: Any) -> str:  # Any: see PsycopgPool
+    given = pool.conninfo if isinstance(pool.conninfo, str) else ""  # a newer pool may be given what makes one
+    return database_of(import_module("psycopg.conninfo").conninfo_to_dict(given))
 
 
 @never_raises("psycopg_pool")
@@ -194,19 +235,48 @@ def _add_to_pool(original: Function) -> Function:
     return _add_to_pool
 
 
+def _add_to_pool_async(original: Function) -> Function:
+    @wraps(original)
+    async def _add_to_pool(self: Any, connection: Any) -> None:  # Any: see Function
+        if pools.keep_idle or self._waiting or self._closed:
+            await original(self, connection)
+        else:
+            _let_go(self, connection)
+
+    return _add_to_pool
+
+
 def _wait(timed_out: type[Exception], original: Function) -> Function:
     """A pool that keeps nothing idle is never full: it is ready once it can connect."""
 
     @wraps(original)
     def wait(self: Any, timeout: float = 30.0) -> None:  # Any: see Function
-        if pools.keep_idle:
-            original(self, timeout)
-            return
         try:
+            if pools.keep_idle:
+                original(self, timeout)
+                return
             with self.connection(timeout):
                 return
-        except timed_out:
+        except timed_out as error:
+            _name_holders(error, self)
             self.close()  # as psycopg's own does
+            raise
+
+    return wait
+
+
+def _wait_async(timed_out: type[Exception], original: Function) -> Function:
+    @wraps(original)
+    async def wait(self: Any, timeout: float = 30.0) -> None:  # Any: see Function
+        try:
+            if pools.keep_idle:
+                await original(self, timeout)
+                return
+            async with self.connection(timeout):
+                return
+        except timed_out as error:
+            _name_holders(error, self)
+            await self.close()
             raise
 
     return wait
