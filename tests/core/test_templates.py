@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mintdb.core import templates
 from mintdb.core.names import DatabaseName, Role, find_role, new_token
 from mintdb.core.templates import fingerprint, get_template
-from mintdb.engines.postgresql import warm
+from mintdb.engines.postgresql import databases, warm
 from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.server import PostgresServer
 from mintdb.schemas import get_layers
@@ -39,6 +39,24 @@ def test_it_is_built_once_and_found_ever_after(join: Join, maintenance: Maintena
     assert first.name == again.name
     assert Role.TEMPLATE in named(maintenance, project).values()
     assert Role.BUILDING not in named(maintenance, project).values()
+
+
+def test_how_to_clone_is_measured_once_for_templates_of_about_one_size(
+    server: PostgresServer, maintenance: Maintenance, project: str
+) -> None:
+    def strategy_of(content: str, rows: int) -> object:
+        filled = f"create table t as select '{{content}}' || repeat('x', 1000) from generate_series(1, {rows})"
+        template = get_template(server, Source(content, filled), project=project)
+        return databases.read_notes(maintenance, template.name)["strategy"]
+
+    measured = strategy_of("one", 1)
+    assert measured in databases.STRATEGIES
+    maintenance.run("update databases set notes = notes || '{\"strategy\": \"known\"}' where notes ? 'size'")
+    try:
+        assert strategy_of("two", 2) == "known"
+        assert strategy_of("big", 30_000) in databases.STRATEGIES  # 30 MB and more, where the others have 8
+    finally:
+        maintenance.run("update databases set notes = notes - 'strategy' - 'size' where notes->>'strategy' = 'known'")
 
 
 def test_what_a_keeper_asks_at_every_tick_does_not_grow_with_the_templates(

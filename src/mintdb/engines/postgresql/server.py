@@ -131,7 +131,7 @@ class PostgresServer:
         except BaseException:
             databases.drop(self._maintenance, building)
             raise
-        strategy = databases.measure_strategies(self._maintenance, name, owner)
+        strategy = databases.choose_strategy(self._maintenance, name, owner)
         databases.note(self._maintenance, name, strategy=strategy, run=run, told=told)
 
     def drop_template(self, name: str) -> None:
