@@ -41,6 +41,30 @@ def test_it_is_built_once_and_found_ever_after(join: Join, maintenance: Maintena
     assert Role.BUILDING not in named(maintenance, project).values()
 
 
+def test_a_clones_planner_knows_the_schemas_tables_and_reading_them_writes_nothing(
+    server: PostgresServer, maintenance: Maintenance, project: str
+) -> None:
+    """A row's fate is noted on its page by who first reads it, unless that was done before."""
+    tables = """
+        create extension pageinspect;
+        create table many (n int) partition by range (n);
+        create table "Few" partition of many for values from (0) to (10);
+        insert into many select 7 from generate_series(1, 100) -- {content}
+    """
+    unknown = """
+        select count(*) from generate_series(0, pg_relation_size(%(table)s::regclass) / 8192 - 1) block,
+            heap_page_items(get_raw_page(%(table)s::text, block::int)) where lp_flags = 1 and t_infomask & 768 = 0
+    """  # HEAP_XMIN_COMMITTED | HEAP_XMIN_INVALID in src/include/access/htup_details.h
+    template = get_template(server, Source(statement=tables), project=project)
+    clone = server.clone(template.name, str(DatabaseName(Role.CLONE, project, owner=new_token(), worker="main")))
+    with psycopg.connect(clone.address.url) as session:
+        known = session.execute("select tablename, most_common_vals::text from pg_stats where attname = 'n' order by 1")
+        assert known.fetchall() == [("Few", "{7}"), ("many", "{7}")]
+        for table in ('"Few"', "pg_statistic"):
+            assert session.execute(unknown, {"table": table}).fetchone() == (0,), table
+    clone.drop()
+
+
 def test_how_to_clone_is_measured_once_for_templates_of_about_one_size(
     server: PostgresServer, maintenance: Maintenance, project: str
 ) -> None:

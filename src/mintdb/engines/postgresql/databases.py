@@ -16,6 +16,7 @@ from mintdb.engines.postgresql.maintenance import Maintenance, connect
 from mintdb.facts import dataclass
 
 if TYPE_CHECKING:
+    import psycopg
     from psycopg.sql import Composed
 
 KEPT = "keeper"  # owns what is to outlive the run that made it: alive, to everybody, as long as a keeper is
@@ -258,6 +259,20 @@ def tell(maintenance: Maintenance, name: str, settings: Mapping[str, str]) -> No
             maintenance.connection.execute(
                 statement.format(sql.Identifier(name), sql.Identifier(*setting.split("."))), prepare=False
             )
+
+
+def analyze(session: psycopg.Connection) -> None:
+    """Statistics of the schema's tables. Those of the system's are initdb's, and cost more than a small schema does."""
+    from psycopg import sql
+
+    # A partitioned table brings its partitions along.
+    tables = session.execute(
+        "select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where c.relkind in ('r', 'm', 'p') and not c.relispartition and c.relpersistence <> 't'"
+        " and n.nspname not in ('pg_catalog', 'information_schema')"
+    ).fetchall()
+    if tables:
+        session.execute(sql.SQL("analyze {}").format(sql.SQL(", ").join(sql.Identifier(*table) for table in tables)))
 
 
 def choose_strategy(maintenance: Maintenance, template: str, owner: str) -> str | None:

@@ -167,7 +167,8 @@ class PostgresServer:
     def _finish(self, building: str) -> None:
         """Statistics and hint bits now, so that no clone writes them later; then nobody connects any more."""
         with connect(self._stay.own_address(building)) as session:
-            session.execute("vacuum (freeze, analyze)")
+            databases.analyze(session)
+            session.execute("vacuum (freeze)")  # last: statistics are rows, too
         databases.seal(self._maintenance, building)
         left = sessions.glance(self._maintenance, building).backends
         sessions.end(self._maintenance, building, left)
