@@ -20,7 +20,7 @@ LONGEST = 500  # lines
 # A part is a folder of mintdb, an engine, or a module that stands alone. What each may import of the others.
 # The facts know nothing of their users.
 FACTS = {"mintdb", "clock", "locks", "errors", "facts", "address", "contract", "settings", "variables", "handover"}
-COMMON_PARTS = ("account", "embedded", "errors", "keeper", "places", "ports", "processes", "starting")
+COMMON_PARTS = ("account", "embedded", "errors", "keeper", "places", "ports", "processes", "running", "starting")
 COMMON = {f"engines.{part}" for part in COMMON_PARTS}  # what engines share, and knows none of them
 OF_ENGINES = ("engines.postgresql", "engines.mysql", "engines.sqlite", "engines.snowflake")
 FLOOR = {
@@ -38,7 +38,7 @@ FLOOR = {
     "handover": {"facts", "address", "settings"},
     "core": FACTS,
     "connections": FACTS,
-    "engines": FACTS,
+    "engines": {*FACTS, "engines.running"},
     **{f"engines.{part}": {*FACTS, *COMMON} for part in COMMON_PARTS},
     "engines.postgresql": {*FACTS, *COMMON, "core"},
     "engines.mysql": {*FACTS, *COMMON, "core"},
@@ -89,9 +89,7 @@ FLOOR = {
 # Doors in those walls. docs/why/architecture.md has the reason for each.
 DOORS = {
     ("schemas", "engines.postgresql"): {"mintdb.schemas.dump"},
-    ("cli", "engines.postgresql"): {
-        f"mintdb.cli.{name}" for name in ("doctor", "down", "evolutions", "ready", "status", "up")
-    },
+    ("cli", "engines.postgresql"): {f"mintdb.cli.{name}" for name in ("doctor", "evolutions", "ready", "up")},
     ("cli", "schemas"): {"mintdb.cli.evolutions"},
     ("core", "mintdb"): {"mintdb.core.templates"},
     ("django", "engines.postgresql"): {"mintdb.django.creation", "mintdb.django.managed"},

@@ -1,4 +1,4 @@
-"""`mintdb ps`, `kill`, `reap` and `template` know MariaDB's servers as they know PostgreSQL's."""
+"""`mintdb ps`, `kill`, `reap`, `template`, `status` and `down` know MariaDB's servers as they know PostgreSQL's."""
 
 from __future__ import annotations
 
@@ -53,6 +53,12 @@ def test_a_test_that_hangs_is_seen_and_killed_and_what_it_leaves_is_reaped(suite
             hangs: str = wait_for(shown, "the test is seen")
             assert re.match(r"\d+ +mint_orchard_\w+_main +active ", hangs)
             assert "test_hangs.py::test_hangs  test_hangs.py:8 in test_hangs  insert into pear select" in hangs
+            owner = hangs.split("_")[2]
+            status = run("status").stdout
+            assert re.search(rf"^MariaDB \S+ on port \d+, .*\n  data .*\n  runs +{owner}\n", status, re.M), status
+            in_use = run("down")
+            assert in_use.returncode == 3
+            assert re.search(rf"^mintdb: the server on port \d+ is in use\n  by +{owner}\n", in_use.stderr, re.M)
             killed = run("kill", "test_hangs.py::test_hangs")
             assert re.search(r"ended backend \d+, .* of test_hangs.py::test_hangs\n", killed.stderr), killed.stderr
             assert pytest_run.wait(60) == -9
@@ -64,3 +70,7 @@ def test_a_test_that_hangs_is_seen_and_killed_and_what_it_leaves_is_reaped(suite
     [template] = re.findall(r"mint_orchard_\w+_template", run("template", "list").stdout)
     assert f"dropped {template}" in run("template", "drop", template).stderr
     assert template not in run("template", "list").stdout
+    port = re.search(r"^MariaDB \S+ on port (\d+)", run("status").stdout, re.M)
+    assert port is not None
+    assert f"the server on port {port[1]} has stopped\n" in run("down").stderr
+    assert "MariaDB" not in run("status").stdout

@@ -8,32 +8,30 @@ from typing import TYPE_CHECKING
 import click
 
 from mintdb.cli import MINTDB_FAILED, say
+from mintdb.engines import find_inventories
 from mintdb.errors import MintdbError
 
 if TYPE_CHECKING:
-    from mintdb.engines.postgresql.inventory import Running
+    from mintdb.engines.running import Inventory, Running
 
 
-@click.command(short_help="Stop the embedded PostgreSQL servers, and drop what was kept on them.")
+@click.command(short_help="Stop the embedded servers, and drop what was kept on them.")
 @click.option("--force", is_flag=True, help="Stop them even if live runs use them.")
 def command(*, force: bool) -> None:
-    """Stop this user's embedded PostgreSQL servers, and drop the databases of `mintdb up` and `--keep`.
+    """Stop this user's embedded servers, and drop the databases of `mintdb up` and `--keep`.
 
-    A server that live runs use is left alone, unless --force is given. MariaDB's are not looked at: they stop by
-    themselves when nobody has used them for a while.
+    A server that live runs use is left alone, unless --force is given.
     """
-    from mintdb.engines.postgresql import inventory
-
-    running = inventory.find_running()
+    running = [(inventory, server) for inventory in find_inventories() for server in inventory.find_running()]
     if not running:
         say("no embedded server runs")
-    stopped = [_stop(server, force=force) for server in running]  # one that is in use does not spare the others
+    stopped = [_stop(*each, force=force) for each in running]  # one that is in use does not spare the others
     if not all(stopped):
         sys.exit(MINTDB_FAILED)
 
 
-def _stop(running: Running, *, force: bool) -> bool:
-    from mintdb.engines.postgresql import inventory
+def _stop(inventory: Inventory, running: Running, *, force: bool) -> bool:
+    from mintdb.engines.running import shown
 
     try:
         ended = inventory.stop(running, force=force)
@@ -41,6 +39,6 @@ def _stop(running: Running, *, force: bool) -> bool:
         say(str(error))
         return False
     for run in ended:
-        say(f"run {run.owner} (process {run.process}) has lost its server")
+        say(f"run {shown(run)} has lost its server")
     say(f"the server on port {running.state.port} has stopped")
     return True

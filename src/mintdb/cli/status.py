@@ -11,45 +11,42 @@ from mintdb.address import redact
 from mintdb.cli import say
 from mintdb.cli.observed import stops_soon
 from mintdb.cli.words import size
-from mintdb.core.names import Role
+from mintdb.engines import find_inventories
 from mintdb.errors import MintdbError
 
 if TYPE_CHECKING:
-    from mintdb.engines.postgresql.inventory import Contents, Running
+    from mintdb.engines.running import Contents, Run, Running
 
 
-@click.command(short_help="Show the embedded PostgreSQL servers, and what is on them.")
+@click.command(short_help="Show the embedded servers, and what is on them.")
 def command() -> None:
-    """Show this user's embedded PostgreSQL servers: since when they run, who uses them, and what databases they hold.
-
-    Who is connected to those of MariaDB shows mintdb ps, and what templates they have mintdb template list.
-    """
-    from mintdb.engines.postgresql import inventory
-
-    running = inventory.find_running()
-    if not running:
+    """Show this user's embedded servers: since when they run, who uses them, and what databases they hold."""
+    some = False
+    for inventory in find_inventories():
+        for server in inventory.find_running():
+            some = True
+            try:
+                contents = inventory.look(server)
+            except MintdbError as error:
+                if not stops_soon(server, inventory.find_running):
+                    say(str(error))
+                continue
+            print("\n".join(lines(server, contents)))
+    if not some:
         print("no embedded server runs")
-    for server in running:
-        try:
-            contents = inventory.look(server)
-        except MintdbError as error:
-            if not stops_soon(server, inventory.find_running):
-                say(str(error))
-            continue
-        print("\n".join(lines(server, contents, inventory.data_size(server))))
 
 
-def lines(running: Running, contents: Contents, data_size: int) -> Iterator[str]:
+def lines(running: Running, contents: Contents) -> Iterator[str]:
     """What there is to say of one server."""
     state = running.state
     since = contents.since.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     stays = ", stays until mintdb down" if running.pinned else ""
-    yield f"PostgreSQL {contents.version} on port {state.port}, process {state.server}, since {since}{stays}"
-    yield from _row("data", [f"{state.data}, {size(data_size)}"])
-    yield from _row("runs", [_describe(run.owner, run.process) for run in contents.runs])
-    yield from _row("templates", contents.names(Role.TEMPLATE))
-    yield from _row("clones", contents.names(Role.CLONE))
-    yield from _row("kept", contents.names(Role.CLONE, kept=True))
+    yield f"{contents.product} on port {state.port}, process {state.server}, since {since}{stays}"
+    yield from _row("data", [f"{state.data}, {size(running.data_size())}"])
+    yield from _row("runs", [_describe(run) for run in contents.runs])
+    yield from _row("templates", contents.templates)
+    yield from _row("clones", contents.clones)
+    yield from _row("kept", contents.kept)
 
 
 def _row(head: str, values: Sequence[str]) -> Iterator[str]:
@@ -57,8 +54,10 @@ def _row(head: str, values: Sequence[str]) -> Iterator[str]:
         yield f"  {head if number == 0 else '':<10} {value}"
 
 
-def _describe(owner: str, process: int) -> str:
+def _describe(run: Run) -> str:
+    if run.process is None:
+        return run.owner
     from mintdb.connections.foreign import find_command_line
 
-    command_line = find_command_line(process)
-    return f"{owner}, process {process}" + (f": {redact(command_line)}" if command_line else "")
+    command_line = find_command_line(run.process)
+    return f"{run.owner}, process {run.process}" + (f": {redact(command_line)}" if command_line else "")

@@ -25,7 +25,7 @@ class NoServerToStay(SettingsError):
 
     text = """\
 mintdb up is for PostgreSQL, and the engine here is {engine}
-  1. a database that stays when a command has ended:  mintdb run --keep -- CMD"""
+  1. a database that stays for as long as a command, a shell for one:  mintdb run -- bash"""
 
 
 @click.command(short_help="Start the embedded PostgreSQL server, and let it stay with a fresh database.")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from mintdb.contract import DatabaseEngine, Observing, Visiting
+
+if TYPE_CHECKING:
+    from mintdb.engines.running import Inventory
 
 WITH_SERVERS = ("postgresql", "mysql")
 
@@ -21,6 +26,15 @@ def find_observing(name: str) -> Observing | None:
         return cast(Observing, import_module(f"mintdb.engines.{name}.observing"))
     except ModuleNotFoundError:
         return None
+
+
+def find_inventories() -> Sequence[Inventory]:
+    """How to look after embedded servers: one for each engine that has such, and whose driver is installed."""
+    found = []
+    for name in WITH_SERVERS:
+        with suppress(ModuleNotFoundError):
+            found.append(cast("Inventory", import_module(f"mintdb.engines.{name}.inventory")))
+    return found
 
 
 def find_visiting(name: str) -> Visiting:

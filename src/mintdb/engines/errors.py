@@ -104,3 +104,13 @@ worker {worker} cannot have the fixed database name on {url}: all workers would 
   1. run without -n
   2. or take `name` out of the settings: each worker then has a database of its own
   3. or take `url` out: each worker then has an embedded server of its own"""
+
+
+class ServerInUse(ServerError):
+    """A server cannot be stopped, because live runs use it. Facts: port, runs."""
+
+    text = """\
+the server on port {port} is in use
+  by         {runs}
+  1. let them end
+  2. or stop it all the same:  mintdb down --force"""

@@ -185,7 +185,7 @@ def test_a_server_that_stays_is_another_engines(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stderr) == (
         3,
         "mintdb: mintdb up is for PostgreSQL, and the engine here is sqlite\n"
-        "  1. a database that stays when a command has ended:  mintdb run --keep -- CMD\n",
+        "  1. a database that stays for as long as a command, a shell for one:  mintdb run -- bash\n",
     )
 
 

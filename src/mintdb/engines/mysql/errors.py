@@ -10,6 +10,7 @@ from mintdb.engines.errors import LockTimeout as LockTimeout
 from mintdb.engines.errors import NameBusy as NameBusy
 from mintdb.engines.errors import PortInUse as PortInUse
 from mintdb.engines.errors import ServerGone as ServerGone
+from mintdb.engines.errors import ServerInUse as ServerInUse
 from mintdb.errors import ServerError, SettingsError, TemplateError
 
 

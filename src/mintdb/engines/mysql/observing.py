@@ -8,13 +8,10 @@ from datetime import UTC, datetime
 from mintdb.address import Address
 from mintdb.contract import Session, TemplateFacts
 from mintdb.core.names import find_role, new_token
-from mintdb.engines.mysql import databases, sessions
+from mintdb.engines.mysql import databases, inventory, sessions
 from mintdb.engines.mysql.databases import MADE
-from mintdb.engines.mysql.datafolder import SUPERUSER
-from mintdb.engines.mysql.keeper import find_state, socket_in
 from mintdb.engines.mysql.maintenance import Maintenance, has_registry
 from mintdb.engines.mysql.session import own_sessions
-from mintdb.engines.places import find_places, read_password
 
 TEMPLATES = f"""
 select m.name, coalesce(sum(t.data_length + t.index_length), 0), unix_timestamp(m.used_at) from {MADE} m
@@ -25,12 +22,7 @@ where m.sealed = 1 group by m.name, m.used_at order by m.used_at desc
 
 def find_running() -> Sequence[Address]:
     """See contract.Observing."""
-    places = find_places()
-    found = [(live, find_state(live)) for live in sorted(places.live.iterdir())]
-    password = read_password(places)
-    return [
-        Address("mysql", "", str(socket_in(live)), state.port, SUPERUSER, password) for live, state in found if state
-    ]
+    return [inventory.address_of(running) for running in inventory.find_running()]
 
 
 def observe(address: Address) -> MysqlObserver | None:

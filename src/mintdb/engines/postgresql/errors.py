@@ -8,6 +8,7 @@ from mintdb.engines.errors import LockTimeout as LockTimeout
 from mintdb.engines.errors import NameBusy as NameBusy
 from mintdb.engines.errors import PortInUse as PortInUse
 from mintdb.engines.errors import ServerGone as ServerGone
+from mintdb.engines.errors import ServerInUse as ServerInUse
 from mintdb.errors import ServerError, TemplateError
 
 
@@ -137,16 +138,6 @@ class DumpFailed(TemplateError):
 {program} failed on {database}
   it said    {said}
   1. close the connection that a fixture keeps open: without it no dump is needed"""
-
-
-class ServerInUse(ServerError):
-    """A server cannot be stopped, because live runs use it. Facts: port, runs."""
-
-    text = """\
-the server on port {port} is in use
-  by         {runs}
-  1. let them end
-  2. or stop it all the same:  mintdb down --force"""
 
 
 class NothingToKeepHere(ServerError):

@@ -24,7 +24,7 @@ where d.datistemplate and not d.datallowconn order by m.used_at desc
 
 def find_running() -> Sequence[Address]:
     """See contract.Observing."""
-    return [running.address() for running in inventory.find_running()]
+    return [inventory.address_of(running) for running in inventory.find_running()]
 
 
 def observe(address: Address) -> PostgresqlObserver | None:
