@@ -21,7 +21,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -194,8 +194,11 @@ def pid_of(connection: Any) -> int:  # Any: see run_all
 
 def computed_by(servers: Iterable[int]) -> float:
     """Seconds that servers have computed, all their threads together."""
-    threads = [thread for pid in servers for thread in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-    return sum(int(thread.read_text().split()[0]) for thread in threads) / NANOSECONDS
+    total = 0
+    for thread in (each for pid in servers for each in Path(f"/proc/{pid}/task").glob("*/schedstat")):
+        with suppress(OSError):  # it has ended meanwhile
+            total += int(thread.read_text().split()[0])
+    return total / NANOSECONDS
 
 
 @contextmanager

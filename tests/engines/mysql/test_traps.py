@@ -15,7 +15,9 @@ from tests.engines.mysql.mariadb import connect, dump, root_of, run
 from mintdb.contract import Restored, Way
 from mintdb.engines.mysql.clone import MysqlClone
 from mintdb.engines.mysql.rewind.transactions import EACH, PATIENCE, Transactions, number_in
+from mintdb.engines.mysql.schema import COLUMNS, TRIGGERS
 from mintdb.engines.mysql.server import MysqlServer
+from mintdb.engines.mysql.session import literal
 
 Make = Callable[..., MysqlClone]
 NUMBERED = "create table t (id int auto_increment primary key, v int)"
@@ -426,6 +428,13 @@ def test_a_mark_with_ddl_is_returned_to(make: Make) -> None:
     clone.drop_mark(1)
     clone.restore()
     assert dump(clone.address) == at_first
+
+
+@pytest.mark.parametrize("statement", [TRIGGERS, COLUMNS], ids=["triggers", "columns"])
+def test_definitions_are_read_without_a_look_at_other_databases(make: Make, statement: str) -> None:
+    clone = make(*TWO)
+    (told,) = run(clone.address, "explain " + statement.format(here=literal(clone.address.database)))
+    assert "Scanned all databases" not in str(told)
 
 
 def test_a_clone_is_as_its_template_in_everything_that_shows(server: MysqlServer, template: str, make: Make) -> None:

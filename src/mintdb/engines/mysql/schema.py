@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -51,11 +51,13 @@ union all select routine_type, routine_name, '' from information_schema.routines
 where routine_schema = {{here}} and routine_name <> {literal(MARKER)}
 union all select 'EVENT', event_name, '' from information_schema.events where event_schema = {{here}}
 """
+# By `trigger_schema`, which is the same, MariaDB would open the tables of all databases.
 TRIGGERS = """
 select 'TRIGGER', trigger_name, concat(event_object_table, '/', action_timing, '/', event_manipulation)
-from information_schema.triggers where trigger_schema = {here}
+from information_schema.triggers where event_object_schema = {here}
 order by event_object_table, event_manipulation, action_timing, action_order
 """
+COLLATION = "select default_collation_name from information_schema.schemata where schema_name = {here}"
 COLUMNS = """
 select table_name, column_name from information_schema.columns
 where table_schema = {here} and coalesce(generation_expression, '') = '' and extra not like '% GENERATED%'
@@ -155,19 +157,21 @@ class Difference:
 
 def read_schema(session: Session, database: str) -> Schema:
     """Every definition of `database`."""
-    here = literal(database)
-    session.run(f"use {name(database)}")  # views name their own database's tables without it then
-    listed, triggers, columns = session.run_all(part.format(here=here) for part in (OBJECTS, TRIGGERS, COLUMNS))
+    by_table: dict[str, list[str]] = {}
+    for table, column in session.rows(COLUMNS.format(here=literal(database))):
+        by_table.setdefault(table, []).append(column)
+    return replace(read_definitions(session, database), columns=by_table)
+
+
+def read_definitions(session: Session, database: str) -> Schema:
+    """The same without columns, which only whoever fills tables needs: every table would be opened for them."""
+    use = f"use {name(database)}"  # views name their own database's tables without it then
+    asked = [part.format(here=literal(database)) for part in (OBJECTS, TRIGGERS, COLLATION)]
+    _, listed, triggers, ((collation,),) = session.run_all([use, *asked])
     found = [(_kind(kind), str(each), str(on)) for kind, each, on in [*listed, *triggers]]
     shown = session.run_all(f"show create {kind.value} {name(database, each)}" for kind, each, _ in found)
     definitions = [_definition(database, *what, rows[0]) for what, rows in zip(found, shown, strict=True)]
-    (collation,) = session.row(
-        "select default_collation_name from information_schema.schemata where schema_name = %s", database
-    )
-    by_table: dict[str, list[str]] = {}
-    for table, column in columns:
-        by_table.setdefault(table, []).append(column)
-    return Schema(str(collation), {(d.kind, d.name): d for d in definitions}, by_table)
+    return Schema(str(collation), {(d.kind, d.name): d for d in definitions})
 
 
 def differences(now: Schema, wanted: Schema) -> Difference:

@@ -16,7 +16,7 @@ from mintdb.engines.mysql.rewind.marks import Mark, Marks
 from mintdb.engines.mysql.rewind.putting import Plan, carry_out, make_plan
 from mintdb.engines.mysql.rewind.table_io import TableIo
 from mintdb.engines.mysql.rewind.witnesses import Answers, Changes, Read, Witnesses
-from mintdb.engines.mysql.schema import Definition, Kind, Schema, differences, read_schema, replay
+from mintdb.engines.mysql.schema import Definition, Kind, Schema, differences, read_definitions, read_schema, replay
 from mintdb.engines.mysql.sequences import exact_sequences, read_sequences, restart
 from mintdb.engines.mysql.session import Session, name, reason_of
 from mintdb.facts import dataclass
@@ -226,8 +226,7 @@ class Rewinder:
 
     def _put_schema_back(self) -> tuple[str | None, set[str]]:
         """Make definitions what they were; returns what had to be made again, and the tables that are empty now."""
-        now = read_schema(self._session, self._database)
-        difference = differences(now, self._marks.schema)
+        difference = differences(read_definitions(self._session, self._database), self._marks.schema)
         if not difference:
             return None, set()
         self._means.clear()
