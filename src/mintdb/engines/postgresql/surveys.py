@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 
 from mintdb.engines.postgresql.maintenance import Maintenance
-from mintdb.engines.postgresql.rewind.relations import FILL, MAP
+from mintdb.engines.postgresql.rewind.relations import FILL, MAP, READ
 
-LAYOUT = hashlib.sha256((MAP + FILL).encode()).hexdigest()[:12]  # another mintdb's map would not be understood
+LAYOUT = hashlib.sha256((MAP + FILL + READ).encode()).hexdigest()[:12]  # another mintdb's map would not be understood
 
 
 def find(maintenance: Maintenance, template: str) -> bytes:

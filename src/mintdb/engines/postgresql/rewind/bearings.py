@@ -60,9 +60,8 @@ class Bearings:
         """Find what was changed since the newest mark; put it back at once where that is simple."""
         if not self.sweep_next:
             with self._or_sweep():
-                unlogged = bool(marks.floor.survey.unlogged)
                 look = wal.look(
-                    self.session, self.powers, self.since, self.own, act=act, near=self.near, unlogged=unlogged
+                    self.session, self.powers, self.since, self.own, marks.floor.standing, act=act, near=self.near
                 )
                 if look.verdict != "far":
                     return look
@@ -70,9 +69,8 @@ class Bearings:
 
     def look_beside(self, question: wal.Question, marks: Marks) -> tuple[Sequence[Any], wal.Look]:  # Any: see wal
         """Look in the trip that answers a question, and act where that allows it. Not where only a sweep tells."""
-        unlogged = bool(marks.floor.survey.unlogged)
         return wal.look_beside(
-            self.session, self.powers, question, self.since, self.own, near=self.near, unlogged=unlogged
+            self.session, self.powers, question, self.since, self.own, marks.floor.standing, near=self.near
         )
 
     @contextmanager
@@ -92,7 +90,7 @@ class Bearings:
                 self.temporary.add(own_xid(self.session))
             self.can_sweep = True
         own = {*self.own, *self.temporary}
-        return self.sweeper.look(marks.floor.relations, self.horizon, own, marks.surplus)
+        return self.sweeper.look(marks.floor.standing, self.horizon, own, marks.surplus)
 
     def arrive(self, look: wal.Look, own: list[str]) -> None:
         """Take the mark of `look` for the newest. A writer still in progress keeps our earlier transactions known."""

@@ -13,7 +13,6 @@ from mintdb.engines.postgresql.rewind.relations import (
     SEQUENCE,
     TABLE,
     Relation,
-    accept_files,
     refiled,
 )
 from mintdb.engines.postgresql.rewind.session import Session
@@ -30,7 +29,7 @@ class Changes:
     catalogs: dict[int, Blocks] = field(default_factory=dict)
     obstacle: str | None = None
     outside: tuple[str, ...] = ()
-    refiled: bool = False
+    refiled: dict[int, int] = field(default_factory=dict)  # relations in new files, and which
     around: Surroundings | None = None  # what lies around the database now
 
     def add(self, relation: Relation, blocks: Blocks) -> None:
@@ -85,17 +84,16 @@ def _look_for_ddl(session: Session, floor: Floor, changes: Changes, own: set[str
 
 
 def _look_for_new_files(session: Session, floor: Floor, changes: Changes) -> None:
-    for relation in map(floor.relations.__getitem__, refiled(session)):
-        changes.refiled = True
+    changes.refiled = refiled(session, floor.standing.files)
+    for relation in map(floor.relations.__getitem__, changes.refiled):
         changes.add(relation, None)
         if relation.kind == CATALOG:
             changes.hinder(f"catalog {relation.name} was rewritten")
 
 
-def accept(session: Session, floor: Floor, changes: Changes) -> None:
-    """Take note of what has been put back, or told."""
-    if changes.refiled:
-        accept_files(session)
+def accept(floor: Floor, changes: Changes) -> None:
+    """Take note of what has been put back, or told: not before, or a second try would miss it."""
+    floor.standing.files.update(changes.refiled)
     if changes.around:  # told once: nobody can put it back
         floor.around = changes.around
 

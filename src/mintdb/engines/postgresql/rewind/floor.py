@@ -10,6 +10,7 @@ from mintdb.engines.postgresql.rewind.catalogs import CatalogMark, Surroundings,
 from mintdb.engines.postgresql.rewind.copies import SideCopies, own_xid
 from mintdb.engines.postgresql.rewind.relations import TABLE, Relation, Survey, recall, survey
 from mintdb.engines.postgresql.rewind.session import Session
+from mintdb.engines.postgresql.rewind.standing import Standing
 from mintdb.facts import dataclass
 
 
@@ -19,6 +20,7 @@ class Floor:
 
     level: int
     survey: Survey
+    standing: Standing
     copies: SideCopies
     catalogs: CatalogMark
     around: Surroundings
@@ -59,4 +61,4 @@ def lay(
         with session.transaction():
             mark.hold(catalogs(found.relations.values()))
             temporary.add(own_xid(session))
-    return Floor(level, found, copies, mark, surroundings(session))
+    return Floor(level, found, Standing.of(found), copies, mark, surroundings(session))

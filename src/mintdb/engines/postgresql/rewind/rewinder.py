@@ -270,7 +270,7 @@ class Rewinder:
         return Putter(self._session, self._marks, self._housekeeper)
 
     def _arrive(self, look: Look, changes: Changes, own: list[str]) -> None:
-        accept(self._session, self._marks.floor, changes)
+        accept(self._marks.floor, changes)
         self._bearings.arrive(look, own)
         self._pending.clear()
 
@@ -309,7 +309,7 @@ class Rewinder:
                 mark.sequences[relation.label] = value
 
     def _note(self, mark: Mark) -> None:
-        """Remember the physical order of small tables, and tell the session's map what the newest mark holds."""
+        """Remember the physical order of small tables, and what the newest mark holds where."""
         floor = self._marks.floor
         for relation in map(floor.named, mark.deltas):
             if floor.copies.small[relation.oid]:
@@ -319,14 +319,9 @@ class Rewinder:
     def _map(self, mark: Mark) -> None:
         floor = self._marks.floor
         for relation in map(floor.named, mark.deltas):
-            empty = relation.empty and not floor.copies.count(relation)
-            self._session.execute("update pg_temp.mint_rel set empty = %s where rel = %s", (empty, relation.oid))
+            floor.standing.fill(relation, empty=relation.empty and not floor.copies.count(relation))
         for relation in map(floor.named, mark.sequences):
-            value = self._marks.value(relation)
-            self._session.execute(
-                "update pg_temp.mint_rel set last = %s, called = %s where rel = %s",
-                (value.last, value.called, relation.oid),
-            )
+            floor.standing.move(relation, self._marks.value(relation))
 
     def _forget(self, mark: Mark, index: int) -> None:
         floor = self._marks.floor

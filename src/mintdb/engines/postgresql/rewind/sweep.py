@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import field
 from typing import LiteralString
 
@@ -10,17 +10,20 @@ from psycopg import sql
 
 from mintdb.engines.postgresql.rewind.relations import CATALOG, MATVIEW, TABLE, Relation
 from mintdb.engines.postgresql.rewind.session import Powers, Session
+from mintdb.engines.postgresql.rewind.standing import Standing, array
 from mintdb.engines.postgresql.rewind.wal import Look, Touch, position
 from mintdb.facts import dataclass
 
 # Young is what a transaction wrote that had not ended at the mark; our own put-back's rows are young and expected.
 FUNCTION: LiteralString = """
-create or replace function pg_temp.mint_sweep(horizon xid, own xid[], out rel oid, out dirty boolean, out total int8)
+create or replace function pg_temp.mint_sweep(horizon xid, own xid[], map json,
+  out rel oid, out dirty boolean, out total int8)
 returns setof record language plpgsql as $$
 declare
   k record; v record; youth int := age(horizon);
 begin
-  for k in select * from pg_temp.mint_rel loop
+  for k in select * from json_to_recordset(map) m (rel oid, kind "char", name text, empty boolean, last int8,
+                                                   called boolean) loop
     rel := k.rel; total := null; dirty := false;
     if k.kind = 'S' then
       execute format('select last_value, is_called, log_cnt from %s', k.name) into v;
@@ -53,18 +56,17 @@ class Sweeper:
         """Without a reference everything has to be counted now."""
         self.totals = counts(self.session, self._counted(relations), own)
 
-    def look(
-        self, relations: Mapping[int, Relation], horizon: str, own: Iterable[str], expected: Callable[[Relation], int]
-    ) -> Look:
+    def look(self, standing: Standing, horizon: str, own: Iterable[str], expected: Callable[[Relation], int]) -> Look:
         """What was changed; `expected` tells how many more rows a table has at the newest mark than at the floor.
 
         A transaction still in progress cannot be seen: then the next look has to be a sweep too.
         """
         here, next_horizon = position(self.session, self.powers)
         again = self._writers_live()
-        own = list(own)
+        relations = standing.relations
         found = self.session.execute(
-            "select rel, dirty, total from pg_temp.mint_sweep(%s::xid, %s::xid[])", (horizon, _array(own))
+            "select rel, dirty, total from pg_temp.mint_sweep(%s::xid, %s::xid[], %s)",
+            (horizon, array(own), standing.as_json()),
         ).fetchall()
         self._learn([relations[rel] for rel, _, total in found if total is not None])
         touches = tuple(
@@ -98,7 +100,7 @@ def install(session: Session) -> None:
 
 def counts(session: Session, relations: Iterable[Relation], own: Iterable[str]) -> dict[int, int]:
     """How many rows each relation has, what the transactions `own` wrote left out."""
-    left_out = sql.Literal(_array(own))
+    left_out = sql.Literal(array(own))
     arms = [
         sql.SQL("select {}::oid, count(*) filter (where xmin <> all ({}::xid[])) from only {}").format(
             relation.oid, left_out, relation.identifier
@@ -109,7 +111,3 @@ def counts(session: Session, relations: Iterable[Relation], own: Iterable[str]) 
     for start in range(0, len(arms), 100):  # one statement of a thousand arms would plan for seconds
         found |= {row[0]: row[1] for row in session.execute(sql.SQL(" union all ").join(arms[start : start + 100]))}
     return found
-
-
-def _array(xids: Iterable[str]) -> str:
-    return "{" + ",".join(xids) + "}"

@@ -8,7 +8,9 @@ from typing import Any, LiteralString
 from psycopg import sql
 from psycopg.sql import SQL
 
+from mintdb.engines.postgresql.rewind.relations import WATCHED
 from mintdb.engines.postgresql.rewind.session import Powers, Session
+from mintdb.engines.postgresql.rewind.standing import Standing, array
 from mintdb.facts import dataclass
 
 # Reading the WAL costs about 20 ms a megabyte, a sweep about 4 ms and 40 µs a table.
@@ -62,7 +64,8 @@ REFERENCES_15: LiteralString = """
 # One statement finds and sorts it all: a statement of its own for each relation took twice as long.
 FUNCTION: LiteralString = """
 create or replace function pg_temp.mint_look(since pg_lsn, own xid[], act boolean, near bigint, flushed pg_lsn,
-  unlogged boolean, out here pg_lsn, out verdict text, out carried pg_lsn, out own_xid text, out rels oid[],
+  unlogged boolean, careful oid[], moved oid[], lasts int8[], called boolean[], newest oid,
+  out here pg_lsn, out verdict text, out carried pg_lsn, out own_xid text, out rels oid[],
   out rows bigint, out grown oid[], out detail text[], out horizon text)
 language plpgsql as $$
 declare
@@ -76,14 +79,14 @@ begin
     here := {here};
     if here - since > near then verdict := 'far'; return; end if;
     for t in
-      select touched.*, m.rel, m.kind, m.name, m.unlogged, m.kind = 'S' and m.cache = 1 as easy_sequence,
-             m.kind = 'r' and m.empty and not m.hooked and not m.foreign_am and not touched.odd as easy_table
+      select touched.*, m.oid as rel, m.oid::regclass::text as name, m.relpersistence = 'u' as unlogged,
+             m.relkind = 'S' and m.oid <> all (careful) as easy_sequence,
+             m.relkind = 'r' and m.oid >= 16384 and m.oid <> all (careful) and not touched.odd as easy_table
         from (select r.db, r.space, r.file, array_agg(distinct r.block) as blocks, min(r.at) as first,
                      array_agg(r.xid) filter (where age(r.xid) <= youth) as suspects,
                      bool_or(r.manager not in ('Heap', 'Heap2', 'Sequence')) as odd
                 from ({references}) r group by r.db, r.space, r.file) touched
-        left join lateral (select * from pg_temp.mint_rel m
-                            where m.file = touched.file and m.space = touched.space limit 1) m on true
+        left join ({watched}) m on m.oid = pg_filenode_relation(touched.space, touched.file) and m.oid <= newest
     loop
       if t.db = 0 then
         slow := true;
@@ -109,15 +112,15 @@ begin
     end loop;
   end if;
   if unlogged then
-    for k in select m.rel, m.kind, m.name, m.empty, m.hooked, m.foreign_am, m.cache
-               from pg_temp.mint_rel m where m.unlogged loop
-      if k.kind = 'S' and k.cache = 1 then
+    for k in select m.oid as rel, m.relkind, m.oid::regclass::text as name, m.oid = any (careful) as is_careful
+               from ({watched}) m where m.relpersistence = 'u' and m.oid <= newest loop
+      if k.is_careful or k.relkind = 'm' then
+        slow := true;
+      elsif k.relkind = 'S' then
         sequences := sequences || k.rel;
-      elsif k.kind = 'r' and k.empty and not k.hooked and not k.foreign_am then
+      else
         tables := tables || k.rel; names := names || k.name;
         if pg_relation_size(k.rel) > 8192 then long := long || k.rel; end if;
-      else
-        slow := true;
       end if;
     end loop;
   end if;
@@ -133,7 +136,9 @@ begin
   end loop;
   grown := long;
   if sequences <> '{{}}' then
-    perform setval(m.rel::regclass, m.last, m.called) from pg_temp.mint_rel m where m.rel = any (sequences);
+    perform setval(s.seqrelid::regclass, coalesce(m.last, s.seqstart), coalesce(m.was_called, false))
+       from pg_sequence s left join unnest(moved, lasts, called) m (rel, last, was_called) on m.rel = s.seqrelid
+      where s.seqrelid = any (sequences);
     rels := rels || sequences;
   end if;
   verdict := case when rels = '{{}}' and detail = '{{}}' then 'untouched' else 'done' end;
@@ -154,12 +159,14 @@ end $$
 
 LOOK: LiteralString = """
 select here, horizon, verdict, carried, own_xid, rels, rows, grown, detail
-  from pg_temp.mint_look(%s::pg_lsn, %s::xid[], %s, %s, %s::pg_lsn, %s)
+  from pg_temp.mint_look(%s::pg_lsn, %s::xid[], %s, %s, %s::pg_lsn, %s,
+       %s::oid[], %s::oid[], %s::int8[], %s::boolean[], %s::oid)
 """
 LOOK_BESIDE: LiteralString = """
 with asked as materialized ({})
 select asked.*, here, horizon, verdict, carried, own_xid, rels, rows, grown, detail
-  from asked, pg_temp.mint_look(%s::pg_lsn, %s::xid[], asked.quiet, %s, %s::pg_lsn, %s)
+  from asked, pg_temp.mint_look(%s::pg_lsn, %s::xid[], asked.quiet, %s, %s::pg_lsn, %s,
+       %s::oid[], %s::oid[], %s::int8[], %s::boolean[], %s::oid)
 """
 OUTCOMES = 9  # columns of a look
 
@@ -214,7 +221,7 @@ def install(session: Session, powers: Powers) -> None:
         database=sql.Literal(powers.database), indexes=sql.Literal(INDEXES), harmless=sql.Literal(HARMLESS)
     )
     message = sql.SQL("pg_logical_emit_message(false, 'mintdb', '', true)" if powers.flushes else "flushed")
-    function = sql.SQL(FUNCTION).format(here=message, references=references)
+    function = sql.SQL(FUNCTION).format(here=message, references=references, watched=sql.SQL(WATCHED))
     session.execute(sql.SQL(";").join([records, sql.SQL(IN_PROGRESS), function]))  # one trip
 
 
@@ -230,32 +237,33 @@ def position(session: Session, powers: Powers) -> tuple[str, str]:
     return str(row[0]), str(row[1])
 
 
-def look(session: Session, powers: Powers, since: str, own: list[str], *, act: bool, near: int, unlogged: bool) -> Look:
+def look(
+    session: Session, powers: Powers, since: str, own: list[str], standing: Standing, *, act: bool, near: int
+) -> Look:
     """Find what was changed after `since`, own transactions left out; put it back at once where that is simple.
 
-    Beyond `near` bytes of WAL the verdict is "far", and nothing was done. `unlogged`: there are relations that leave no
-    trail.
+    Beyond `near` bytes of WAL the verdict is "far", and nothing was done.
     """
-    flushed = None if powers.flushes else position(session, powers)[0]
-    values = (since, _xids(own), act, near, flushed, unlogged)
+    values = (since, array(own), act, *_rest(session, powers, standing, near))
     row = session.execute(LOOK, values, prepare=True).fetchone()
     assert row is not None
     return _look(row)
 
 
 def look_beside(
-    session: Session, powers: Powers, question: Question, since: str, own: list[str], *, near: int, unlogged: bool
+    session: Session, powers: Powers, question: Question, since: str, own: list[str], standing: Standing, *, near: int
 ) -> tuple[Sequence[Any], Look]:  # Any: rows are as the question selects
     """Ask a question of the server's in the same trip, and act only where the answer's column `quiet` is true."""
-    flushed = None if powers.flushes else position(session, powers)[0]
-    values = (*question.values, since, _xids(own), near, flushed, unlogged)
+    values = (*question.values, since, array(own), *_rest(session, powers, standing, near))
     row = session.execute(LOOK_BESIDE.format(question.sql), values, prepare=True).fetchone()
     assert row is not None
     return row[:-OUTCOMES], _look(row[-OUTCOMES:])
 
 
-def _xids(own: list[str]) -> str:
-    return "{" + ",".join(own) + "}"
+def _rest(session: Session, powers: Powers, standing: Standing, near: int) -> tuple[object, ...]:
+    flushed = None if powers.flushes else position(session, powers)[0]
+    told = standing.told
+    return (near, flushed, standing.unlogged, told.careful, told.moved, told.lasts, told.called, told.newest)
 
 
 def _look(row: Sequence[Any]) -> Look:  # Any: as LOOK selects
