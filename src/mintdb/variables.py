@@ -44,7 +44,10 @@ LIBPQ = {
 }
 LEASED = "MINTDB_LEASED"
 # What goes before a URL: another server, or a session that behaves otherwise.
-OVERRULING = ("PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGHOSTADDR")
+OVERRULING = (
+    *("PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGHOSTADDR"),
+    *("PGTZ", "PGDATESTYLE", "PGCLIENTENCODING", "PGGEQO"),
+)
 # What leads a client to another server, login or behaviour than the URL says.
 MISLEADING = (*OVERRULING, "PGPASSFILE")
 # What a client may well need for a server that a URL names, and must not ask of an embedded one, which has no TLS.

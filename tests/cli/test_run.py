@@ -36,6 +36,7 @@ def test_variables_that_lead_elsewhere_are_taken_away(run: Run, monkeypatch: pyt
         "PGOPTIONS": "-c nosuch.setting",
         "PGHOSTADDR": "192.0.2.1",  # TEST-NET-1: nothing answers there
         "PGPASSFILE": "/nonexistent",
+        "PGTZ": "Asia/Tokyo",
         "PGSSLMODE": "require",  # the embedded server has no TLS
     }.items():
         monkeypatch.setenv(variable, value)

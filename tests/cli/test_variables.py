@@ -34,13 +34,13 @@ def test_an_option_of_the_url_stands_above_the_callers_variable() -> None:
 
 
 def test_certificates_of_the_caller_are_kept_for_a_server_that_a_url_names() -> None:
-    caller = {"PGSSLROOTCERT": "/ca.pem", "PATH": "/bin", "PGTZ": "UTC"}
+    caller = {"PGSSLROOTCERT": "/ca.pem", "PATH": "/bin", "PAGER": "cat"}
     assert without_misleading(caller, embedded=False) == caller
 
 
 def test_certificates_of_the_caller_are_kept_from_an_embedded_server() -> None:
-    caller = {"PGSSLROOTCERT": "/ca.pem", "PGREQUIREAUTH": "none", "PATH": "/bin", "PGTZ": "UTC"}
-    assert without_misleading(caller, embedded=True) == {"PATH": "/bin", "PGTZ": "UTC"}
+    caller = {"PGSSLROOTCERT": "/ca.pem", "PGREQUIREAUTH": "none", "PATH": "/bin", "PAGER": "cat"}
+    assert without_misleading(caller, embedded=True) == {"PATH": "/bin", "PAGER": "cat"}
 
 
 def test_what_leads_elsewhere_is_kept_from_every_server() -> None:

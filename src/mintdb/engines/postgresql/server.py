@@ -11,6 +11,7 @@ from mintdb.engines.postgresql import databases, sessions
 from mintdb.engines.postgresql.clone import PostgresClone, Stay
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, LockTimeout, NameBusy
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
+from mintdb.variables import unmisled
 
 OWN_CONNECTIONS = 3  # of each process: maintenance, the clone's own session, its reference
 
@@ -123,7 +124,8 @@ class PostgresServer:
         try:
             if base:
                 databases.tell(self._maintenance, building, databases.read_told(self._maintenance, base))
-            build(self._login(building))
+            with unmisled(embedded=self._is_ours):  # what a template holds is for everybody
+                build(self._login(building))
             told = databases.find_settings(self._maintenance, building, of_login=self._take_settings())
             self._look_over(building)
             self._finish(building)
