@@ -13,7 +13,10 @@ import psycopg
 import pytest
 from programs import Run, Start, databases, live_states
 
+from mintdb.engines.keeper import TEMPLATES_KEPT
 from mintdb.engines.places import find_places
+from mintdb.engines.postgresql import databases as databases_of_mintdb
+from mintdb.engines.postgresql import inventory, warm
 
 VARYING = {
     r"18\.\d+": "18.X",
@@ -68,6 +71,25 @@ def test_down_leaves_neither_server_nor_database(run: Run, orchard: Path) -> Non
     assert not list(find_places().live.glob("*/pinned"))
     run("run", "--", "true")
     assert databases() == set()
+
+
+def test_of_templates_that_nobody_uses_eight_outlive_a_stop_whatever_they_hold(run: Run, orchard: Path) -> None:
+    run("up")
+    (running,) = inventory.find_running()
+    maintenance = inventory.observe(running.address())
+    for number in range(TEMPLATES_KEPT + 1):  # of projects with the same schema
+        name = f"mint_tree{number}_{'a' * 12}_template"
+        databases_of_mintdb.create(maintenance, name, template="template0")
+        databases_of_mintdb.seal(maintenance, name)
+        warm.make(maintenance, name)
+    maintenance.close()
+    assert run("down").returncode == 0
+    run("up")
+    (running,) = inventory.find_running()
+    with psycopg.connect(running.address().url) as session:
+        kept = [name for (name,) in session.execute("select datname from pg_database where datname ~ '^mint_tree'")]
+    assert {name.split("_")[1] for name in kept} == {f"tree{number}" for number in range(1, TEMPLATES_KEPT + 1)}
+    assert len(kept) == 2 * TEMPLATES_KEPT, "each with its warm clone"
 
 
 def test_down_refuses_while_a_live_run_uses_the_server_and_names_it(run: Run, start: Start, orchard: Path) -> None:

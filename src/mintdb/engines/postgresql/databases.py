@@ -125,9 +125,13 @@ def drop_template(maintenance: Maintenance, name: str) -> None:
     parsed = find_role(name)
     for made in list_made(maintenance):
         other = find_role(made.name)
-        if parsed and other and other.role is Role.WARM and other.fingerprint == parsed.fingerprint:
+        if parsed and other and other.role is Role.WARM and _is_of(other, parsed):
             drop(maintenance, made.name)
     drop(maintenance, name)
+
+
+def _is_of(one: DatabaseName, other: DatabaseName) -> bool:
+    return (one.project, one.fingerprint) == (other.project, other.fingerprint)
 
 
 def _unseal(maintenance: Maintenance, name: str) -> None:

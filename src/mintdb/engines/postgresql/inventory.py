@@ -15,7 +15,7 @@ from mintdb.engines import running as servers
 from mintdb.engines.places import find_places, read_password
 from mintdb.engines.postgresql import databases, postmaster, sessions
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, NameBusy, ServerInUse
-from mintdb.engines.postgresql.keeper import find_state
+from mintdb.engines.postgresql.keeper import find_state, tidy
 from mintdb.engines.postgresql.maintenance import APPLICATION, Maintenance, has_registry
 from mintdb.engines.postgresql.own import own_address
 from mintdb.engines.running import Contents, Run, Running
@@ -131,6 +131,8 @@ def _clear(running: Running, *, force: bool) -> Sequence[Run]:
         for made in databases.list_made(maintenance):
             if made.owner == databases.KEPT:
                 databases.drop(maintenance, made.name)
+        if not runs:  # as the keeper leaves one that it stops
+            tidy(maintenance)
         return runs
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from mintdb import clock
+from mintdb.core.names import Role, find_role
 from mintdb.engines import keeper
 from mintdb.engines.account import find_account, require_way
 from mintdb.engines.keeper import KEEPER_LOCK, TEMPLATES_KEPT, TICK, Errand, State
@@ -113,24 +114,21 @@ class PostgresWard(Housekeeping):
         """See engines.keeper.EmbeddedWard."""
         data, newest = Path(self._state.data), ""
         with contextlib.suppress(*self.failures):
-            _tidy(self.maintenance)
+            tidy(self.maintenance)
             (newest,) = self.maintenance.row("select pg_walfile_name(pg_current_wal_insert_lsn())")
         self.maintenance.close()
         if postmaster.stop(data, self._state.server) and newest:
             postmaster.shed_wal(data, newest)
 
 
-def _tidy(maintenance: Maintenance) -> None:
+def tidy(maintenance: Maintenance) -> None:
     """Leave the newest templates and one warm clone for each; the rest of what is unused goes."""
-    from mintdb.core.names import Role, find_role
-
     templates = [
         name
         for (name,) in maintenance.rows("select name from databases order by used_at desc")
         if (parsed := find_role(name)) and parsed.role is Role.TEMPLATE
     ]
-    kept = {find_role(name).fingerprint for name in templates[:TEMPLATES_KEPT]}  # type: ignore[union-attr]  # parsed above
+    kept = set(templates[:TEMPLATES_KEPT])
     for made in databases.list_made(maintenance):
-        parsed = find_role(made.name)
-        if parsed is None or parsed.fingerprint not in kept:
+        if made.name not in kept and warm.template_of(made.name) not in kept:
             databases.drop(maintenance, made.name)

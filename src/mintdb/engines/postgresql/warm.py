@@ -18,7 +18,7 @@ def stock(maintenance: Maintenance) -> None:
     own = {name for (name,) in maintenance.rows("select datname from pg_database where datdba = current_user::regrole")}
     made = [m for m in databases.list_made(maintenance) if m.name in own]
     templates = {m.name for m in made if m.role is Role.TEMPLATE}
-    warm = {m.name: _template_of(m.name) for m in made if m.role is Role.WARM}
+    warm = {m.name: template_of(m.name) for m in made if m.role is Role.WARM}
     for name in [name for name, template in warm.items() if template not in templates]:
         databases.drop(maintenance, name)
     # One look at all of them: a server that many projects share has hundreds, and this happens at every tick.
@@ -65,10 +65,12 @@ def claim(maintenance: Maintenance, template: str, name: str, *, owner: str) -> 
     return False
 
 
-def _template_of(warm: str) -> str | None:
-    parsed = find_role(warm)
-    return str(DatabaseName(Role.TEMPLATE, parsed.project, parsed.fingerprint)) if parsed else None
+def template_of(name: str) -> str | None:
+    """The template that a warm clone is a copy of; None where the name is of none."""
+    parsed = find_role(name)
+    is_warm = parsed is not None and parsed.role is Role.WARM
+    return str(DatabaseName(Role.TEMPLATE, parsed.project, parsed.fingerprint)) if parsed and is_warm else None
 
 
 def _warm_of(template: str, names: list[str]) -> list[str]:
-    return [n for n in names if (p := find_role(n)) and p.role is Role.WARM and _template_of(n) == template]
+    return [name for name in names if template_of(name) == template]
