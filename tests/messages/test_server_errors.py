@@ -14,6 +14,7 @@ import pytest
 
 import mintdb
 from mintdb.core.lease import LeaseEnded
+from mintdb.engines.errors import NameTooLong
 from mintdb.engines.postgresql.errors import FixedNameOnSharedServer, LockTimeout, NameBusy
 from mintdb.mint import Mint
 from mintdb.settings import load
@@ -40,6 +41,20 @@ database name 'orchard' is taken, held by mintdb run {orchard.owner} (process {o
   waited     0.2 s for it to end
   1. let the other run end, or end it
   2. or take `name` out of the settings: each run then has a name of its own"""
+    )
+
+
+@pytest.mark.parametrize(("name", "length"), [("n" * 64, 64), ("é" * 32, 64)])
+def test_a_name_of_more_than_63_bytes_is_refused_before_anything_is_started(
+    tmp_path: Path, name: str, length: int
+) -> None:
+    with pytest.raises(NameTooLong) as caught:
+        mintdb.open(tmp_path, name=name).reserve()
+    assert (
+        str(caught.value)
+        == f"""\
+the database name {name!r} has {length} bytes; PostgreSQL allows 63
+  1. give `name` a shorter one"""
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mintdb.errors import ServerError, TemplateError
+from mintdb.errors import ServerError, SettingsError, TemplateError
 
 
 class NoAccountToDropTo(ServerError):
@@ -114,3 +114,11 @@ the server on port {port} is in use
   by         {runs}
   1. let them end
   2. or stop it all the same:  mintdb down --force"""
+
+
+class NameTooLong(SettingsError):
+    """A fixed database name that the engine cannot have. Facts: name, length, allowed."""
+
+    text = """\
+the database name {name!r} has {length}; {allowed}
+  1. give `name` a shorter one"""

@@ -8,10 +8,11 @@ from mintdb.engines.errors import DatabaseNotOurs as DatabaseNotOurs
 from mintdb.engines.errors import FixedNameOnSharedServer as FixedNameOnSharedServer
 from mintdb.engines.errors import LockTimeout as LockTimeout
 from mintdb.engines.errors import NameBusy as NameBusy
+from mintdb.engines.errors import NameTooLong as NameTooLong
 from mintdb.engines.errors import PortInUse as PortInUse
 from mintdb.engines.errors import ServerGone as ServerGone
 from mintdb.engines.errors import ServerInUse as ServerInUse
-from mintdb.errors import ServerError, SettingsError, TemplateError
+from mintdb.errors import ServerError, TemplateError
 
 
 class BinariesNotFound(ServerError):
@@ -31,14 +32,6 @@ class DriverMissing(ServerError):
     text = """\
 mintdb talks to MariaDB and MySQL through PyMySQL, which is not installed
   1. pip install 'mintdb[mysql]'"""
-
-
-class NameTooLong(SettingsError):
-    """A database name that MariaDB and MySQL cannot have. Facts: name, length, limit."""
-
-    text = """\
-the database name {name!r} has {length} characters; MariaDB and MySQL allow {limit}
-  1. give `name` a shorter one"""
 
 
 class ServerDidNotStart(ServerError):
@@ -141,4 +134,4 @@ def require_driver() -> None:
 def require_short(name: str | None, *, limit: int) -> None:
     """Raise NameTooLong for a fixed name of more than `limit` characters."""
     if name and len(name) > limit:
-        raise NameTooLong(name=name, length=len(name), limit=limit)
+        raise NameTooLong(name=name, length=f"{len(name)} characters", allowed=f"MariaDB and MySQL allow {limit}")

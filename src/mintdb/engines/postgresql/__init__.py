@@ -19,10 +19,11 @@ __all__ = ["NAME_LIMIT", "dump", "reserve", "reserve_running"]
 
 
 def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Reservation:
-    """See contract.DatabaseEngine. Raises DriverMissing: without psycopg no server needs to be started."""
+    """See contract.DatabaseEngine. Raises NameTooLong and DriverMissing: no server needs to be started for those."""
     from mintdb.engines.postgresql.maintenance import require_driver
 
     require_driver()
+    _require_short(database.name or "")
     if database.url:
         from mintdb.engines.postgresql.external import reserve_external
 
@@ -40,6 +41,14 @@ def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Res
     slot = "-".join(filter(None, [slot, slot_for(settings.root, database.roles)]))
     reservation = embedded.reserve(embedded.settings_of(settings, database, slot=slot))
     return replace(reservation, roles=database.roles, role=database.role, search_path=database.search_path)
+
+
+def _require_short(name: str) -> None:
+    """What is longer the server would cut off, without a word to anybody."""
+    if (length := len(name.encode())) > NAME_LIMIT:
+        from mintdb.engines.errors import NameTooLong
+
+        raise NameTooLong(name=name, length=f"{length} bytes", allowed=f"PostgreSQL allows {NAME_LIMIT}")
 
 
 def reserve_running(url: str, *, own_url: str) -> Reservation:
