@@ -449,3 +449,17 @@ def test_rows_that_were_copied_in_are_undone(clone_of):
     with clone.session() as session, session.cursor() as cursor, cursor.copy("copy multi from stdin") as rows:
         rows.write("copied\n" * 100)
     assert clone.rewinder.put_back().rows == 100
+
+
+def test_what_lists_all_tables_finds_the_users_alone(clone_of):
+    clone = clone_of(TABLE, *SEED)
+    listing = (
+        "select relnamespace::regnamespace::text, relname from pg_class where relkind in ('r', 'p')"
+        " and relnamespace <> all (array['pg_catalog', 'information_schema', 'pg_toast']::regnamespace[]) order by 2"
+    )
+    for write in ("select 1", "insert into item (v) values ('x')", "truncate item", "update item set v = 'y'"):
+        assert clone.rows(listing) == [("public", "item"), ("public", "seed")], write
+        clone.run(write)
+        clone.put_back()
+    clone.rewinder.wrote()
+    assert clone.rows(listing) == [("public", "item"), ("public", "seed")]
