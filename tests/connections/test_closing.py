@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -158,3 +159,18 @@ def test_collecting_garbage_warns_nobody_and_is_in_the_ledger(dsn: str, watched:
 
     assert watched.open_entries() == []
     assert len(watched.ended_since(0)) == 1
+
+
+def test_a_collected_asyncpg_connection_takes_its_transport_along_where_warnings_are_errors(
+    dsn: str, watched: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncpg's own warning ends its finalizer; the transport would warn whenever it is collected, in any test."""
+    told: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda failure: told.append(str(failure.exc_value)))
+
+    async def forget() -> None:
+        await asyncpg.connect(dsn)
+
+    asyncio.run(forget())
+    gc.collect()
+    assert [warning.partition(" <")[0] for warning in told] == ["unclosed connection"]

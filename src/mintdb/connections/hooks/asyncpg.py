@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
+from asyncio.events import _get_running_loop
 from collections.abc import Callable, Sequence
 from functools import wraps
 from types import ModuleType
@@ -134,7 +136,7 @@ def install(asyncpg: ModuleType) -> Callable[[], None]:
     patches = Patches()
     patches.replace(asyncpg.connection.Connection, "__init__", _init)
     patches.replace(asyncpg.connection.Connection, "_cleanup", _cleanup)
-    patches.replace(asyncpg.connection.Connection, "__del__", telling(teller(_is_closed)))
+    patches.replace(asyncpg.connection.Connection, "__del__", _collected)
     patches.replace(asyncpg.connect_utils, "_connect", _connect)
     patches.replace(asyncpg.pool.Pool, "_initialize", _initialize)
     patches.replace(asyncpg.pool.Pool, "_get_new_connection", _get_new_connection)
@@ -180,6 +182,30 @@ def _cleanup(original: Function) -> Function:
         original(self)
 
     return _cleanup
+
+
+def _collected(original: Function) -> Function:
+    """What is collected takes its transport along: that would warn later, while an innocent test runs."""
+    tell, is_closed, let_go, finalizing = telling(teller(_is_closed))(original), _is_closed, _abort, sys.is_finalizing
+
+    @wraps(original)
+    def __del__(self: Any) -> None:  # Any: see Function
+        left_open = not finalizing() and not is_closed(self)
+        try:
+            tell(self)
+        finally:
+            if left_open:
+                let_go(self)
+
+    return __del__
+
+
+@never_raises("asyncpg")
+def _abort(connection: Any) -> None:  # Any: see above
+    if connection._loop.is_closed():
+        _finish_on_a_dead_loop(connection)
+    elif _get_running_loop() is connection._loop or not connection._loop.is_running():
+        connection._transport.abort()  # else the loop runs in another thread, and is left alone
 
 
 def _is_closed(connection: Any) -> bool:  # Any: see Function
