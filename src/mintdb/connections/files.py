@@ -36,6 +36,14 @@ def is_ours(path: str) -> bool:
     return os.path.basename(path).startswith(PREFIX) or path in fixed
 
 
+def known_as(path: str) -> str:
+    """The path by which a database of mintdb's is known, where a symbolic link leads to one; else the path itself."""
+    if is_ours(path):
+        return path
+    real = os.path.realpath(path)
+    return real if is_ours(real) else next((each for each in fixed if os.path.realpath(each) == real), path)
+
+
 def is_memory(database: str) -> bool:
     """Whether a name that SQLite is given is of a database in memory, private or shared by name."""
     if database == MEMORY:

@@ -43,7 +43,7 @@ def suite(tmp_path: Path) -> Suite:
 def test_every_way_to_connect_is_put_back_and_accounted_for(suite: Suite) -> None:
     suite.write(
         test_ways="""
-        import asyncio, os, sqlite3, subprocess, sys, threading
+        import asyncio, contextlib, os, sqlite3, subprocess, sys, threading
         import aiosqlite, pytest, sqlalchemy as sa
         from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -97,6 +97,11 @@ def test_every_way_to_connect_is_put_back_and_accounted_for(suite: Suite) -> Non
                 connection.execute(NEW)
             connection.close()
 
+        def by_a_link():
+            os.path.lexists("link.db") or os.symlink(os.environ["DATABASE"], "link.db")
+            with contextlib.closing(sqlite3.connect("link.db")) as connection, connection:
+                connection.execute(NEW)
+
         def attached():
             connection = sqlite3.connect(":memory:")
             connection.close()
@@ -106,7 +111,8 @@ def test_every_way_to_connect_is_put_back_and_accounted_for(suite: Suite) -> Non
                 connection.execute("insert into shop.account (owner) values ('Bob')")
             connection.close()
 
-        WAYS = [plain, by_engine, in_a_thread, in_another_process, by_aiosqlite, by_async_engine, in_wal_mode, attached]
+        WAYS = [plain, by_engine, in_a_thread, in_another_process, by_aiosqlite, by_async_engine, in_wal_mode, by_a_link]
+        WAYS += [attached]
 
         @pytest.mark.parametrize("way", [way for way in WAYS for _ in range(2)])
         def test_the_next_account_is_the_second(way):
@@ -122,10 +128,11 @@ def test_every_way_to_connect_is_put_back_and_accounted_for(suite: Suite) -> Non
     )
     suite.environment["DJANGO_SETTINGS_MODULE"] = "web"
     ran = suite.write(**{"mintdb.toml": SETTINGS + ORDERS}, **django_app.files("sqlite")).run("-q", "-W", "error")
-    assert ran.outcomes == {"passed": 19}, ran.output
+    assert ran.outcomes == {"passed": 21}, ran.output
     assert "LEAK" not in ran.output
     assert "ABANDONED" not in ran.output
     assert "swapped" not in ran.output
+    assert "link.db" not in ran.output  # for one that mintdb did not make
 
 
 def test_what_is_left_open_is_named_and_never_in_the_way(suite: Suite) -> None:

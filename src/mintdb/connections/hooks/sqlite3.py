@@ -124,7 +124,7 @@ def _watching(original: Function, plain: type) -> Function:
             gate.keeper.wait(lambda: path)
         draft = _draft(DRIVER) if carried is None else None
         args, kwargs = _with_factory(args, kwargs, plain)
-        connection = original(database if files.path_of(_text(database)) == path else path, *args, **kwargs)
+        connection = original(path if files.is_memory(_text(database)) else database, *args, **kwargs)
         _opened(connection, path, carried, draft)
         return connection
 
@@ -148,7 +148,7 @@ def _find_path(database: Any) -> str | None:  # Any: see above
         return files.memory if _is_wanted() else None
     if not name:
         return None  # a temporary database
-    path = files.path_of(name)
+    path = files.path_of(name) if files.memory is None else files.known_as(files.path_of(name))
     return path if files.is_ours(path) or _is_wanted() else None
 
 
