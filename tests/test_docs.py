@@ -13,6 +13,7 @@ In a `console` block every number stands for any number, and `…` for anything:
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -193,6 +194,22 @@ def test_every_page_is_reached_from_the_readme() -> None:
         found = {(page.parent / link.partition("#")[0]).resolve() for link in links if not link.startswith("http")}
         waiting += [page for page in found if page in PAGES and page not in reached]
     assert set(map(name_of, PAGES)) - set(map(name_of, reached)) == set()
+
+
+def test_the_page_on_adding_an_engine_names_every_module_with_an_entry_for_each() -> None:
+    page, source = (ROOT / "docs/how-to/add-an-engine.md").read_text(encoding="utf-8"), ROOT / "src"
+    tables = {
+        str(module.relative_to(source))
+        for module in source.rglob("*.py")
+        for statement in ast.parse(module.read_text(encoding="utf-8")).body
+        if isinstance(statement, ast.Assign) and {"postgresql", "mysql"} <= set(_constants(statement.value))
+    }
+    assert len(tables) > 5
+    assert {module for module in tables if f"`{module}`" not in page} == set()
+
+
+def _constants(expression: ast.expr) -> Iterator[object]:
+    return (node.value for node in ast.walk(expression) if isinstance(node, ast.Constant))
 
 
 def test_the_settings_page_has_every_setting_with_its_default() -> None:

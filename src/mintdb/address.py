@@ -137,7 +137,7 @@ class Address:
         if form not in ("libpq", "sqlalchemy", "sqlite") and not (dialect == "sqlite" and driver):
             known = "path, sqlalchemy, jdbc, sqlite+DRIVER"
             raise UnknownUrlForm(form=form, why=f"the database is {self.engine}", known=known)
-        path = self.database.translate(IN_A_PATH)
+        path = quoted_path(self.database)
         if path != self.database and form != "libpq" and not drivers.sqlalchemy_decodes_paths():
             path = self.database
         return f"sqlite{plus}{driver}:///{path}"
@@ -197,6 +197,11 @@ def _options_for_asyncpg(options: Mapping[str, str], address: Address) -> Mappin
     if set(options) <= {"sslmode"}:
         return {"ssl": options["sslmode"]} if options else options
     return {"dsn": replace(address, options=options).url}
+
+
+def quoted_path(path: str) -> str:
+    """A file's path as a URL has it."""
+    return path.translate(IN_A_PATH)
 
 
 def parse_url(url: str) -> Address:

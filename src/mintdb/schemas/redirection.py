@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
-from mintdb.address import SCHEMES, Address, find_server
+from mintdb.address import SCHEMES, Address, find_server, quoted_path
 from mintdb.variables import libpq_variables, mysql_variables
 
 SCHEME = re.compile(r"(?P<jdbc>jdbc:)?(?P<dialect>[a-z]+)(?P<driver>\+[a-z0-9_]+)?://")
@@ -36,8 +36,12 @@ def redirect(environment: Mapping[str, str], database: Address) -> dict[str, str
 
 def _redirect_files(environment: Mapping[str, str], database: Address) -> dict[str, str]:
     """Variables that hold the path of a file beside `database`, in whatever form: those of this run's own clones."""
-    beside = re.compile(re.escape(str(PurePath(database.database).parent)) + r"/mint_[a-z0-9_]+\.db$")
-    return {name: beside.sub(database.database, value) for name, value in environment.items() if beside.search(value)}
+    changes = {}
+    for path in (database.database, quoted_path(database.database)):
+        beside = re.compile(re.escape(str(PurePath(path).parent)) + r"/mint_[a-z0-9_]+\.db$")
+        found = {name: beside.search(value) for name, value in environment.items()}
+        changes |= {name: environment[name][: match.start()] + path for name, match in found.items() if match}
+    return changes
 
 
 def _redirect_parts(environment: Mapping[str, str], database: Address) -> dict[str, str]:

@@ -111,8 +111,8 @@ def test_every_way_to_connect_is_put_back_and_accounted_for(suite: Suite) -> Non
                 connection.execute("insert into shop.account (owner) values ('Bob')")
             connection.close()
 
-        WAYS = [plain, by_engine, in_a_thread, in_another_process, by_aiosqlite, by_async_engine, in_wal_mode, by_a_link]
-        WAYS += [attached]
+        WAYS = [plain, by_engine, in_a_thread, in_another_process, by_aiosqlite, by_async_engine]
+        WAYS += [in_wal_mode, by_a_link, attached]
 
         @pytest.mark.parametrize("way", [way for way in WAYS for _ in range(2)])
         def test_the_next_account_is_the_second(way):
