@@ -19,6 +19,12 @@ def test_a_variable_that_names_this_server_is_changed_in_the_form_it_has(form: s
     assert redirect({"SHOP_DB": CLONE.url_for(form)}, TEMPLATE)["SHOP_DB"] == TEMPLATE.url_for(form)
 
 
+@pytest.mark.parametrize("form", ["path", "libpq", "sqlite+aiosqlite", "jdbc"])
+def test_a_variable_that_names_a_file_is_changed_in_the_form_it_has(form: str) -> None:
+    clone, template = (Address("sqlite", f"/tmp/50%25 #1/mint_shop_{run}_main.db") for run in ("0123456", "789abcd"))
+    assert redirect({"SHOP_DB": clone.url_for(form)}, template)["SHOP_DB"] == template.url_for(form)
+
+
 @pytest.mark.parametrize(
     "value",
     [
