@@ -36,7 +36,7 @@ def redirect(environment: Mapping[str, str], database: Address) -> dict[str, str
 
 def _redirect_files(environment: Mapping[str, str], database: Address) -> dict[str, str]:
     """Variables that hold the path of a file beside `database`, in whatever form: those of this run's own clones."""
-    changes = {}
+    changes: dict[str, str] = {}
     for path in (database.database, quoted_path(database.database)):
         beside = re.compile(re.escape(str(PurePath(path).parent)) + r"/mint_[a-z0-9_]+\.db$")
         found = {name: beside.search(value) for name, value in environment.items()}
