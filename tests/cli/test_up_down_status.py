@@ -76,7 +76,7 @@ def test_down_leaves_neither_server_nor_database(run: Run, orchard: Path) -> Non
 def test_of_templates_that_nobody_uses_eight_outlive_a_stop_whatever_they_hold(run: Run, orchard: Path) -> None:
     run("up")
     (running,) = inventory.find_running()
-    maintenance = inventory.observe(running.address())
+    maintenance = inventory.observe(inventory.address_of(running))
     for number in range(TEMPLATES_KEPT + 1):  # of projects with the same schema
         name = f"mint_tree{number}_{'a' * 12}_template"
         databases_of_mintdb.create(maintenance, name, template="template0")
@@ -86,7 +86,7 @@ def test_of_templates_that_nobody_uses_eight_outlive_a_stop_whatever_they_hold(r
     assert run("down").returncode == 0
     run("up")
     (running,) = inventory.find_running()
-    with psycopg.connect(running.address().url) as session:
+    with psycopg.connect(inventory.address_of(running).url) as session:
         kept = [name for (name,) in session.execute("select datname from pg_database where datname ~ '^mint_tree'")]
     assert {name.split("_")[1] for name in kept} == {f"tree{number}" for number in range(1, TEMPLATES_KEPT + 1)}
     assert len(kept) == 2 * TEMPLATES_KEPT, "each with its warm clone"
