@@ -36,6 +36,7 @@ class Handover:
     root: str = ""  # where relative paths in those begin
     project: str = ""  # whose template it is
     mirrors: Mapping[str, str] = field(default_factory=dict)  # the URLs of databases that mirror it, by name
+    application: str | None = None  # the distribution that is tested
     taken: bool = False
     beside: Sequence[Handover] = ()  # the other databases that were made; this one is the main one
 

@@ -96,7 +96,7 @@ class Mint:
         aliases = sorted(self.settings.databases, key=lambda alias: alias != DEFAULT)
         of_sqlite = [alias for alias in aliases if self.settings.get_database(alias).engine == "sqlite"]
         for alias in of_sqlite[:1]:
-            files.lead_memory_to(self.reserve(alias).database)
+            files.lead_memory_to(self.reserve(alias).database, application=self._application)
 
     def hand_over(self, alias: str = DEFAULT) -> Handover:
         """What a child process needs to lease this process's home clones; this one only drops them in the end.
@@ -120,7 +120,13 @@ class Mint:
             str(self.settings.root_of(self.settings.get_database(alias))),
             self.settings.project,
             {mirror: self.reserve(mirror).url for mirror in mirrors},
+            self._application,
         )
+
+    @property
+    def _application(self) -> str | None:
+        """The distribution that is tested, where somebody has said its name."""
+        return self.settings.project if self.settings.is_named else None
 
     def open(self, alias: str = DEFAULT) -> OpenDatabase:
         """Make a database ready: server, template and home clone. Again is free. Raises MintdbError."""

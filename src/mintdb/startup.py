@@ -27,9 +27,9 @@ def wake() -> None:
     from mintdb.connections import files
     from mintdb.connections.hooks import watch
 
-    of_sqlite = [each.name for each in handover.all if each.settings.get("engine") == "sqlite"] if handover else []
-    for name in of_sqlite[:1]:
-        files.lead_memory_to(name)
+    of_sqlite = [each for each in handover.all if each.settings.get("engine") == "sqlite"] if handover else []
+    for each in of_sqlite[:1]:
+        files.lead_memory_to(each.name, application=each.application)
     watch()
     if watching:
         from mintdb.unittest_boundaries import watch_program

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from threading import current_thread, main_thread
 
 from mintdb.connections.stack import is_app, is_library, take
@@ -23,10 +24,14 @@ fixed: set[str] = set()
 """Files whose names the application has hard-wired."""
 
 
-def lead_memory_to(path: str | None) -> None:
+tested: str | None = None
+"""The distribution that is tested; what it has installed is the application, and no library."""
+
+
+def lead_memory_to(path: str | None, *, application: str | None = None) -> None:
     """From now on an application that opens a database in memory gets the one at `path`; None: its own again."""
-    global memory
-    memory = path
+    global memory, tested
+    memory, tested = path, application or tested
     if path is not None:
         fixed.add(path)
 
@@ -71,12 +76,30 @@ def is_of_the_application(*, skip: int = 1) -> bool:
         if file in TYPED:
             return True
         if not _only_carries(file):
-            return is_app(file)
+            return is_app(file) or _below_packages(file) in _files_of(tested)
     return current_thread() is not main_thread()
 
 
 def _only_carries(file: str) -> bool:
     if file.startswith("<") or is_library(file):
         return True
+    return _below_packages(file).partition("/")[0].removesuffix(".py") in CARRIERS
+
+
+def _below_packages(file: str) -> str:
+    """An installed file's path in `site-packages`; empty for what is not installed."""
     _, found, below = file.replace("\\", "/").rpartition("-packages/")
-    return bool(found) and below.partition("/")[0].removesuffix(".py") in CARRIERS
+    return below if found else ""
+
+
+@lru_cache(maxsize=8)
+def _files_of(distribution: str | None) -> frozenset[str]:
+    """What a distribution has installed, each file as `_below_packages` has it; none where it is installed editable."""
+    if distribution is None:
+        return frozenset()
+    from importlib import metadata  # for who opens memory from an installed package
+
+    try:
+        return frozenset(map(str, metadata.files(distribution) or ()))
+    except (metadata.PackageNotFoundError, ValueError):  # a name that no distribution can have
+        return frozenset()

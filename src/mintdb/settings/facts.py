@@ -74,6 +74,7 @@ class Settings:
     file: Path | None = None
     env: str | None = None  # the environment's name
     project: str = "mintdb"
+    is_named: bool = False  # whether somebody has said that name; else it is the folder's
     isolation: str = "rewind"
     leaks: str = "warn"
     settle: float = 1.0  # seconds that a session in the middle of something is waited for

@@ -44,6 +44,7 @@ def load(
     place = environments.place(chosen.value) if chosen else where
     given = merge(RUN_KEYS, [*above, Layer(place, environment), Layer(where, table)])
     run = {key: check_run(key, found, environ) for key, found in given.items() if key != "env"}
+    run["is_named"] = bool(project or "project" in run)
     run.setdefault("project", project or (file.parent if file else start).name)
     tables = [
         (place.replace("]", ".databases.{}]", 1), environment.get("databases", {})),

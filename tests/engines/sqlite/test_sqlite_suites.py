@@ -338,6 +338,18 @@ def test_what_a_wide_fixture_wrote_lives_as_long_as_that_fixture(suite: Suite) -
 
 
 def test_an_applications_memory_is_one_database_that_outlives_its_connections(suite: Suite) -> None:
+    suite.environment["PYTHONPATH"] = str(suite.folder / "installed" / "site-packages")
+    suite.write(
+        **{
+            "mintdb.toml": f'project = "My.Shop"\n{SETTINGS}',
+            "installed/site-packages/my_shop-1.dist-info/METADATA": "Name: my-shop\nVersion: 1\n",
+            "installed/site-packages/my_shop-1.dist-info/RECORD": "branches/north.py,,\n",
+            "installed/site-packages/branches/north.py": """
+                import sqlite3
+                def open(): return sqlite3.connect(":memory:")
+            """,
+        }
+    )
     suite.write(
         shop="""
         import sqlite3
@@ -429,6 +441,12 @@ def test_an_applications_memory_is_one_database_that_outlives_its_connections(su
             with ThreadPoolExecutor(4) as threads:
                 assert list(threads.map(dashboard, range(20))) == [[1, 1, 1]] * 20
 
+        def test_the_tested_distribution_is_the_application_where_it_is_installed():
+            from branches import north
+            connection = north.open()
+            assert connection.execute("select count(*) from account").fetchone() == (1,)
+            connection.close()
+
         def test_a_librarys_own_is_its_own(tmp_path):
             import sys
             folder = tmp_path / "site-packages" / "cachelib"
@@ -450,7 +468,7 @@ def test_an_applications_memory_is_one_database_that_outlives_its_connections(su
         """,
     )
     ran = suite.run("-q")
-    assert ran.outcomes == {"passed": 6}, ran.output
+    assert ran.outcomes == {"passed": 7}, ran.output
     assert "LEAK" not in ran.output
     assert "SPRAWL" not in ran.output
 
