@@ -14,8 +14,9 @@ import ways
 from psycopg.rows import class_row
 
 from mintdb.connections.account import Account, untold
-from mintdb.connections.explain import compose, find, tell
+from mintdb.connections.explain import compose, tell
 from mintdb.connections.facts import Opening
+from mintdb.connections.finding import find
 from mintdb.connections.ledger import Ledger
 from mintdb.connections.verdict import Kind, Verdict
 from mintdb.contract import Session

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mintdb.connections.explain import Finding, compose, explain_sprawl, tell
+from mintdb.connections.explain import compose, explain_sprawl, tell
+from mintdb.connections.finding import Finding
 from mintdb.connections.stack import Site
 from mintdb.connections.verdict import Kind
 

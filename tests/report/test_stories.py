@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from mintdb.connections.explain import Finding, tell
+from mintdb.connections.explain import tell
+from mintdb.connections.finding import Finding
 from mintdb.connections.stack import Site
 from mintdb.connections.verdict import Kind
 from mintdb.report import stories

@@ -8,8 +8,9 @@ from dataclasses import field, replace
 from mintdb import clock
 from mintdb.connections import closing, state
 from mintdb.connections.account import Account, untold
-from mintdb.connections.explain import compose, find, tell, tell_prepared
+from mintdb.connections.explain import compose, tell, tell_prepared
 from mintdb.connections.facts import Entry, Serverless
+from mintdb.connections.finding import find
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools

@@ -18,8 +18,9 @@ from mintdb.clock import monotonic
 from mintdb.connections import closing
 from mintdb.connections.account import peak_of, untold
 from mintdb.connections.doubts import judge_fairly
-from mintdb.connections.explain import compose, find, tell
+from mintdb.connections.explain import compose, tell
 from mintdb.connections.facts import Entry, Place, TellsTransaction
+from mintdb.connections.finding import find
 from mintdb.connections.foreign import is_child_since, traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools

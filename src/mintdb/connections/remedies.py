@@ -1,0 +1,68 @@
+"""What to do about a connection that somebody has to hear of: steps that can be copied, the likeliest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mintdb.connections.finding import Finding
+from mintdb.connections.verdict import Kind
+
+
+def steps_for(finding: Finding) -> list[str]:
+    """The numbered steps of a report; none for what is another process's."""
+    steps = list(_remedies(finding))
+    return [f"{number}. {'or ' * (number > 1)}{step}" for number, step in enumerate(steps, 1)]
+
+
+def _remedies(finding: Finding) -> Iterable[str]:
+    if finding.kind is Kind.FOREIGN:
+        return
+    yield _closing(finding)
+    if finding.thread_is_alive and finding.thread not in (None, "MainThread"):
+        yield "stop the thread before the test ends"
+    elif finding.task_is_alive and finding.kind is Kind.LEAK:
+        yield "cancel the task and wait for it before the test ends"
+
+
+# A pool's connection in a transaction was taken and not given back; an idle one only shows that its pool lives on.
+_GIVING_BACK = {
+    "SQLAlchemy engine": "give it back where it was taken:  with engine.connect() as conn: …",
+    "SQLAlchemy pool": "give it back where it was taken:  conn.close()",
+    "psycopg pool": "give it back where it was taken:  with pool.connection() as conn: …",
+    "asyncpg pool": "give it back where it was taken:  async with pool.acquire() as conn: …",
+}
+_GIVING_BACK_ASYNC = {
+    "SQLAlchemy engine": "give it back where it was taken:  async with engine.connect() as conn: …",
+    "psycopg pool": "give it back where it was taken:  async with pool.connection() as conn: …",
+}
+_ENDING_POOLS = {
+    "SQLAlchemy engine": "end the engine with the test, or make one for the whole run:  engine.dispose()",
+    "SQLAlchemy pool": "end the pool with the test:  pool.dispose()",
+    "psycopg pool": "end the pool with the test, or make one for the whole run:  with ConnectionPool(…) as pool: …",
+    "asyncpg pool": "end the pool with the test:  async with asyncpg.create_pool(…) as pool: …",
+}
+_ENDING_POOLS_ASYNC = {
+    "SQLAlchemy engine": "end the engine with the test, or make one for the whole run:  await engine.dispose()",
+    "psycopg pool": "end the pool with the test:  async with AsyncConnectionPool(…) as pool: …",
+}
+_CLOSING = {
+    "psycopg": "close it where it was opened:  with psycopg.connect(…) as conn: …",
+    "psycopg2": "close it where it was opened:  conn.close()  (psycopg2's `with conn:` only ends the transaction)",
+    "asyncpg": "close it where it was opened:  await conn.close()",
+    "sqlite3": "close it where it was opened:  conn.close()  (sqlite3's `with conn:` only ends the transaction)",
+    "aiosqlite": "close it where it was opened:  async with aiosqlite.connect(…) as conn: …",
+}
+
+
+def _closing(finding: Finding) -> str:
+    if finding.alias:
+        return f"close it in the thread that opened it:  django.db.connections[{finding.alias!r}].close()"
+    if finding.owner:
+        is_taken = finding.taken is not None or finding.state not in (None, "idle")
+        usual, other = (_GIVING_BACK, _GIVING_BACK_ASYNC) if is_taken else (_ENDING_POOLS, _ENDING_POOLS_ASYNC)
+        return (usual | other if finding.is_async else usual)[finding.owner]
+    if finding.may_stay:
+        return "commit what was begun, or take it back:  conn.commit() or conn.rollback()"
+    if finding.is_async and finding.driver == "psycopg":
+        return "close it where it was opened:  async with await psycopg.AsyncConnection.connect(…) as conn: …"
+    return _CLOSING.get(finding.driver or "", "close it where it was opened")
