@@ -144,10 +144,10 @@ class ClonePool:
             leased = [(lease, place) for lease, place in self._leased.items() if lease.restored is None]
             for lease, _ in leased:
                 lease.lose()
-            others = [place for place in (*self._free, *(place for _, place in leased)) if place is not self._home]
-            places, self._free = [self._home, *others], []
+            places = {id(place): place for place in (self._home, *self._free, *(place for _, place in leased))}
+            self._free = []
             left: list[Session] = []
-            for place in places:
+            for place in places.values():
                 left += place.accounts.last_look(place.clone)
                 place.clone.drop()
             return left

@@ -163,7 +163,8 @@ class Lease:
     def lose(self) -> None:
         """The clone is about to be dropped, or is nobody's any more: end the lease with nothing put back."""
         if self.restored is None:
-            self._end()
+            if self._clone is not None:  # or the put-back at its end has failed
+                self._end()
             self.restored = Restored(Way.KEPT, 0.0)
 
     def _end(self) -> None:

@@ -184,7 +184,7 @@ class Run:
         """Lease every configured database before the first fixture is set up."""
         try:
             self.boundaries.begin(item.nodeid)
-        except MintdbError as error:
+        except Exception as error:  # noqa: BLE001  # a driver's for one
             # Only what fails within the set-up of the test itself leaves other plugins as they expect to be.
             item.setup = partial(self._fail, item, error)  # type: ignore[method-assign]
         # The last thing that pytest does to a test before it tears wider fixtures down: these must not meet, and wait
@@ -242,9 +242,9 @@ class Run:
         """Whether what a test has left is to be looked at."""
         return bool(self.config.option.mintdb_keep) and item.stash.get(FAILED, False)
 
-    def _fail(self, item: pytest.Item, error: MintdbError) -> NoReturn:
+    def _fail(self, item: pytest.Item, error: Exception) -> NoReturn:
         vars(item).pop("setup", None)  # whoever runs the test once more begins anew
-        raise self._failure(item, error)
+        raise self._failure(item, error) if isinstance(error, MintdbError) else error
 
     def _failure(self, item: pytest.Item, error: MintdbError) -> BaseException:
         """What tells a test what happened, not where in mintdb; where no later one can go better, the run ends."""

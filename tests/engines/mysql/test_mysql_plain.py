@@ -9,9 +9,11 @@ import pytest
 from tests.engines.mysql import test_mysql_external as external
 from tests.engines.mysql.mariadb import PlainServer, dump, plain, root_of, run
 from tests.engines.mysql.test_mysql_external import project
+from tests.frameworks.suites import Suite
 
 import mintdb
 from mintdb.core.marks import setting_up
+from mintdb.engines.mysql import errors
 
 __all__ = ["project"]
 VERSIONED = "create table kept (id int primary key) with system versioning; insert into kept values (1);"
@@ -28,6 +30,52 @@ test_no_functions = external.test_a_server_that_logs_and_trusts_no_functions_say
 def server(server_home: Path) -> Iterator[PlainServer]:
     with plain() as server:
         yield server
+
+
+def test_a_transaction_that_xa_prepared_is_named_with_what_ends_it(server: PlainServer, project: Path) -> None:
+    root = root_of(server)
+    with mintdb.open(project, engine="mysql", url=root.url, schema="sql:schema.sql", settle=0) as mint:
+        lease = mint.lease()
+        database, branch = lease.address.database, "'left', 'over'"
+        run(lease.address, f"xa start {branch}", "delete from account", f"xa end {branch}", f"xa prepare {branch}")
+        with pytest.raises(errors.PreparedInTheWay) as caught:
+            lease.release()
+        rollback = "xa rollback x'6c656674', x'6f766572', 1"
+        assert (
+            str(caught.value).replace(f":{root.port}/", ":3306/")
+            == f"""\
+{database} on mysql://root:***@127.0.0.1:3306/mysql cannot be put back: something holds locks in it \
+that outlives its session
+  prepared   'left'
+  mintdb rolls these back on a server of its own only: there they may be anybody's
+  1. if it is what a test left:  {rollback}
+  2. let the test that prepares a transaction end it:  xa commit …, or xa rollback …
+  3. or take the URL away: mintdb then runs a server of its own"""
+        )
+        run(root, rollback)
+        with mint.lease() as lease:
+            assert run(lease.address, "select owner from account") == [("Ann",)]
+
+
+def test_what_only_the_driver_has_a_word_for_is_told_as_it_is(server: PlainServer, tmp_path: Path) -> None:
+    suite = Suite(tmp_path).write(
+        test_it="""
+            def test_breaks_what_mintdb_needs(mintdb):
+                with mintdb.connect() as connection:
+                    connection.cursor().execute("rename table mintdb.`databases` to mintdb.gone")
+
+            def test_meets_it(): ...
+
+            def test_mends_it(mintdb): ...
+        """
+    )
+    run_it = ("--mintdb-url", root_of(server).url, "--mintdb-isolation", "clone")
+    try:
+        ran = suite.run(*run_it)
+    finally:
+        run(root_of(server), "drop database mintdb")
+    assert "pymysql.err.ProgrammingError: (1146, \"Table 'mintdb.databases' doesn't exist\")" in ran.output
+    assert "KeyError" not in ran.output
 
 
 @pytest.mark.parametrize("written", [NOTHING, *WRITES])

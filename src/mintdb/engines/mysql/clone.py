@@ -104,7 +104,8 @@ class MysqlClone:
         self._locked = look.quiet.locked
         self._cleared = list(present.in_the_way)
         self.end(sessions.all_of(self._cleared))
-        restored = _told(self._rewinder.put_back(look.read, look.answers))
+        with sessions.naming_prepared(self._stay.maintenance, self._name):
+            restored = _told(self._rewinder.put_back(look.read, look.answers))
         ended, self._cleared = self._cleared, []
         self._older = set(present.backends) - set(sessions.all_of(ended))
         if restored.outside and self._stay.is_ours:
@@ -245,7 +246,8 @@ class MysqlClone:
             if code_of(error) != ER.LOCK_WAIT_TIMEOUT:
                 raise
             self._unblock()
-            databases.drop(self._stay.maintenance, self._name)
+            with sessions.naming_prepared(self._stay.maintenance, self._name):
+                databases.drop(self._stay.maintenance, self._name)
 
     def _create_anew(self, schema: Schema) -> None:
         databases.drop(self._stay.maintenance, self._name)

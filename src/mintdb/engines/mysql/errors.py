@@ -116,6 +116,19 @@ the server at {url} is a node of a Galera cluster
   2. or take the URL away: mintdb then runs a server of its own"""
 
 
+class PreparedInTheWay(ServerError):
+    """What XA prepared holds locks in a database on somebody else's server. Facts: database, url, prepared, remedy."""
+
+    is_final = True
+    text = """\
+{database} on {url} cannot be put back: something holds locks in it that outlives its session
+  prepared   {prepared}
+  mintdb rolls these back on a server of its own only: there they may be anybody's
+  1. if it is what a test left:  {remedy}
+  2. let the test that prepares a transaction end it:  xa commit …, or xa rollback …
+  3. or take the URL away: mintdb then runs a server of its own"""
+
+
 class CannotCopy(TemplateError):
     """An object of a database could not be made again in a clone. Facts: kind, name, reason."""
 

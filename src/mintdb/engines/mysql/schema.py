@@ -11,7 +11,7 @@ from functools import cached_property
 import pymysql
 
 from mintdb.engines.mysql.errors import CannotCopy, LoggingForbids
-from mintdb.engines.mysql.session import Session, literal, name, reason_of
+from mintdb.engines.mysql.session import Session, code_of, literal, name, reason_of
 from mintdb.facts import dataclass
 
 HERE = "`<here>`."  # stands for the database's own name in a definition
@@ -207,12 +207,23 @@ def replay(session: Session, database: str, definitions: Iterable[Definition]) -
         _make(session, database, each)
 
 
+def find_refusal(error: BaseException) -> str | None:
+    """Why the server lets this account create no functions, where that has led to `error`, and where it was met."""
+    cause: BaseException | None = error
+    while cause and code_of(cause) != LOGGING_FORBIDS:
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return None
+    said, met = reason_of(cause), str(error).splitlines()[0]
+    return said if cause is error else met if said in met else f"{met} {said}"
+
+
 def _make(session: Session, database: str, definition: Definition) -> None:
     try:
         _run(session, database, definition)
     except pymysql.MySQLError as error:
-        if error.args and error.args[0] == LOGGING_FORBIDS:
-            raise LoggingForbids(url=session.address.redacted, reason=reason_of(error)) from None
+        if reason := find_refusal(error):
+            raise LoggingForbids(url=session.address.redacted, reason=reason) from None
         raise CannotCopy(kind=definition.kind.value, name=definition.name, reason=reason_of(error)) from None
 
 

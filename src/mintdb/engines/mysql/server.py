@@ -9,9 +9,9 @@ from pathlib import Path
 from mintdb.address import Address
 from mintdb.engines.mysql import databases, sessions
 from mintdb.engines.mysql.clone import MysqlClone, Stay
-from mintdb.engines.mysql.errors import DatabaseNotOurs, LockTimeout, NameBusy
+from mintdb.engines.mysql.errors import DatabaseNotOurs, LockTimeout, LoggingForbids, NameBusy
 from mintdb.engines.mysql.maintenance import Maintenance
-from mintdb.engines.mysql.schema import read_schema
+from mintdb.engines.mysql.schema import find_refusal, read_schema
 from mintdb.engines.mysql.sequences import exact_sequences
 from mintdb.engines.mysql.session import Session
 
@@ -95,12 +95,20 @@ class MysqlServer:
             if base:
                 with self._at_work() as work:
                     databases.pour(self._maintenance, work, base, name)
-            build(self._stay.address(name))
+            self._run(build, name)
             self._finish(name)
             databases.seal(self._maintenance, name, run=run)
         except BaseException:
             databases.drop(self._maintenance, name)
             raise
+
+    def _run(self, build: Callable[[Address], None], name: str) -> None:
+        try:
+            build(self._stay.address(name))
+        except Exception as error:
+            if (reason := find_refusal(error)) is None:
+                raise
+            raise LoggingForbids(url=self._maintenance.url, reason=reason) from None
 
     def hold_name(self, name: str, *, timeout: float) -> None:
         """See contract.Server."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import pymysql
+from pymysql.constants import ER
 
 from mintdb import clock
 from mintdb.contract import Present, Session
+from mintdb.engines.mysql.errors import PreparedInTheWay
 from mintdb.engines.mysql.maintenance import Maintenance
 from mintdb.engines.mysql.questions import Questions, find_questions
+from mintdb.engines.mysql.session import code_of
 from mintdb.facts import dataclass
 
 POLL = 0.002  # seconds; a killed session is gone in less than 1 ms
@@ -185,9 +191,38 @@ def _state(command: str, modes: Sequence[str]) -> str:
 
 def end_prepared(maintenance: Maintenance) -> None:
     """Roll back the transactions that wait for their second phase. One whose session lives refuses it."""
+    for rollback in find_prepared(maintenance).values():
+        maintenance.session.try_run(rollback)
+
+
+def find_prepared(maintenance: Maintenance) -> Mapping[str, str]:
+    """Those transactions of the whole server, by name, and what rolls each back. MySQL shows them to few accounts."""
+    found: dict[str, str] = {}
     for form, gtrid, _, told in maintenance.rows(maintenance.dialect.recover):
         data = _bytes(told)
-        maintenance.session.try_run(f"xa rollback x'{data[:gtrid].hex()}', x'{data[gtrid:].hex()}', {form}")
+        shown = data[:gtrid].decode(errors="replace")
+        found[shown] = f"xa rollback x'{data[:gtrid].hex()}', x'{data[gtrid:].hex()}', {form}"
+    return found
+
+
+@contextmanager
+def naming_prepared(maintenance: Maintenance, database: str) -> Iterator[None]:
+    """Raises PreparedInTheWay where the block waited for a lock in vain, and what XA prepared may have it."""
+    try:
+        yield
+    except pymysql.OperationalError as error:
+        if code_of(error) != ER.LOCK_WAIT_TIMEOUT or not (prepared := _find_shown(maintenance)):
+            raise
+        names, rollbacks = ", ".join(map(repr, prepared)), "; ".join(prepared.values())
+        facts = {"database": database, "url": maintenance.url, "prepared": names, "remedy": rollbacks}
+        raise PreparedInTheWay(**facts) from None
+
+
+def _find_shown(maintenance: Maintenance) -> Mapping[str, str]:
+    try:
+        return find_prepared(maintenance)
+    except pymysql.MySQLError:
+        return {}  # this account may not see them
 
 
 def all_of(sessions: Sequence[Session]) -> list[int]:
