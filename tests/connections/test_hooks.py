@@ -110,6 +110,14 @@ print(ledger.open_entries(), hooks.unseen())
     assert out == "[('psycopg2', True)]\n[('psycopg', True)]\n[] {}\n"
 
 
+def test_a_pool_that_could_not_be_made_is_passed_over(dsn: str) -> None:
+    half_made = object.__new__(psycopg_pool.ConnectionPool)
+    hooks.watch()
+    hooks.unwatch()
+    assert pools.find(half_made) is None
+    half_made._closed = True  # its finalizer asks
+
+
 def test_a_connection_that_was_open_before_the_hooks_is_known_though_not_who_opened_it(dsn: str) -> None:
     out = python(
         """

@@ -20,6 +20,8 @@ import asyncpg
 import peewee
 import psycopg
 import psycopg2
+import psycopg_pool
+import sqlalchemy as sa
 from playhouse.pool import PooledPostgresqlDatabase
 from psycopg.conninfo import conninfo_to_dict
 from psycopg2.pool import ThreadedConnectionPool
@@ -33,6 +35,17 @@ local = threading.local()
 by_name = {}
 forgotten = []
 connection = None
+
+engines, heap = {}, []
+
+def engine_of(tenant):
+    if tenant not in engines:
+        engines[tenant] = sa.create_engine(URL.replace("://", "+psycopg://"))
+    return engines[tenant]
+
+@functools.lru_cache
+def pool_of(tenant):
+    return psycopg_pool.ConnectionPool(URL, min_size=2, max_size=4, open=True)
 
 class Pool:
     def __init__(self):
@@ -182,6 +195,16 @@ def with_a_pool_of_its_own():
     ask(one), ask(other)
     shop.own.idle.put(one), shop.own.idle.put(other)
 
+def with_an_engine_for_each_tenant():
+    for tenant in "abc":
+        with shop.engine_of(tenant).connect() as connection:
+            connection.execute(sa.text("select 1"))
+
+def with_a_pool_for_each_tenant():
+    for tenant in "ab":
+        with shop.pool_of(tenant).connection() as connection:
+            connection.execute("select 1")
+
 def with_what_would_be_in_the_way():
     with psycopg.connect(shop.URL) as other:
         assert other.execute("select pg_try_advisory_xact_lock(7)").fetchone() == (True,)
@@ -191,6 +214,8 @@ def with_what_would_be_in_the_way():
 
 WAYS = {
     "lock and temporary table": with_what_would_be_in_the_way,
+    "engines by tenant": with_an_engine_for_each_tenant,
+    "pools by tenant": with_a_pool_for_each_tenant,
     "library": with_a_library_s_pool,
     "library, threads": with_a_library_s_pool_in_threads,
     "library's locals": lambda: shop.plain.execute_sql("select 1"),
@@ -298,6 +323,7 @@ import threading
 import psycopg
 import pytest
 import shop
+import sqlalchemy as sa
 
 @pytest.mark.parametrize("number", range(4))
 def test_list(number):
@@ -347,6 +373,15 @@ def test_thread():
     Mailer(name="mailer", daemon=True).start()
     assert done.wait(10)
 
+def use(engine):
+    with engine.connect() as connection:
+        connection.execute(sa.text("select 1"))
+
+@pytest.mark.parametrize("number", range(2))
+def test_own_registry(number):
+    shop.engines[number] = sa.create_engine(shop.URL.replace("://", "+psycopg://"))
+    use(shop.engines[number])
+
 @pytest.mark.parametrize("number", range(8))
 def test_growing(number):
     shop.Registry().one_more()
@@ -358,7 +393,7 @@ def test_what_is_kept_stays_and_works_and_what_is_forgotten_is_told(tmp_path: Pa
     ran = suite.run("--mintdb-leaks=error", "-q", "test_keeping.py", "test_forgetting.py")
 
     guilty = re.findall(r"^ERROR (\S+) - Failed: LEAK", ran.output, re.MULTILINE)
-    assert guilty[:9] == [
+    assert guilty[:10] == [
         "test_forgetting.py::test_list[2]",
         "test_forgetting.py::test_list[3]",
         "test_forgetting.py::test_own_body",
@@ -368,12 +403,13 @@ def test_what_is_kept_stays_and_works_and_what_is_forgotten_is_told(tmp_path: Pa
         "test_forgetting.py::test_fixture",
         "test_forgetting.py::test_loop",
         "test_forgetting.py::test_thread",
+        "test_forgetting.py::test_own_registry[1]",
     ], ran.output
     # Nobody can tell a cache from a leak at first; but five lay idle by then, and it opened another.
-    growing = [int(number) for number in re.findall(r"test_growing\[(\d)\]", " ".join(guilty[9:]))]
+    growing = [int(number) for number in re.findall(r"test_growing\[(\d)\]", " ".join(guilty[10:]))]
     assert min(growing) >= 5, ran.output
     assert 7 in growing, ran.output
-    assert ran.outcomes == {"passed": 39 + 29, "error": len(guilty)}, ran.output
+    assert ran.outcomes == {"passed": 43 + 31, "error": len(guilty)}, ran.output
     assert "had to end" not in ran.output
 
 

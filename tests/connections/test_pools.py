@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from contextlib import ExitStack
+from functools import partial
 
 import asyncpg
 import psycopg
@@ -166,6 +167,58 @@ def test_pools_that_lead_to_one_place_are_reported_with_each_creation_site(dsn: 
     del first, second, beside, migrations
     gc.collect()
     assert [found for found in pools.sprawl() if "***" in found.url] == []
+
+
+def test_an_engine_that_was_disposed_of_is_no_pool_until_it_is_used_again(dsn: str, watched: Ledger) -> None:
+    engines = [sa.create_engine(dsn.replace("postgresql", "postgresql+psycopg")) for _ in range(3)]
+    for engine in engines:
+        engine.connect().close()
+    assert [len(found.owners) for found in pools.sprawl()] == [3]
+
+    for engine in engines[:2]:
+        engine.dispose()
+    assert pools.sprawl() == []
+
+    engines[0].connect().close()
+    assert [len(found.owners) for found in pools.sprawl()] == [2]
+    assert watched.open_entries()[-1].owner is pools.find(engines[0])
+    engines[0].dispose()
+    engines[2].dispose()
+
+
+def test_pools_that_were_given_something_else_cannot_stand_for_each_other(dsn: str, watched: Ledger) -> None:
+    url = dsn.replace("postgresql", "postgresql+psycopg")
+    in_itself: list[object] = []
+    in_itself.append(in_itself)
+
+    def with_options(tenant: str) -> sa.Engine:
+        return sa.create_engine(url, connect_args={"options": f"-csearch_path={tenant}"})
+
+    def with_an_event(tenant: str) -> sa.Engine:
+        engine = sa.create_engine(url)
+
+        @sa.event.listens_for(engine, "connect")
+        def dress(connection: psycopg.Connection, record: object) -> None:
+            connection.execute(f"set search_path = {tenant}", in_itself)
+
+        return engine
+
+    def with_a_creator(tenant: str) -> sa.Engine:
+        return sa.create_engine("postgresql+psycopg://", creator=partial(psycopg.connect, dsn, options=tenant))
+
+    def of_psycopg(tenant: str) -> psycopg_pool.ConnectionPool:
+        return psycopg_pool.ConnectionPool(dsn, min_size=0, max_size=1, kwargs={"options": tenant}, open=False)
+
+    for make in (with_options, with_an_event, with_a_creator, of_psycopg):
+        made = [make(tenant) for tenant in "ab"]
+        [pool.open() for pool in made if isinstance(pool, psycopg_pool.ConnectionPool)]
+        assert pools.sprawl() == [], make
+        made.append(make("a"))
+        [pool.open() for pool in made if isinstance(pool, psycopg_pool.ConnectionPool)]
+        assert [len(found.owners) for found in pools.sprawl()] == [2], make
+        [pool.close() for pool in made if isinstance(pool, psycopg_pool.ConnectionPool)]
+        del made
+        gc.collect()
 
 
 def test_no_report_of_pools_shows_a_password_however_the_pool_was_given_it(dsn: str, watched: Ledger) -> None:

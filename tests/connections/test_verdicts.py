@@ -173,6 +173,9 @@ class Leading:
     def is_async(self) -> bool:
         return self.serves_loops
 
+    def find_likeness(self) -> None:
+        return None
+
 
 def test_a_line_that_makes_pools_for_several_places_has_one_of_each_unless_it_is_the_tests_own() -> None:
     leading = [Leading("postgresql://h/a"), Leading("postgresql://h/b"), Leading("postgresql://h/b", is_async=True)]

@@ -8,15 +8,15 @@ from __future__ import annotations
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 from mintdb import clock
 from mintdb.connections.closing import collect
-from mintdb.connections.facts import Entry
+from mintdb.connections.facts import Entry, Owner
 from mintdb.connections.holders import Hold, find_holds
 from mintdb.connections.pools import pools
 from mintdb.connections.stack import Site, lies_in_package
-from mintdb.connections.verdict import Kind, Verdict
+from mintdb.connections.verdict import Kind, Verdict, purpose_of
 
 Judge = Callable[[frozenset[int]], list[Verdict]]
 """Verdicts on everything, where the entries with these id() are kept on purpose."""
@@ -31,6 +31,8 @@ DRIVERS = {
     *("psycopg", "psycopg_binary", "psycopg_c", "psycopg2", "asyncpg", "aiosqlite", "pymysql", "MySQLdb", "asyncmy"),
     *("mintdb", "greenlet", "gevent"),
 }
+
+POOLS = {"sqlalchemy", "psycopg_pool"}  # who makes one of these calls them
 
 YOUNG = 1  # the generation of what a test has just made: collecting it costs next to nothing, all of them 100 ms
 _no_garbage: set[Site] = set()  # lines whose leaks were alive after a collection: another one would clear nobody
@@ -63,7 +65,16 @@ def judge_fairly(judge: Judge, *, began: float, is_last: bool = False) -> list[V
     if any(entry.is_open for entry in doubtful):
         collect()
     _no_garbage.update(line for entry in unknown if entry.is_open and (line := _line(entry)))
-    return judge(kept) if kept or doubtful else verdicts
+    if not kept and not doubtful:
+        return verdicts
+    return _judge_again(judge, kept, {entry.owner for entry in accused if id(entry) in kept} - {None})
+
+
+def _judge_again(judge: Judge, kept: frozenset[int], kept_pools: Container[Owner | None]) -> list[Verdict]:
+    """A pool that is kept may have opened more meanwhile, in a thread of its own."""
+    verdicts = judge(kept)
+    newcomers = {id(entry) for entry in _accused(verdicts) if entry.owner in kept_pools and id(entry) not in kept}
+    return judge(kept | newcomers) if newcomers else verdicts
 
 
 def _accused(verdicts: Iterable[Verdict]) -> dict[Entry, Verdict]:
@@ -92,9 +103,9 @@ def _find_holds(accused: Iterable[Entry]) -> dict[int, Hold]:
     return found
 
 
-# What firmness says something of the connection. Of a pool, its creation site tells more than a module does; a thread
-# that runs is not garbage, but what it has opened may be.
-LEAST = {"connection": Hold.UNKNOWN, "pool": Hold.WIDER, "thread": Hold.GATHERED}
+# What firmness says something of the connection. Of a pool, its creation site tells more than a plain list does; a
+# thread that runs is not garbage, but what it has opened may be.
+LEAST = {"connection": Hold.UNKNOWN, "pool": Hold.LASTING, "thread": Hold.GATHERED}
 
 
 def _things(entry: Entry) -> Iterable[tuple[str, object]]:
@@ -114,8 +125,10 @@ def _is_kept(
     """Whether it is as somebody leaves it who uses it again: held by what outlives the test, and opened by more."""
     if _is_beyond_use(entry):
         return False
-    if hold is not Hold.WIDER and (_is_by_the_test_itself(entry) or not (entry.owner is None or verdict.is_excused)):
+    if hold is not Hold.WIDER and _is_by_the_test_itself(entry):
         return False
+    if entry.owner is not None and not verdict.is_excused:
+        return hold is Hold.WIDER or (hold is Hold.LASTING and _unused_pools(all_of_them, entry, lasted) < UNUSED[hold])
     alike = [other for other in all_of_them if _is_alike(other, entry)]
     if hold is Hold.GATHERED and (verdict.session is None or verdict.session.seconds_in_state is None):
         return _older(alike, began) < UNUSED[Hold.LASTING]
@@ -132,9 +145,10 @@ def _is_beyond_use(entry: Entry) -> bool:
 
 def _is_by_the_test_itself(entry: Entry) -> bool:
     """Whether the body of the test, or of its fixture, called the driver: it has to close what it opens."""
-    if entry.opening is None or lies_in_package(entry.stack, but=DRIVERS):
+    opening, stack = (entry.opening, entry.stack) if entry.owner is None else (entry.owner.opening, entry.owner.stack)
+    if opening is None or lies_in_package(stack, but=DRIVERS if entry.owner is None else DRIVERS | POOLS):
         return False
-    return entry.opening.has_in_its_body(entry.stack)
+    return opening.has_in_its_body(stack)
 
 
 def _is_alike(verdict: Verdict, entry: Entry) -> bool:
@@ -146,6 +160,16 @@ def _is_alike(verdict: Verdict, entry: Entry) -> bool:
 def _unused(alike: Iterable[Verdict], seconds: float) -> int:
     """How many were open and idle for all that time."""
     return sum(v.session is not None and (v.session.seconds_in_state or 0) > seconds for v in alike)
+
+
+def _unused_pools(verdicts: Iterable[Verdict], entry: Entry, seconds: float) -> int:
+    """How many other pools of the same line to the same place has nobody used for all that time."""
+    of_pools: dict[Owner, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        if verdict.entry is not None and verdict.entry.owner is not None and _is_alike(verdict, entry):
+            of_pools[verdict.entry.owner].append(verdict)
+    purpose = entry.owner and purpose_of(entry.owner)
+    return sum(_unused(some, seconds) == len(some) and purpose_of(owner) == purpose for owner, some in of_pools.items())
 
 
 def _older(alike: Iterable[Verdict], began: float) -> int:

@@ -120,6 +120,9 @@ class Pool(Protocol):
     def find_url(self) -> str | None:
         """Where its connections lead, as the driver was told; None: not known, or it keeps none."""
 
+    def find_likeness(self) -> object:
+        """What two pools of one URL have in common if they can stand for each other: hashable, and compared only."""
+
     def visit_idle(self, keep: Callable[[object], bool]) -> None:
         """Show each idle driver connection to `keep` while nobody else can take it; close it if that returns False.
 

@@ -17,6 +17,7 @@ from contextvars import copy_context
 from enum import IntEnum
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
+from weakref import ref
 
 from mintdb.connections.stack import is_library
 
@@ -106,10 +107,10 @@ class _Search:
                 for key, one in held.items():
                     self._ends[key] = max(_hold(holder, one), self._ends.get(key, Hold.UNKNOWN))
                 continue
-            if not any(id(holder) in holders for holders in self._holders.values()):
-                further.append(holder)
-            for key in held:
-                self._holders.setdefault(key, set()).add(id(holder))
+            for key, keeper in _find_keepers(holder, held):
+                if not any(id(keeper) in holders for holders in self._holders.values()):
+                    further.append(keeper)
+                self._holders.setdefault(key, set()).add(id(keeper))
         self._alive += further
         return further
 
@@ -154,6 +155,16 @@ def _hold(root: Any, one: object) -> Hold:  # Any: a module's names, a class, or
     if not is_for_the_run or name.partition(".")[0] in MACHINERY | BOOKKEEPING:
         return Hold.LIVING
     return Hold.GATHERED if issubclass(type(one), GATHERINGS) else Hold.LASTING
+
+
+def _find_keepers(holder: Any, held: Mapping[int, object]) -> Iterable[tuple[int, object]]:  # Any: see _hold
+    """By id() of what it holds. A dictionary with weak keys keeps a value for as long as something keeps its key."""
+    if type(holder) is not dict or not issubclass(type(next(iter(holder), None)), ref):
+        return [(key, holder) for key in held]
+    keys = [(id(value), key()) for key, value in holder.copy().items() if id(value) in held and type(key) is ref]
+    # A threading.local's attributes belong to a dummy for each thread, which nothing that is found leads to.
+    is_local = any(type(key).__name__ == "_localdummy" for _, key in keys)
+    return [(value, holder if is_local else key) for value, key in keys if key is not None]
 
 
 def _is_executor(thing: object) -> bool:

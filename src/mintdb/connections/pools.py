@@ -60,10 +60,14 @@ class Pools:
         known = [reference() for reference, other in self._owners.copy().values() if other is owner]
         return [pool for pool in known if pool is not None]
 
+    def known(self) -> list[Owner]:
+        """Pools that exist, in order of creation; an engine is one, although its pool was disposed of."""
+        owners = dict.fromkeys(owner for _, owner in self._owners.copy().values())
+        return sorted(owners, key=lambda owner: owner.created)
+
     def living(self) -> list[Owner]:
         """Pools that exist and are open, in order of creation."""
-        owners = dict.fromkeys(owner for _, owner in self._owners.copy().values())
-        return sorted((o for o in owners if o.pool is None or o.pool.is_alive()), key=lambda owner: owner.created)
+        return [owner for owner in self.known() if owner.pool is None or owner.pool.is_alive()]
 
     def visit_idle(self, keep: Callable[[Entry], bool], owners: Iterable[Owner] | None = None) -> None:
         """Show the entry of each idle pooled connection to `keep`, which has it to itself; close it if that is False.
@@ -94,12 +98,12 @@ class Pools:
 
         One pool for blocking code and one for event loops are what an application needs that has both.
         """
-        by_place: dict[tuple[str, bool], list[Owner]] = defaultdict(list)
+        by_place: dict[tuple[str, bool, object], list[Owner]] = defaultdict(list)
         for owner in (owner for owner in self.living() if owner not in self._ours):
             leads_to = redact((owner.pool and owner.pool.find_url()) or "")
             if owner.pool is not None and leads_to and url in (None, leads_to):
-                by_place[leads_to, owner.pool.is_async()].append(owner)
-        crowded = [Sprawl(leads_to, owners) for (leads_to, _), owners in by_place.items() if len(owners) > 1]
+                by_place[leads_to, owner.pool.is_async(), owner.pool.find_likeness()].append(owner)
+        crowded = [Sprawl(leads_to, owners) for (leads_to, *_), owners in by_place.items() if len(owners) > 1]
         return sorted(crowded, key=lambda sprawl: len(sprawl.owners), reverse=True)
 
 

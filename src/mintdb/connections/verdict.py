@@ -215,7 +215,7 @@ def pools_that_may_outlive(living: Iterable[Owner]) -> frozenset[Owner]:
     seen: set[object] = set()
     tolerated = set()
     for owner in living:
-        purpose = _purpose(owner)
+        purpose = purpose_of(owner)
         if purpose not in seen:
             tolerated.add(owner)
         if purpose is not None:
@@ -223,11 +223,12 @@ def pools_that_may_outlive(living: Iterable[Owner]) -> frozenset[Owner]:
     return frozenset(tolerated)
 
 
-def _purpose(owner: Owner) -> object:
+def purpose_of(owner: Owner) -> object:
+    """What pools have in common of which an application needs one; None: not known."""
     site, pool = owner.site, owner.pool
     if site is None:
         return None
     # What a test makes itself is made for each test, although each may have a database of its own.
     is_the_tests = owner.opening is not None and owner.opening.has_in_its_body(owner.stack)
-    place = None if pool is None or is_the_tests else (pool.find_url(), pool.is_async())
+    place = None if pool is None or is_the_tests else (pool.find_url(), pool.is_async(), pool.find_likeness())
     return site.file, site.line, place

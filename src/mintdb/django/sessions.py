@@ -54,6 +54,9 @@ class Idle:
     def find_url(self) -> None:
         """See connections.facts.Pool. They may lead anywhere."""
 
+    def find_likeness(self) -> None:
+        """See connections.facts.Pool. There is one in a process."""
+
     def visit_idle(self, keep: Callable[[object], bool]) -> None:
         """See connections.facts.Pool. Django reconnects when it needs to."""
         if self.lent:

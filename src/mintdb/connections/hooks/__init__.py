@@ -10,6 +10,7 @@ import gc
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -76,7 +77,8 @@ def _adopt(hooks: Sequence[tuple[Hook, ModuleType]]) -> None:
         if (concerned := asked.get(id(kind))) is None:
             concerned = asked[id(kind)] = [(hook, module) for hook, module in hooks if _is_of(kind, module)]
         for hook, module in concerned:
-            hook.adopt(module, thing)
+            with suppress(Exception):  # one that is half made, for its own __init__ has failed, lacks what is asked for
+                hook.adopt(module, thing)
 
 
 def _is_of(kind: type, module: ModuleType) -> bool:

@@ -15,6 +15,7 @@ from mintdb import clock
 from mintdb.connections import gate
 from mintdb.connections.facts import Entry, Owner
 from mintdb.connections.hooks.collecting import teller, telling
+from mintdb.connections.hooks.likeness import likeness
 from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
@@ -104,6 +105,10 @@ class AsyncpgPool:
         pool = self._pool()
         arguments = () if pool is None else pool._connect_args
         return str(arguments[0]) if arguments and arguments[0] else None
+
+    def find_likeness(self) -> object:
+        pool = self._pool()
+        return None if pool is None else likeness(pool._connect_kwargs, pool._init, pool._setup)
 
     def visit_idle(self, keep: Callable[[object], bool]) -> None:
         pool = self._pool()

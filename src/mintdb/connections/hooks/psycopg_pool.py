@@ -14,6 +14,7 @@ from mintdb import clock
 from mintdb.connections import gate
 from mintdb.connections.facts import Owner
 from mintdb.connections.hooks.libpq import database_of
+from mintdb.connections.hooks.likeness import likeness
 from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.hooks.psycopg3 import DRIVER
 from mintdb.connections.ledger import ledger
@@ -41,6 +42,10 @@ class PsycopgPool:
     def find_url(self) -> str | None:
         conninfo = getattr(self._pool(), "conninfo", None)
         return conninfo if isinstance(conninfo, str) else None
+
+    def find_likeness(self) -> object:
+        pool = self._pool()
+        return likeness(getattr(pool, "kwargs", None), getattr(pool, "_configure", None))
 
     def visit_idle(self, keep: Callable[[object], bool]) -> None:
         pool = self._pool()

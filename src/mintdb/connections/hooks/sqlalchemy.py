@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
 from mintdb import clock
 from mintdb.connections.facts import Owner
 from mintdb.connections.hooks.collecting import Collector
+from mintdb.connections.hooks.likeness import likeness
 from mintdb.connections.hooks.patch import Moved, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
@@ -28,6 +30,7 @@ class SqlalchemyPool:
 
     def __init__(self, engine: Any = None, pool: Any = None) -> None:  # Any: see above
         self._engine = None if engine is None else weakref.ref(engine)
+        self._first_pool = None if engine is None else weakref.ref(engine.pool)
         self._only_pool = None if pool is None else weakref.ref(pool)
 
     def _pool(self) -> Any:  # Any: see above
@@ -37,11 +40,15 @@ class SqlalchemyPool:
         return None if engine is None else engine.pool
 
     def is_alive(self) -> bool:
-        return self._pool() is not None
+        pool = self._pool()
+        return pool is not None and not (self._was_disposed(pool) and _is_empty(pool))
+
+    def _was_disposed(self, pool: Any) -> bool:  # Any: see above
+        return self._first_pool is not None and self._first_pool() is not pool
 
     def is_dressed(self) -> bool:
         pool = self._pool()
-        return pool is not None and any(_is_of_the_application(listener) for listener in pool.dispatch.connect)
+        return pool is not None and bool(_listeners(pool))
 
     def is_async(self) -> bool:
         engine = self._engine() if self._engine else None
@@ -54,6 +61,10 @@ class SqlalchemyPool:
         if type(engine.pool).__name__ == "NullPool":  # a migration's, say: it keeps nothing
             return None
         return str(engine.url.set(drivername=_backend(engine.url)).render_as_string())
+
+    def find_likeness(self) -> object:
+        engine, pool = self._engine() if self._engine else None, self._pool()
+        return None if engine is None else likeness(_find_connect_args(engine), *_listeners(pool))
 
     def visit_idle(self, keep: Callable[[object], bool]) -> None:
         pool = self._pool()
@@ -69,9 +80,32 @@ class SqlalchemyPool:
             slip.invalidate()
 
 
+def _is_empty(pool: Any) -> bool:  # Any: see above
+    """Whether it has no connection; one that does not count them may have some."""
+    return hasattr(pool, "checkedout") and pool.checkedin() + pool.checkedout() == 0
+
+
 def _backend(url: Any) -> str:  # Any: see above
     """The drivers of one database's engines may differ; the place that they lead to does not."""
     return str(url.get_backend_name())
+
+
+def _find_connect_args(engine: Any) -> object:  # Any: see above
+    """What the engine connects with beyond its URL: `connect_args`, which only its creator knows; or a `creator`."""
+    creator = engine.pool._creator
+    if not str(getattr(creator, "__module__", "")).startswith("sqlalchemy."):
+        return creator
+    with suppress(AttributeError, TypeError, KeyError, ValueError):  # a version in which it is written otherwise
+        closed_over = dict(zip(creator.__code__.co_freevars, creator.__closure__, strict=True))
+        of_the_url = engine.dialect.create_connect_args(engine.url)[1]
+        given = closed_over["cparams"].cell_contents.items()
+        return {name: value for name, value in given if of_the_url.get(name) != value}
+    return None
+
+
+def _listeners(pool: Any) -> list[Any]:  # Any: see above
+    """What the application does to each new connection."""
+    return [listener for listener in pool.dispatch.connect if _is_of_the_application(listener)]
 
 
 def _is_of_the_application(listener: Any) -> bool:  # Any: see above
@@ -182,7 +216,7 @@ def _find_owner(pool: Any) -> Owner | None:  # Any: see above
     """The engine that the pool is of now."""
     if owner := pools.find(pool):
         return owner
-    for owner in pools.living():
+    for owner in pools.known():
         if isinstance(owner.pool, SqlalchemyPool) and owner.pool._pool() is pool:
             pools.add(pool, owner)  # found at once the next time
             return owner
