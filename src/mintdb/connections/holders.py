@@ -159,7 +159,7 @@ def _hold(root: Any, one: object) -> Hold:  # Any: a module's names, a class, or
 
 def _find_keepers(holder: Any, held: Mapping[int, object]) -> Iterable[tuple[int, object]]:  # Any: see _hold
     """By id() of what it holds. A dictionary with weak keys keeps a value for as long as something keeps its key."""
-    if type(holder) is not dict or not issubclass(type(next(iter(holder), None)), ref):
+    if type(holder) is not dict or type(next(iter(holder), None)) is not ref:
         return [(key, holder) for key in held]
     keys = [(id(value), key()) for key, value in holder.copy().items() if id(value) in held and type(key) is ref]
     # A threading.local's attributes belong to a dummy for each thread, which nothing that is found leads to.
