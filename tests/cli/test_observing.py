@@ -77,6 +77,7 @@ def test_a_test_that_hangs_is_seen_killed_and_explained(suite: Path, run: Run) -
     assert "slowest to put back:" in explained
     of_one = run("explain", "test_leaks", "--html", "page.html").stdout
     assert of_one.startswith("test_slow.py::test_leaks: ")
+    assert "\n  1 connection opened, at most 1 at once\n" in of_one
     assert "test_blocked" not in of_one
     assert (suite / "page.html").exists()
 

@@ -16,6 +16,9 @@ def finding(line: int, **facts: object) -> dict[str, object]:
         "place": f"shop/jobs.py:{line} in send_receipts",
         "thread": "mailer",
         "query": "select '<b>' & 'x'",
+        "waits_for": "AccessShareLock on a relation",
+        "blocked_by": [7, 8],
+        "holds": ["temporary table basket"],
     }
     return known | facts
 

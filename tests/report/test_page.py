@@ -32,6 +32,10 @@ def test_a_small_run_is_shown_whole(tmp_path: Path, browse: Browse) -> None:
     assert "postgresql://ann:***@db/shop" in document
     assert document.count("<svg") == 2
     assert "26 pools of one process" in document
+    assert [int(number) for number in re.findall(r"(\d+) opened</span>", document)] == [6, 3]
+    assert "<b>9</b>" in document
+    assert "backend 7, backend 8" in document
+    assert "temporary table basket" in document
 
 
 def test_a_run_of_3000_tests_stays_light(tmp_path: Path, browse: Browse) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from runs import run_of
+
+from mintdb.cli.explain import lines
 from mintdb.connections.explain import tell
 from mintdb.connections.finding import Finding
 from mintdb.connections.stack import Site
@@ -39,6 +42,12 @@ def test_twenty_lines_of_one_test_are_told_in_full_where_another_leaves_them_too
     assert sorted(map(int, re.findall(r"opened   helpers.py:(\d+) ", said))) == list(range(20))
     assert "  … and 10 connections more, opened in 10 other places\n" in said
     assert "  … and 1 connection more, opened in 1 other place\n  … and 10 more of lines that are told above" in said
+
+
+def test_explain_shows_what_a_connection_waits_for_and_what_it_holds() -> None:
+    said = "\n".join(lines(run_of(3)))
+    waits = "  waits for AccessShareLock on a relation\n  held by  backend 7, backend 8\n"
+    assert waits + "  holds    temporary table basket\n" in said
 
 
 def test_another_program_is_another_story_and_the_same_one_with_another_number_is_not() -> None:

@@ -16,6 +16,7 @@ from mintdb.report.ending import find_last
 from mintdb.report.facts import RunReport
 from mintdb.report.files import read, write
 from mintdb.report.groups import Group, by_line
+from mintdb.report.words import count_of
 
 TESTS_SHOWN = 5
 
@@ -51,7 +52,7 @@ def lines(report: RunReport) -> Iterator[str]:
     opened = sum(worker.opened for worker in report.workers)
     peak = max((worker.peak for worker in report.workers), default=0)
     typical = f"median {median(seconds) * 1000:.1f} ms"
-    yield f"{len(seconds)} put back, {typical}; {opened} connections, at most {peak} at once in a process"
+    yield f"{len(seconds)} put back, {typical}; {count_of('connection', opened)}, at most {peak} at once in a process"
     yield from (f"  {note}" for note in report.notes)
     for group in by_line(report.findings):
         yield from _of_group(group)
@@ -66,14 +67,14 @@ def lines_of_tests(report: RunReport, tests: tuple[str, ...]) -> Iterator[str]:
         if any(part in tested.test for part in tests):
             why = f" because {tested.reason}" if tested.reason else ""
             yield f"{tested.test}: {tested.way}{why}, {tested.put_back * 1000:.1f} ms, on {tested.worker}"
-            yield f"  {tested.opened} connections opened, at most {tested.peak} at once"
+            yield f"  {count_of('connection', tested.opened)} opened, at most {tested.peak} at once"
             for group in by_line({"test": tested.test, **found} for found in tested.findings):
                 yield from _of_group(group)
 
 
 def _of_group(group: Group) -> Iterator[str]:
     yield f"{group.kind.upper()}  {len(group.found)} x {group.place}"
-    yield from (f"  {label:<9}{told}" for label, told in group.story())
+    yield from (f"  {label:<8} {told}" for label, told in group.story())
     tests = group.tests
     more = f" and {len(tests) - TESTS_SHOWN} more" * (len(tests) > TESTS_SHOWN)
     yield f"  {'in':<9}{', '.join(tests[:TESTS_SHOWN])}{more}"

@@ -12,7 +12,7 @@ class ConnectionBudgetExceeded(MintdbError):
 {held} connections are open and {limit} are allowed: none was given back within {timeout:g} s
 {holders}
   1. close what is not needed any more, at the lines above
-  2. or let pools close what is given back:  keep_idle = false
+  2. or, where pools hold them idle, let these close what is given back:  keep_idle = false
   3. or allow more:  max_connections = {limit}  (wait longer:  connection_timeout = {timeout:g})"""
 
 

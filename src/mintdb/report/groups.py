@@ -18,6 +18,8 @@ LABELS = {
     "fixture": "fixture",
     "process": "command_line",
     "waits for": "waits_for",
+    "held by": "blocked_by",
+    "holds": "holds",
     "last ran": "query",
 }
 UNKNOWN = "opened before it could be seen"
@@ -43,7 +45,14 @@ class Group:
 
     def _values(self, fact: str) -> list[str]:
         """The different values of a fact, the first ones first; unknown ones are left out."""
-        return list(dict.fromkeys(str(found[fact]) for found in self.found if found.get(fact) is not None))
+        return list(dict.fromkeys(_shown(found[fact]) for found in self.found if found.get(fact) is not None))
+
+
+def _shown(value: object) -> str:
+    """A fact as people read it: of several values, numbers are backends."""
+    if not isinstance(value, list | tuple):
+        return str(value)
+    return ", ".join(f"backend {each}" if isinstance(each, int) else str(each) for each in value)
 
 
 def by_line(findings: Iterable[Found]) -> list[Group]:

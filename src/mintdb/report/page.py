@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -62,7 +63,7 @@ def _cards(report: RunReport) -> dict[str, str]:
     put_back = [tested.put_back * 1000 for tested in report.tests]
     return {
         "tests": f"{len({tested.test for tested in report.tests}):,}",
-        "connections opened": f"{sum(worker.opened for worker in report.workers):,}",
+        "connections opened": f"{sum(_opened(report).values()):,}",
         "most open in one process": f"{max((worker.peak for worker in report.workers), default=0):,}",
         "connections to mend": f"{len(report.findings):,}",
         "put back, median": f"{median(put_back):.1f} ms" if put_back else "–",
@@ -70,19 +71,31 @@ def _cards(report: RunReport) -> dict[str, str]:
     }
 
 
+def _opened(report: RunReport) -> Mapping[str, int]:
+    """How many connections each worker has opened, between its tests too where it has told so."""
+    in_tests, in_all = Counter[str](), Counter[str]()
+    for tested in report.tests:
+        in_tests[tested.worker] += tested.opened
+    for worker in report.workers:
+        in_all[worker.name] += worker.opened
+    return in_tests | in_all  # the larger of both
+
+
 def _timelines(report: RunReport) -> list[Timeline]:
     by_worker: dict[str, list[Tested]] = {}
+    opened = _opened(report)
     for tested in report.tests:
         by_worker.setdefault(tested.worker, []).append(tested)
     end = max((tested.began + tested.seconds for tested in report.tests), default=report.began)
     start = min((tested.began for tested in report.tests), default=report.began)
     highest = max((tested.peak for tested in report.tests), default=0)
     return [
-        _timeline(worker, tests, start, max(end - start, 1e-6), highest) for worker, tests in sorted(by_worker.items())
+        _timeline(worker, tests, start, max(end - start, 1e-6), highest, opened[worker])
+        for worker, tests in sorted(by_worker.items())
     ]
 
 
-def _timeline(worker: str, tests: Sequence[Tested], start: float, length: float, highest: int) -> Timeline:
+def _timeline(worker: str, tests: Sequence[Tested], start: float, length: float, highest: int, opened: int) -> Timeline:
     heights, marks = [0] * COLUMNS, set()
     for tested in tests:
         first = min(COLUMNS - 1, int((tested.began - start) / length * COLUMNS))
@@ -91,7 +104,6 @@ def _timeline(worker: str, tests: Sequence[Tested], start: float, length: float,
             heights[column] = max(heights[column], tested.peak)
         if tested.findings:
             marks.add(first + 0.5)
-    opened = sum(tested.opened for tested in tests)
     return Timeline(worker, max(heights), opened, _path(heights, highest), sorted(marks))
 
 

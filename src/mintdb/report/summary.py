@@ -19,7 +19,7 @@ from mintdb.contract import Restored, Session, Told, Way
 from mintdb.facts import dataclass
 from mintdb.report.facts import Tested, Worker
 from mintdb.report.stories import Story, tell
-from mintdb.report.words import describe
+from mintdb.report.words import count_of, describe
 
 REASONS_SHOWN = 5
 HOW_NOT_TO_BE_ENDED = (
@@ -191,8 +191,8 @@ class Summary:
         if self.tests:
             opened = sum(tested.opened for tested in self.tests)
             peak = max(tested.peak for tested in self.tests)
-            what = _count_of(self.watched, len(self.tests))
-            yield f"watched {what}, which opened {opened} connections, at most {peak} at once"
+            what = count_of(self.watched, len(self.tests))
+            yield f"watched {what}, which opened {count_of('connection', opened)}, at most {peak} at once"
 
     def _counts(self) -> str:
         counts = ", ".join(f"{self.ways[way]} {WORDS[way]}" for way in Way if way in self.ways)
@@ -201,10 +201,6 @@ class Summary:
             f"{len(self.seconds)} put back: {counts}; median {median(self.seconds) * 1000:.1f} ms,"
             f" worst {worst * 1000:.0f} ms" + (f" ({test})" if test else "")
         )
-
-
-def _count_of(what: str, number: int) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _with_its_line(session: Session) -> Session:

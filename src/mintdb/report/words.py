@@ -8,6 +8,11 @@ from mintdb.contract import Session
 QUERY_LENGTH = 120  # characters of a query: one line of a wide terminal
 
 
+def count_of(what: str, number: int) -> str:
+    """`1 test`, `2 tests`."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def describe(session: Session) -> str:
     """A session: who, what it is doing, what it last ran."""
     parts = [f"backend {session.backend_pid}"] if session.backend_pid not in (0, session.process) else []
