@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
 from mintdb.connections.explain import compose, explain_sprawl, tell
 from mintdb.connections.finding import Finding
 from mintdb.connections.stack import Site
@@ -18,7 +23,7 @@ MAILER = Finding(
     driver="psycopg",
     taken=Site("shop/jobs.py", 88, "send_receipts"),
     thread="mailer",
-    thread_is_alive=True,
+    thread_is_to_stop=True,
     owner="psycopg pool",
     query="update orders set state = 'refunded' where id = $1",
 )
@@ -121,7 +126,6 @@ def test_an_engine_for_each_test() -> None:
         driver="psycopg2",
         opened=Site("test_app.py", 21, "setUp"),
         thread="MainThread",
-        thread_is_alive=True,
         owner="SQLAlchemy engine",
         owner_opened=Site("app.py", 39, "create_app"),
         query="ROLLBACK",
@@ -328,3 +332,32 @@ FOREIGN  1 connection of other processes on the database of tests/test_orders.py
   process  7, python -c import shop shop.serve()
 """
     )
+
+
+@pytest.mark.parametrize(
+    ("facts", "step"),
+    [
+        ({"session": "Session"}, "close the session where it was made:  with Session(engine) as session: …"),
+        (
+            {"session": "Session", "is_async": True},
+            "close the session where it was made:  async with AsyncSession(engine) as session: …",
+        ),
+        ({"session": "scoped_session"}, "end the thread's session when its work is done:  Session.remove()"),
+        (
+            {"session": "scoped_session", "is_async": True},
+            "end the task's session when its work is done:  await Session.remove()",
+        ),
+        ({"may_stay": True}, "commit what was begun, or take it back:  conn.commit() or conn.rollback()"),
+        (
+            {"may_stay": True, "session": "Session"},
+            "commit what was begun, or take it back:  session.commit() or session.rollback()",
+        ),
+        (
+            {"may_stay": True, "is_async": True},
+            "commit what was begun, or take it back:  await conn.commit() or await conn.rollback()",
+        ),
+    ],
+)
+def test_the_step_is_about_what_has_taken_the_connection(facts: dict[str, Any], step: str) -> None:  # Any: as given
+    taken = Finding(Kind.LEAK, driver="psycopg", owner="SQLAlchemy engine", taken=Site("shop/orders.py", 7, "refund"))
+    assert compose(tell([replace(taken, **facts)], test=TEST)).splitlines()[-1] == f"  1. {step}"

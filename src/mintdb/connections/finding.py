@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from threading import Thread, main_thread
 from typing import Any
 
 from mintdb.connections.facts import Entry
-from mintdb.connections.stack import Site
+from mintdb.connections.stack import Frames, Site, passes
 from mintdb.connections.verdict import Kind, Verdict
 from mintdb.facts import dataclass
 
@@ -25,7 +27,7 @@ class Finding:
     opened: Site | None = None
     taken: Site | None = None  # from its pool; then `thread` is the taker's
     thread: str | None = None
-    thread_is_alive: bool = False
+    thread_is_to_stop: bool = False  # it runs on, and no package has started it
     task: str | None = None
     task_is_alive: bool = False
     fixture: str | None = None
@@ -42,6 +44,7 @@ class Finding:
     is_astray: bool = False  # see Verdict
     may_stay: bool = False  # see Verdict
     is_async: bool = False  # whether it belongs to an event loop
+    session: str | None = None  # of SQLAlchemy's that has taken it: "Session" or "scoped_session"
 
     @property
     def place(self) -> Site | None:
@@ -75,7 +78,7 @@ def find(verdict: Verdict, *, database: str | None = None, held: Sequence[str] =
     """The facts of a verdict that a report needs; `held` is what the application's side knows of its session."""
     entry, session = verdict.entry, verdict.session
     holder = entry and (entry.taking or entry)
-    thread = holder and holder.thread_ref()
+    thread = holder.thread_ref() if holder else None
     opening = holder.opening if holder else None
     return Finding(
         kind=verdict.kind,
@@ -88,7 +91,7 @@ def find(verdict: Verdict, *, database: str | None = None, held: Sequence[str] =
         opened=entry.site if entry else None,
         taken=entry.taking.site if entry and entry.taking else None,
         thread=holder.thread if holder else None,
-        thread_is_alive=bool(thread and thread.is_alive()),
+        thread_is_to_stop=thread is not None and _is_to_stop(thread, entry),
         task=entry.task if entry else None,
         task_is_alive=bool(entry and entry.task_is_alive),
         fixture=opening.fixture if opening else None,
@@ -105,7 +108,23 @@ def find(verdict: Verdict, *, database: str | None = None, held: Sequence[str] =
         is_astray=verdict.is_astray,
         may_stay=verdict.may_stay,
         is_async=_is_async(entry),
+        session=_find_session(entry.taking.stack) if entry and entry.taking else None,
     )
+
+
+def _is_to_stop(thread: Thread, entry: Entry | None) -> bool:
+    """Whether it is the application's to stop: a pool's workers, and what a web framework runs, are not."""
+    if thread is main_thread() or not thread.is_alive() or entry is None or entry.task is not None:
+        return False
+    module = sys.modules.get(type(thread).__module__)
+    is_of_a_package = "-packages/" in (getattr(module, "__file__", None) or "")
+    return not is_of_a_package and (entry.owner is None or entry.taking is not None)
+
+
+def _find_session(stack: Frames) -> str | None:
+    if passes(stack, "sqlalchemy/orm/scoping.py"):
+        return "scoped_session"
+    return "Session" if passes(stack, "sqlalchemy/orm/session.py") else None
 
 
 def _is_async(entry: Entry | None) -> bool:

@@ -18,9 +18,9 @@ def _remedies(finding: Finding) -> Iterable[str]:
     if finding.kind is Kind.FOREIGN:
         return
     yield _closing(finding)
-    if finding.thread_is_alive and finding.thread not in (None, "MainThread"):
+    if finding.thread_is_to_stop:
         yield "stop the thread before the test ends"
-    elif finding.task_is_alive and finding.kind is Kind.LEAK:
+    elif finding.task_is_alive and finding.kind is Kind.LEAK and not finding.taken:  # it is the opener's
         yield "cancel the task and wait for it before the test ends"
 
 
@@ -34,6 +34,12 @@ _GIVING_BACK = {
 _GIVING_BACK_ASYNC = {
     "SQLAlchemy engine": "give it back where it was taken:  async with engine.connect() as conn: …",
     "psycopg pool": "give it back where it was taken:  async with pool.connection() as conn: …",
+}
+_ENDING_SESSIONS = {
+    ("Session", False): "close the session where it was made:  with Session(engine) as session: …",
+    ("Session", True): "close the session where it was made:  async with AsyncSession(engine) as session: …",
+    ("scoped_session", False): "end the thread's session when its work is done:  Session.remove()",
+    ("scoped_session", True): "end the task's session when its work is done:  await Session.remove()",
 }
 _ENDING_POOLS = {
     "SQLAlchemy engine": "end the engine with the test, or make one for the whole run:  engine.dispose()",
@@ -57,12 +63,15 @@ _CLOSING = {
 def _closing(finding: Finding) -> str:
     if finding.alias:
         return f"close it in the thread that opened it:  django.db.connections[{finding.alias!r}].close()"
+    if finding.may_stay:
+        one, wait = "session" if finding.session else "conn", "await " * finding.is_async
+        return f"commit what was begun, or take it back:  {wait}{one}.commit() or {wait}{one}.rollback()"
+    if finding.session:
+        return _ENDING_SESSIONS[finding.session, finding.is_async]
     if finding.owner:
         is_taken = finding.taken is not None or finding.state not in (None, "idle")
         usual, other = (_GIVING_BACK, _GIVING_BACK_ASYNC) if is_taken else (_ENDING_POOLS, _ENDING_POOLS_ASYNC)
         return (usual | other if finding.is_async else usual)[finding.owner]
-    if finding.may_stay:
-        return "commit what was begun, or take it back:  conn.commit() or conn.rollback()"
     if finding.is_async and finding.driver == "psycopg":
         return "close it where it was opened:  async with await psycopg.AsyncConnection.connect(…) as conn: …"
     return _CLOSING.get(finding.driver or "", "close it where it was opened")

@@ -114,6 +114,11 @@ def lies_in_package(frames: Frames, but: Container[str]) -> bool:
     return False
 
 
+def passes(frames: Frames, file: str) -> bool:
+    """Whether what the application called went through that file of a package: `sqlalchemy/orm/session.py`."""
+    return any(code.co_filename.replace(os.sep, "/").endswith(f"-packages/{file}") for code, _ in _pairs(frames))
+
+
 _POOL_FILES = "/pool.py", "/pooling.py"  # of psycopg2, asyncpg, asyncmy, aiomysql; of MySQL's own
 _SHOWN: dict[tuple[int, int], tuple[CodeType, str]] = {}  # as many as lead to connections
 
