@@ -201,11 +201,27 @@ def test_what_belongs_to_no_database_is_told_and_stays(suite: Suite) -> None:
             def test_drops_it(mintdb):
                 with mintdb.connect() as connection:
                     connection.execute(f"drop role r{os.getpid()}")
+
+            def test_makes_a_database(mintdb):
+                with mintdb.connect(autocommit=True) as connection:
+                    connection.execute("create database of_nobody")
+
+            def test_drops_that(mintdb):
+                with mintdb.connect(autocommit=True) as connection:
+                    connection.execute("drop database of_nobody")
+                    connection.execute("create database for_a_moment")
+                    connection.execute("drop database for_a_moment")
         """,
     )
     ran = suite.run()
-    assert ran.outcomes == {"passed": 2}, ran.output
+    assert ran.outcomes == {"passed": 4}, ran.output
     assert "roles were changed while test_roles.py::test_makes_a_role ran" in ran.output
+    assert (
+        "database of_nobody was created while test_roles.py::test_makes_a_database ran, by it or by somebody else on"
+        " the server: what lies outside of the test's own database stays as it is"
+    ) in ran.output.replace("\n  ", " "), ran.output
+    assert "for_a_moment" not in ran.output
+    assert ran.output.count("of_nobody") == 1
 
 
 def test_a_snapshot_that_lets_tables_grow_is_told(suite: Suite) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,6 +95,34 @@ def test_an_error_names_file_statement_line_and_line_at_fault(database: Address,
         source("sql:db").build(database)
     error = caught.value
     assert (error.file, error.line, error.at, error.code) == ("db/1.sql", 4, 6, "42703")
+
+
+def test_what_a_schema_creates_on_the_whole_server_is_refused_the_second_time_with_a_way_out(
+    database: Address, write: Write, source: Source
+) -> None:
+    write("db.sql", "create role gardener;")
+    source("sql:db.sql").build(database)
+    with pytest.raises(StatementError) as role:
+        source("sql:db.sql").build(database)
+    assert (
+        str(role.value)
+        == """\
+db.sql:1 failed: role "gardener" already exists
+  a role belongs to the whole server: an earlier build has made it, or another project
+  name it in the settings, and leave it out of the schema:  roles = ["gardener"]
+  or create it only where it is missing:  do $$ begin create role "gardener"; exception when duplicate_object then null; end $$;
+  at line 1, SQLSTATE 42710
+  | create role gardener"""  # noqa: E501  # one line, to be copied
+    )
+    write("db.sql", re.findall("do .* end [$][$];", str(role.value))[0] + "create database shed;")
+    source("sql:db.sql").build(database)
+    with pytest.raises(StatementError) as taken:
+        source("sql:db.sql").build(database)
+    assert taken.value.facts["message"] == (
+        'database "shed" already exists\n'
+        "  a database belongs to the whole server: an earlier build has made it, or another project\n"
+        '  leave it out of the schema, or begin with:  drop database if exists "shed";'
+    )
 
 
 def test_an_error_in_copy_data_names_the_line_of_the_data(database: Address, write: Write, source: Source) -> None:

@@ -93,8 +93,9 @@ class Summary:
         self.cut_off += [(test, session) for session in restored.cut_off]
         for outside in restored.outside:
             self._once(
-                f"{outside} were changed while {test or 'a lease'} ran, by it or by somebody else on the server:"
-                " they belong to no database, and stay as they are"
+                f"{outside} {'was created' if outside.startswith('database ') else 'were changed'} while"
+                f" {test or 'a lease'} ran, by it or by somebody else on the server: what lies outside of the test's"
+                " own database stays as it is"
             )
         for lost in restored.lost:
             self._once(

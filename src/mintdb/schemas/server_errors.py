@@ -15,14 +15,34 @@ WAYS_OUT = (
     "  install PostgreSQL with it from your system's packages, and name it:  MINTDB_BINARIES=/usr/lib/postgresql/…/bin",
     "  or name a server that has it:  --mintdb-url postgresql://user:password@host/database",
 )
+OF_THE_SERVER = re.compile(r'(?P<kind>role|database) "(?P<name>.+)" already exists')
+TAKEN = {
+    "role": (
+        "  a role belongs to the whole server: an earlier build has made it, or another project",
+        '  name it in the settings, and leave it out of the schema:  roles = ["{name}"]',
+        "  or create it only where it is missing:"
+        '  do $$ begin create role "{name}"; exception when duplicate_object then null; end $$;',
+    ),
+    "database": (
+        "  a database belongs to the whole server: an earlier build has made it, or another project",
+        '  leave it out of the schema, or begin with:  drop database if exists "{name}";',
+    ),
+}
 
 
 def describe_server_error(error: psycopg.Error) -> str:
-    """What the server said, with its detail and hint where it gave them."""
+    """What the server said, with its detail and hint where it gave them, and a way out of what mintdb brings about."""
     more = (("detail", error.diag.message_detail), ("hint", error.diag.message_hint))
     lines = [f"  {name}: {text}" for name, text in more if text]
     said = error.diag.message_primary or str(error).strip()
-    return "\n".join([said, *lines, *(WAYS_OUT if NOT_BUILT_IN.match(said) else ())])
+    return "\n".join([said, *lines, *_ways_out(said)])
+
+
+def _ways_out(said: str) -> list[str]:
+    if NOT_BUILT_IN.match(said):
+        return list(WAYS_OUT)
+    taken = OF_THE_SERVER.fullmatch(said)
+    return [line.format(name=taken["name"]) for line in TAKEN[taken["kind"]]] if taken else []
 
 
 def get_code(error: psycopg.Error) -> str:

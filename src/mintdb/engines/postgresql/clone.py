@@ -14,7 +14,7 @@ from mintdb.core.names import DatabaseName, Role, new_token
 from mintdb.engines.postgresql import databases, replication, sessions, surveys, warm
 from mintdb.engines.postgresql.floors import Floors
 from mintdb.engines.postgresql.maintenance import Maintenance, connect
-from mintdb.engines.postgresql.rewind import CannotRewind, Look, PutBack, Question, Rewinder, Trail
+from mintdb.engines.postgresql.rewind import DATABASE, CannotRewind, Look, PutBack, Question, Rewinder, Trail
 from mintdb.engines.postgresql.sessions import Glance
 from mintdb.facts import dataclass
 from mintdb.variables import unmisled
@@ -117,8 +117,14 @@ class PostgresClone:
             restored = replace(restored, reason=restored.reason or reason)
             ended += restored.ended
         self._older = set(present.backends) - {s.backend_pid for s in ended}
-        outside = (*restored.outside, *self._stay.watch())
+        outside = (*self._not_ours(restored.outside), *self._stay.watch())
         return replace(restored, seconds=clock.monotonic() - started, ended=ended, outside=outside)
+
+    def _not_ours(self, outside: Sequence[str]) -> list[str]:
+        """Without databases that mintdb has made meanwhile, for a run with a fixed name say, or that are gone."""
+        created = [name.removeprefix(DATABASE) for name in outside if name.startswith(DATABASE)]
+        strange = databases.list_strange(self._stay.maintenance, created) if created else ()
+        return [name for name in outside if not name.startswith(DATABASE) or name.removeprefix(DATABASE) in strange]
 
     def welcome(self) -> None:
         """See contract.Clone."""

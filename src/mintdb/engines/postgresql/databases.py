@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -153,6 +153,15 @@ def is_ours(maintenance: Maintenance, name: str) -> bool:
             name,
         )
     )
+
+
+def list_strange(maintenance: Maintenance, names: Sequence[str]) -> list[str]:
+    """Those of `names` that are there, and not of mintdb's making."""
+    found = maintenance.rows(
+        "select datname from pg_database where datname = any(%s) and datname not in (select name from databases)",
+        list(names),
+    )
+    return [name for (name,) in found]
 
 
 def exists(maintenance: Maintenance, name: str) -> bool:

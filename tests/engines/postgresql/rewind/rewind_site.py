@@ -37,7 +37,7 @@ class Site:
         return name
 
     def copy(self, template: str, strategy: str = "file_copy") -> str:
-        name = f"clone_{next(NUMBERS)}"
+        name = f"mint_clone_{next(NUMBERS)}"  # as mintdb names them: others are told
         self.admin(f"create database {name} template {template} strategy {strategy}")
         return name
 

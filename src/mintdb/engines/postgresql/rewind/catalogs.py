@@ -58,6 +58,10 @@ OUTSIDE: Mapping[str, LiteralString] = {
     "tablespaces": "select coalesce(md5(string_agg(t::text, ' ' order by t.oid)), '') from pg_tablespace t",
 }
 
+# mintdb's own come and go all the time: it knows most of them by their names, the rest by its registry.
+DATABASES: LiteralString = "array(select datname::text from pg_database where datname !~ '^mint(db$|_)')"
+DATABASE = "database "  # begins what tells of one
+
 
 def net_change(then: Rows, now: Rows) -> bool:
     """Whether `now` says something else than `then`; a row that was changed and changed back does not count."""
@@ -150,17 +154,19 @@ class Surroundings:
     """Digests of what lies around the database: its own settings, and what no swap can undo."""
 
     database: str
+    databases: frozenset[str]  # that there are, mintdb's left out where they have names of its own
     outside: Mapping[str, str]
 
     def differences(self, earlier: Surroundings) -> tuple[str, ...]:
-        """Names of what changed outside any database."""
-        return tuple(name for name, digest in self.outside.items() if earlier.outside[name] != digest)
+        """Names of what changed outside any database, and of databases that are new."""
+        changed = [name for name, digest in self.outside.items() if earlier.outside[name] != digest]
+        return (*changed, *(f"{DATABASE}{name}" for name in sorted(self.databases - earlier.databases)))
 
 
 def surroundings(session: Session) -> Surroundings:
     """Read the digests."""
     digests = sql.SQL(", ").join(sql.SQL("({})").format(sql.SQL(query)) for query in (OF_DATABASE, *OUTSIDE.values()))
-    row = session.execute(sql.SQL("select ") + digests).fetchone()
+    row = session.execute(sql.SQL("select {}, ").format(sql.SQL(DATABASES)) + digests).fetchone()
     assert row is not None
-    database, *outside = row
-    return Surroundings(database, dict(zip(OUTSIDE, outside, strict=True)))
+    databases, database, *outside = row
+    return Surroundings(database, frozenset(databases), dict(zip(OUTSIDE, outside, strict=True)))
