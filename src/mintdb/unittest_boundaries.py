@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from mintdb import clock
 from mintdb.address import redact
 from mintdb.boundaries import ELSEWHERE, Boundaries
-from mintdb.connections.facts import Opening
+from mintdb.connections.facts import Entry, Opening
 from mintdb.connections.ledger import ledger
 from mintdb.contract import Connections, Restored, Way
 from mintdb.examples import examples_of
 from mintdb.handover import find_handover, wants_watch, watch_alone, with_handed_over
 from mintdb.report import Summary, finish
 from mintdb.report.facts import Tested, Worker
+from mintdb.report.groups import UNKNOWN
 
 if TYPE_CHECKING:
     from mintdb.handover import Handover
@@ -117,16 +118,18 @@ def watch_program() -> None:
 
     def tell() -> None:
         if _tests is None and wants_watch(os.environ):
-            _tell_program(watch.end(is_last=True), began)
+            _tell_program(watch.end(is_last=True), watch.kept(), began)
 
     atexit.register(tell)
 
 
-def _tell_program(connections: Connections, began: float) -> None:
+def _tell_program(connections: Connections, kept: Sequence[Entry], began: float) -> None:
     from mintdb.settings import load
 
     settings, summary = load(), Summary(began=began, watched="program")
     summary.tell_unseen()
+    if settings.leaks != "ignore":
+        summary.tell_kept([str((entry.taking or entry).site or UNKNOWN) for entry in kept])
     if connections.opened:
         name = redact(" ".join(sys.orig_argv[1:]))
         tested = Tested.of(name, "main", ELSEWHERE, began, Restored(Way.KEPT, 0.0, connections=connections))

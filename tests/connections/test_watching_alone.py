@@ -241,11 +241,13 @@ def test_unittest_and_what_it_leaves_alone(suite: Suite) -> None:
 
 
 def test_a_program_that_is_no_test(suite: Suite) -> None:
-    suite.write(program="import app\napp.leave_open()\nprint(app.ask_lazily())\n")
+    keeping = "import psycopg\nlasting = psycopg.connect(app.URL)\n"
+    suite.write(program=f"import app\n{keeping}app.leave_open()\nprint(app.ask_lazily())\n")
     code, output = watched(suite, "program.py")
     assert code == 0, output
     assert output.startswith("0\n")
     assert "LEAK  program.py left 1 connection open" in output
+    assert re.search(r"^mintdb: open to the program's end, .*: 1 x program.py:3 in <module>$", output, re.MULTILINE)
     assert "mintdb: watched 1 program, which opened " in output
     assert "app.py:11 in leave_open" in output
     code, output = watched(suite, "-c", "print('nothing to say')")

@@ -101,6 +101,10 @@ class Watch:
         peak, words = peak_of(entries, since=self._began), tell(found, test=self._test or "this program")
         return Connections(opened, peak, [f.to_plain() for f in found], words, compose(words))
 
+    def kept(self) -> list[Entry]:
+        """What is open and in use, or of no pool, and of which nobody was accused."""
+        return [e for e in self._entries() if e.is_open and not e.told and (e.taking or e.owner is None)]
+
     def _entries(self) -> list[Entry]:
         ledger.take_stock()
         return self._of_others([*ledger.ended_since(self._began), *ledger.open_entries()])

@@ -22,6 +22,7 @@ from mintdb.report.stories import Story, tell
 from mintdb.report.words import count_of, describe
 
 REASONS_SHOWN = 5
+PLACES_SHOWN = 5
 HOW_NOT_TO_BE_ENDED = (
     "such a connection reconnects if a pool holds it; or let that test have a clone of its own: "
     ' @pytest.mark.mintdb(isolation="clone")'
@@ -33,6 +34,10 @@ HOW_NOT_TO_SWAP = (
 UNSEEN = (
     "connections of {driver} cannot be seen, or not all of them, and what they leave open is not told ({reason});"
     " another release of {driver}, or a newer one of mintdb, may help"
+)
+KEPT = (
+    "open to the program's end, for something kept it on purpose, as far as mintdb can see (a global, a thread that"
+    " runs on): {by_place}"
 )
 SCHEMA_CHANGED = "the schema was changed"
 MANY = 3  # tests; fewer are about the schema itself
@@ -141,6 +146,12 @@ class Summary:
         """Say which drivers are not where they are looked for: what they leave open is nobody's."""
         for driver, reason in unseen().items():
             self._once(UNSEEN.format(driver=driver, reason=reason))
+
+    def tell_kept(self, places: Sequence[str]) -> None:
+        """Say what a program has kept open to its end, for which nobody is accused."""
+        if places:
+            by_place = ", ".join(f"{times} x {place}" for place, times in Counter(places).most_common(PLACES_SHOWN))
+            self._once(KEPT.format(by_place=by_place))
 
     def tell_sprawl(self, policy: str) -> None:
         """Add a report for each database that several pools of this process lead to."""
