@@ -20,6 +20,7 @@ from mintdb.engines.mysql.datafolder import LOG_NAME, SUPERUSER, ServerSettings,
 from mintdb.engines.mysql.errors import LockTimeout, ServerDidNotStart
 from mintdb.engines.mysql.maintenance import Maintenance
 from mintdb.engines.mysql.session import introduce
+from mintdb.engines.mysql.variables import note
 from mintdb.engines.ports import HOST
 from mintdb.errors import MintdbError
 from mintdb.locks import StillLocked, locked
@@ -60,7 +61,13 @@ def start(errand: Errand) -> State:
         for file in data.glob(f"{LOG_NAME}.*"):  # nobody's mark is in the log of a server that has stopped
             file.unlink()
         options = mysqld.StartOptions(
-            data, path, errand.port, settings.arguments(), errand.password, live / "server.log"
+            data,
+            path,
+            errand.port,
+            settings.arguments(),
+            errand.password,
+            live / "server.log",
+            note(is_mariadb=binaries.is_mariadb),
         )
         return mysqld.start(binaries, options, account)
 

@@ -49,6 +49,7 @@ class StartOptions:
     arguments: list[str]
     password: str
     log: Path
+    init: str = ""  # statements, one a line, for when it has its login
 
 
 def start(binaries: Binaries, options: StartOptions, account: Account) -> int:
@@ -101,7 +102,7 @@ def is_ready(path: Path) -> bool:
 def _write_login(binaries: Binaries, options: StartOptions, account: Account) -> Path:
     file, login = options.data / INIT, LOGIN if binaries.is_mariadb else LOGIN_OF_MYSQL
     with os.fdopen(os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as init:
-        init.write(login.format(user=SUPERUSER, password=options.password))
+        init.write(login.format(user=SUPERUSER, password=options.password) + options.init)
     account.own(file)
     return file
 
