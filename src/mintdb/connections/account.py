@@ -55,7 +55,7 @@ class Account:
     ) -> list[Verdict]:
         ledger.take_stock()
         ended = ledger.ended_since(self.began, self.database, port=self.port)
-        entries = [*ended, *self.forgotten(), *self.open_entries()]
+        entries = [*ended, *self.forgotten(), *self.open_entries(), *self._attached()]
         tolerated = pools_that_may_outlive(pools.living())
         threads = self.threads | started_elsewhere(self.began)
         dropped = ledger.ended_backends(self.database, port=self.port)
@@ -63,6 +63,11 @@ class Account:
         known = {entry.backend_pid for entry in entries if entry.is_open}
         rows = [row if row.backend_pid in known else traced(row) for row in sessions()]
         return judge_all(entries, rows, scope, own=_own_sessions(entries))
+
+    def _attached(self) -> list[Entry]:
+        """What was opened on another file, and is in a transaction with this one attached."""
+        others = [entry for entry in ledger.open_entries() if entry.database != self.database]
+        return [entry for entry in others if _writes_to_attached(entry, self.database)]
 
     def traffic(self) -> tuple[int, int]:
         """How many connections were opened since the account began, and the most that were open at once."""
@@ -72,6 +77,11 @@ class Account:
     def open_entries(self) -> list[Entry]:
         """What this process has open to the database now."""
         return ledger.open_entries(self.database, port=self.port)
+
+
+def _writes_to_attached(entry: Entry, database: str) -> bool:
+    connection, driver = entry.connection(), entry.driver
+    return connection is not None and isinstance(driver, Serverless) and driver.writes_to_attached(connection, database)
 
 
 def _own_sessions(entries: Iterable[Entry]) -> dict[int, Session]:

@@ -86,6 +86,12 @@ class Serverless(Protocol):
     def find_session(self, connection: object) -> Session | None:
         """The session as its connection sees it; asked from any thread. None: the connection is closed."""
 
+    def writes_to_attached(self, connection: object, database: str) -> bool:
+        """Whether it is in a transaction, and has attached `database` to the one that it was opened on.
+
+        False where that is not known: only its own thread may ask.
+        """
+
     def stop_reading(self, connection: object) -> None:
         """Let go of what was read half: its lock would outlive a close. Called in the connection's own thread."""
 

@@ -245,12 +245,18 @@ def test_what_is_left_open_is_named_and_never_in_the_way(suite: Suite) -> None:
             assert kept[-2].fetchone() is None
             assert wide.execute("select owner from account").fetchall() == [("Ann",)]
 
+        def test_attached():
+            connection = sqlite3.connect("other.db")
+            connection.execute("attach ? as shop", [os.environ["DATABASE"]])
+            connection.execute("insert into shop.account (owner) values ('Bob')")
+            kept.append(connection)
+
         def test_a_file_that_is_gone(wide):
             os.unlink(os.environ["DATABASE"])
         """,
     )
     ran = suite.run("-q")
-    assert ran.outcomes == {"passed": 13}, ran.output
+    assert ran.outcomes == {"passed": 14}, ran.output
     assert "mintdb: swapped 2 x because somebody holds a lock on its file\n" in ran.output  # the thread, the process
     assert "mintdb: swapped 1 x because a thread that goes on has it open\n" in ran.output
     cut_off = r"process \d+, in a transaction, could not be ended after test_leaks.py::test_in_another_process: it goes"
@@ -260,6 +266,8 @@ def test_what_is_left_open_is_named_and_never_in_the_way(suite: Suite) -> None:
     )
     assert f"{ended}own process, opened test_leaks.py:65 in wide\n" in ran.output, ran.output
     assert "LEAK  test_leaks.py::test_in_this_thread left 1 connection in a transaction" in ran.output, ran.output
+    attached = rf"test_attached left 1 connection open\n  idle in transaction on {suite.folder}/other.db\n"
+    assert re.search(attached, ran.output), ran.output
     for test in ("in_a_loop_that_has_ended", "idle"):
         assert f"LEAK  test_leaks.py::test_{test} left 1 connection open" in ran.output, ran.output
     assert "likewise 1 more test: test_leaks.py::test_in_a_thread_that_goes_on" in ran.output
@@ -269,7 +277,7 @@ def test_what_is_left_open_is_named_and_never_in_the_way(suite: Suite) -> None:
     assert "conn.close()  (sqlite3's `with conn:` only ends the transaction)" in ran.output
     assert "backend" not in ran.output
     strict = suite.run("-q", "--mintdb-leaks", "error")
-    assert strict.outcomes == {"passed": 13, "error": 8}, strict.output
+    assert strict.outcomes == {"passed": 14, "error": 9}, strict.output
 
 
 def test_what_a_wide_fixture_wrote_lives_as_long_as_that_fixture(suite: Suite) -> None:

@@ -45,6 +45,10 @@ class Aiosqlite:
         inner = cast(Any, connection)._connection
         return None if inner is None else sqlite3.find_session(inner)
 
+    def writes_to_attached(self, connection: object, database: str) -> bool:
+        """See connections.facts.Serverless. It belongs to a thread of its own."""
+        return False
+
     def stop_reading(self, connection: object) -> None:
         """See connections.facts.Serverless. It belongs to a thread of its own."""
 

@@ -58,6 +58,17 @@ class Sqlite3:
     def find_session(self, connection: object) -> Session | None:
         return find_session(connection)
 
+    def writes_to_attached(self, connection: object, database: str) -> bool:
+        """See connections.facts.Serverless."""
+        sqlite = cast(Any, connection)
+        with suppress(Exception):  # it is closed, or of another thread, or is denied to ask
+            if sqlite.in_transaction:
+                cursor = sys.modules["sqlite3"].Cursor(connection)
+                cursor.row_factory = None  # the application's makes of a row what it likes
+                attached = cursor.execute("pragma database_list").fetchall()
+                return any(files.known_as(os.fsdecode(file)) == database for _, _, file in attached if file)
+        return False
+
     def stop_reading(self, connection: object) -> None:
         """See connections.facts.Serverless. Only its cursor can let go of a SELECT: by running another one."""
         plain = sys.modules["sqlite3"].Cursor
