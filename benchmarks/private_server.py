@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+
+from mintdb.engines.ports import find_free_port
 
 SETTINGS = {
     "fsync": "off",
@@ -76,7 +77,7 @@ def _run(programs: Path, home: Path, settings: dict[str, str]) -> Iterator[Priva
     initdb = ["initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"]
     initdb[0] = str(programs / "initdb")
     subprocess.run(initdb, check=True, capture_output=True, **common)
-    port, log = _free_port(), home / "log"
+    port, log = find_free_port(str(home)), home / "log"
     options = [argument for key, value in settings.items() for argument in ("-c", f"{key}={value}")]
     control = [str(programs / "pg_ctl"), "-D", "data", "-w"]
     served = f"-p {port} -k {home} " + " ".join(options)
@@ -90,9 +91,3 @@ def _run(programs: Path, home: Path, settings: dict[str, str]) -> Iterator[Priva
         yield PrivateServer(port, log, start, partial(run, "-m", "fast", "stop"))
     finally:
         run("-m", "immediate", "stop")
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

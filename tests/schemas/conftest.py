@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import pytest
 
 from mintdb.address import Address
 from mintdb.contract import SchemaSource
+from mintdb.engines.ports import find_free_port
 from mintdb.schemas import get_source
 
 # Found, not imported: importing it warns where XDG_RUNTIME_DIR is not set.
@@ -36,12 +36,6 @@ def _as_postgres(*command: str | Path) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **account)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def server() -> Iterator[Address]:
     """The maintenance database of a server that lives as long as the run."""
@@ -49,7 +43,7 @@ def server() -> Iterator[Address]:
     home = Path(tempfile.mkdtemp(prefix="mint-schemas-", dir=shm if os.access(shm, os.W_OK) else None))
     if os.geteuid() == 0:
         shutil.chown(home, "postgres", "postgres")
-    port, data = _free_port(), home / "data"
+    port, data = find_free_port(str(home)), home / "data"
     _as_postgres(BIN / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
     access = data / "pg_hba.conf"
     access.write_text(f"host all {LOCKED} 127.0.0.1/32 scram-sha-256\n{access.read_text()}")

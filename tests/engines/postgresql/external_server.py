@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 
 from mintdb.address import Address
+from mintdb.engines.ports import find_free_port
 from mintdb.engines.postgresql.binaries import find_binaries
 
 PASSWORD = "p@ss:/w?rd %&#é"  # everything that has a meaning in a URL
@@ -72,7 +73,7 @@ def _run(programs: Path, folder: Path, *, tls: bool) -> Iterator[ExternalServer]
         [*CERTIFICATE, "-keyout", "server.key", "-out", "server.crt"], check=True, capture_output=True, **common
     )
     (folder / "data/pg_hba.conf").write_text(HBA)
-    port = _free_port()
+    port = find_free_port(str(folder))
     settings = {
         "port": port,
         "fsync": "off",
@@ -104,9 +105,3 @@ def _wait(found: ExternalServer, server: subprocess.Popen) -> None:
         else:
             return
     raise TimeoutError(f"no server on port {found.port}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
