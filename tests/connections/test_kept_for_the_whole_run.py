@@ -414,9 +414,11 @@ def test_what_is_kept_stays_and_works_and_what_is_forgotten_is_told(tmp_path: Pa
 
 
 FORGETFUL = """
+import asyncio
 import os
 import sqlite3
 
+import asyncpg
 import psycopg
 import psycopg2
 import pytest
@@ -457,6 +459,35 @@ class Scoped:
 
 CONNECTIONS["scoped"] = Scoped()
 
+class OnALoop:
+    def __init__(self, connect, begin):
+        self.connect, self.begin, self.loop, self.connection = connect, begin, asyncio.new_event_loop(), None
+
+    def cursor(self):
+        return self
+
+    def execute(self, statement):
+        self.found = self.loop.run_until_complete(self.run(statement))
+
+    async def run(self, statement):
+        if self.connection is None or (self.begin == "block" and self.connection.is_closed()):
+            self.connection = await self.connect(os.environ["DATABASE_URL"])
+        if self.begin == "by hand" and not statement.startswith("insert"):
+            await self.connection.execute("begin")
+        if self.begin == "block" and not statement.startswith("insert"):
+            await self.connection.transaction().start()
+        if self.begin:
+            return await self.connection.fetchrow(statement)
+        cursor = await self.connection.execute(statement)
+        return await cursor.fetchone() if cursor.description else None
+
+    def fetchone(self):
+        return tuple(self.found)
+
+CONNECTIONS["asyncpg"] = OnALoop(asyncpg.connect, "by hand")
+CONNECTIONS["asyncpg's block"] = OnALoop(asyncpg.connect, "block")
+CONNECTIONS["psycopg, async"] = OnALoop(psycopg.AsyncConnection.connect, None)
+
 
 @pytest.mark.parametrize("again", "ab")
 @pytest.mark.parametrize("driver", CONNECTIONS)
@@ -471,10 +502,19 @@ def test_commits_nothing(driver, again):
 TOLD = """\
 LEAK  test_forgetful.py::test_commits_nothing[psycopg2-a] left 1 connection in a transaction
   backend N, idle in transaction for N s on mint_N_main
-  opened   test_forgetful.py:13 in <module>
+  opened   test_forgetful.py:15 in <module>
   last ran insert into currency values ('GBP')
   1. commit what was begun, or take it back:  conn.commit() or conn.rollback()
   likewise 1 more test: test_forgetful.py::test_commits_nothing[psycopg2-b]
+"""
+ENDED = """\
+LEAK  test_forgetful.py::test_commits_nothing[asyncpg's block-a] left 1 connection in a transaction
+  backend N, idle in transaction for N s on mint_N_main
+  opened   test_forgetful.py:59 in run, task "Task-N"
+  last ran insert into currency values ('GBP')
+  ended    nobody could roll it back from outside
+  1. commit what was begun, or take it back:  conn.commit() or conn.rollback()
+  likewise 1 more test: test_forgetful.py::test_commits_nothing[asyncpg's block-b]
 """
 
 
@@ -485,7 +525,13 @@ def test_a_connection_of_the_whole_run_loses_what_a_test_did_not_commit_and_goes
     settings.write_text(settings.read_text() + lite)
     suite.write(**{"lite.sql": "create table currency (code text);"})
     ran = suite.run()
-    assert ran.outcomes == {"passed": 12}, ran.output
-    assert ran.output.count("in a transaction\n") == 6
-    assert ran.output.count("likewise 1 more test") == 6
-    assert TOLD in re.sub(r"mint_\w+_main", "mint_N_main", re.sub(r"(?<=backend )\d+|\d\.\d(?= s)", "N", ran.output))
+    assert ran.outcomes == {"passed": 18}, ran.output
+    assert ran.output.count("in a transaction\n") == 8
+    assert ran.output.count("likewise 1 more test:") == 7
+    assert ran.output.count("likewise 3 more tests: test_forgetful.py::test_commits_nothing[asyncpg-b]") == 1
+    output = re.sub(r"mint_\w+_main", "mint_N_main", ran.output)
+    output = re.sub(r"(?<=backend )\d+|\d\.\d(?= s)|(?<=Task-)\d+", "N", output)
+    assert TOLD in output
+    # asyncpg counts on a transaction that it has begun itself: it is the only one that has to connect again.
+    assert ENDED in output
+    assert output.count("  ended  ") == 1

@@ -14,7 +14,7 @@ from threading import current_thread, get_ident
 from typing import Any, cast
 
 from mintdb.connections.bereaved import excuse
-from mintdb.connections.facts import Driver, Entry, Serverless, TellsTransaction
+from mintdb.connections.facts import Driver, Entry, RollsBack, Serverless, TellsTransaction
 from mintdb.connections.ledger import ledger
 from mintdb.connections.sockets import shut
 
@@ -63,10 +63,13 @@ def roll_back(entry: Entry) -> bool:
     For connections that are the calling thread's: another's might be in the middle of something.
     """
     connection, thread = entry.connection(), (entry.taking or entry).thread_ref()
-    if connection is None or thread is not current_thread() or entry.driver.is_async(connection):
+    if connection is None or thread is not current_thread():
         return False
     try:
-        _roll_back(entry.driver, cast(Any, connection))  # Any: whatever the driver, the DB-API has what is used
+        if entry.driver.is_async(connection):
+            _roll_back_async(entry, connection)
+        else:
+            _roll_back(entry.driver, cast(Any, connection))  # Any: whatever the driver, the DB-API has what is used
     except Exception:  # noqa: BLE001  # a driver's errors have no common base; within a block of the driver's, it refuses
         return False
     return not _is_in_transaction(entry.driver, connection)
@@ -76,6 +79,13 @@ def _roll_back(driver: Driver, connection: Any) -> None:  # Any: see roll_back
     connection.rollback()
     if _is_in_transaction(driver, connection):
         connection.cursor().execute("rollback")  # begun by hand: psycopg2's rollback() does nothing in autocommit
+
+
+def _roll_back_async(entry: Entry, connection: object) -> None:
+    loop = entry.loop
+    if not isinstance(entry.driver, RollsBack) or loop is None or loop.is_closed() or loop.is_running():
+        raise RuntimeError("its event loop has it")
+    entry.driver.roll_back(connection)
 
 
 def _is_in_transaction(driver: Driver, connection: object) -> bool:

@@ -97,7 +97,8 @@ def _part(title: str, told: Sequence[Told]) -> str:
 def _key(finding: Finding) -> str:
     """What makes connections of different tests the same story: the lines to mend, or else the program."""
     program = re.sub(r"\d+", "0", finding.command_line or "") if finding.kind is Kind.FOREIGN else None
-    return " ".join(str(part) for part in (finding.kind, finding.place, finding.owner_opened, program) if part)
+    parts = finding.kind, finding.place, finding.owner_opened, program, finding.was_ended
+    return " ".join(str(part) for part in parts if part)
 
 
 def _grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
@@ -117,6 +118,7 @@ def _likeness(finding: Finding) -> object:
         finding.state,
         finding.driver,
         finding.command_line,
+        finding.was_ended,
     )
 
 
@@ -183,6 +185,8 @@ def _lock_lines(finding: Finding) -> Iterable[str]:
         yield f"waits    for {finding.waits_for}" + (f", held by {by}" if by else "")
     if finding.holds:
         yield f"holds    {', '.join(finding.holds)}"
+    if finding.was_ended:
+        yield "ended    nobody could roll it back from outside"
 
 
 def _count(number: int) -> str:

@@ -111,6 +111,14 @@ class TellsTransaction(Protocol):
     def is_in_transaction(self, connection: object) -> bool: ...
 
 
+@runtime_checkable
+class RollsBack(Protocol):
+    """A driver whose connections belong to an event loop, and can be rolled back while that stands still."""
+
+    def roll_back(self, connection: object) -> None:
+        """Called in the loop's own thread; raises where the driver would lose count of its own transactions."""
+
+
 class Pool(Protocol):
     """What mintdb asks of a pool that owns connections."""
 

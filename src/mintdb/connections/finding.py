@@ -43,6 +43,7 @@ class Finding:
     holds: Sequence[str] = ()
     is_astray: bool = False  # see Verdict
     may_stay: bool = False  # see Verdict
+    was_ended: bool = False  # although it may stay: it could not be rolled back
     is_async: bool = False  # whether it belongs to an event loop
     session: str | None = None  # of SQLAlchemy's that has taken it: "Session" or "scoped_session"
 

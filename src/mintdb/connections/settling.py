@@ -10,7 +10,7 @@ from mintdb.connections import closing, state
 from mintdb.connections.account import Account, untold
 from mintdb.connections.explain import compose, tell, tell_prepared
 from mintdb.connections.facts import Entry, Serverless
-from mintdb.connections.finding import find
+from mintdb.connections.finding import Finding, find
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
@@ -58,7 +58,8 @@ class CloneAccounts:
         found = [find(v, database=self.database, held=_find_held(v)) for v in told]
         if self.ends_leaks:
             make_up(told)
-            self._end(clone, verdicts)
+            ended = self._end(clone, verdicts)
+            found = [_with_its_end(f, v, ended) for f, v in zip(found, told, strict=True)]
             if present.in_the_way:
                 closing.stop_reading(self._account.open_entries())
         if any(v.kind is Kind.RESIDENT and v.session is not None and v.session.is_busy for v in verdicts):
@@ -115,10 +116,11 @@ class CloneAccounts:
             return True
         return bool(self._account.forgotten() or self._account.suspects())
 
-    def _end(self, clone: Clone, verdicts: Sequence[Verdict]) -> None:
+    def _end(self, clone: Clone, verdicts: Sequence[Verdict]) -> Sequence[Entry]:
         """Pools that the test made let go of what is idle; the rest is ended from outside, its backends at once.
 
-        One that may outlive the test, and that nobody would open again, loses its transaction alone.
+        One that may outlive the test, and that nobody would open again, loses its transaction alone. Returns who was
+        ended.
         """
         leaks = [v.entry for v in verdicts if v.kind is Kind.LEAK and v.entry is not None and not _has_let_go(v)]
         backends = _let_go_of(verdicts)
@@ -129,6 +131,12 @@ class CloneAccounts:
             closing.end([entry for entry in leaks if entry.is_open], backends.append)
         if leaks or backends:
             clone.end(backends)
+        return leaks
+
+
+def _with_its_end(finding: Finding, verdict: Verdict, ended: Sequence[Entry]) -> Finding:
+    """It is told of one that might have stayed; of all others that is understood."""
+    return replace(finding, was_ended=verdict.may_stay and verdict.entry in ended)
 
 
 def _let_go_of(verdicts: Iterable[Verdict]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import weakref
@@ -25,6 +26,9 @@ from mintdb.connections.stack import Frames, take
 # The driver's objects are `Any` here: asyncpg is untyped.
 
 
+PATIENCE = 1.0  # seconds for a rollback on an event loop that has nothing else to do
+
+
 class Asyncpg:
     """What the ledger asks of asyncpg."""
 
@@ -45,6 +49,13 @@ class Asyncpg:
 
     def is_in_transaction(self, connection: object) -> bool:
         return bool(cast(Any, connection).is_in_transaction())
+
+    def roll_back(self, connection: object) -> None:
+        asyncpg = cast(Any, connection)
+        loop = asyncpg._loop
+        if asyncpg._top_xact is not None or asyncio.all_tasks(loop) or _get_running_loop() is not None:
+            raise RuntimeError("a block of the driver's has it, or other tasks would go on meanwhile")
+        loop.run_until_complete(asyncio.wait_for(asyncpg.execute("rollback"), PATIENCE))
 
     def find_login(self, connection: object) -> dict[str, str]:
         (host, port), given = _place(connection), cast(Any, connection)._params

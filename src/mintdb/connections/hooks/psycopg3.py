@@ -48,6 +48,12 @@ class Psycopg3:
     def is_in_transaction(self, connection: object) -> bool:
         return cast(Any, connection).pgconn.transaction_status in (1, 2, 3)  # active, in transaction, in error
 
+    def roll_back(self, connection: object) -> None:
+        psycopg = cast(Any, connection)
+        if psycopg.lock.locked() or psycopg._num_transactions:
+            raise RuntimeError("a block of the driver's, or a task that waits, has it")
+        psycopg.pgconn.exec_(b"rollback")
+
     def find_login(self, connection: object) -> dict[str, str]:
         given = [option for option in cast(Any, connection).pgconn.info if option.val and option.dispchar != b"D"]
         return {option.keyword.decode(): option.val.decode() for option in given}  # without what is for debugging only
