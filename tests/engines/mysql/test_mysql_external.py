@@ -14,7 +14,7 @@ from tests.engines.mysql.workloads import MARIADB, Language
 import mintdb
 from mintdb.address import Address, parse_url
 from mintdb.contract import Way
-from mintdb.engines.mysql import databases, errors, questions
+from mintdb.engines.mysql import databases, errors
 from mintdb.engines.mysql.external import reserve_external
 from mintdb.engines.mysql.maintenance import Maintenance
 from mintdb.engines.mysql.server import MysqlServer
@@ -93,25 +93,6 @@ def test_a_transaction_that_was_left_open_is_ended_there_too(server: MysqlServer
             with mint.lease() as lease:
                 assert run(lease.address, "select owner from account") == [("Ann",)]
             held.close()
-
-
-def test_a_pools_idle_connection_outlives_a_rewind_where_the_server_shows_no_locks(
-    server: MysqlServer, project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(questions, "PLUGIN", "none")  # as on a server that nobody prepared for mintdb
-    opened = mintdb.open(project, engine="mysql", url=root_of(server).url, schema="sql:schema.sql", settle=0)
-    with opened as mint, closing(mint.open().pool.home.connect(autocommit=True)) as pooled:
-        clone = mint.open().pool.home
-        for _ in range(3):
-            with pooled.cursor() as cursor:
-                cursor.execute("insert into account (owner) values ('Bob')")
-                assert cursor.lastrowid == 2
-            assert clone.restore().ended == []
-        reader = clone.connect()
-        reader.cursor().execute("select * from account")
-        pooled.cursor().execute("insert into account (owner) values ('Bob')")
-        assert [session.backend_pid for session in clone.restore().ended] == [reader.thread_id()]
-        assert run(clone.address, "select owner from account") == [("Ann",)]
 
 
 def test_an_account_that_may_create_no_database_is_told_the_grant(server: MysqlServer, project: Path) -> None:

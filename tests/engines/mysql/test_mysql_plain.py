@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,24 @@ test_no_functions = external.test_a_server_that_logs_and_trusts_no_functions_say
 def server(server_home: Path) -> Iterator[PlainServer]:
     with plain() as server:
         yield server
+
+
+def test_a_pools_idle_connection_outlives_a_rewind_where_the_server_shows_no_locks(
+    server: PlainServer, project: Path
+) -> None:
+    opened = mintdb.open(project, engine="mysql", url=root_of(server).url, schema="sql:schema.sql", settle=0)
+    with opened as mint, closing(mint.open().pool.home.connect(autocommit=True)) as pooled:
+        clone = mint.open().pool.home
+        for _ in range(3):
+            with pooled.cursor() as cursor:
+                cursor.execute("insert into account (owner) values ('Bob')")
+                assert cursor.lastrowid == 2
+            assert clone.restore().ended == []
+        reader = clone.connect()
+        reader.cursor().execute("select * from account")
+        pooled.cursor().execute("insert into account (owner) values ('Bob')")
+        assert [session.backend_pid for session in clone.restore().ended] == [reader.thread_id()]
+        assert run(clone.address, "select owner from account") == [("Ann",)]
 
 
 def test_a_transaction_that_xa_prepared_is_named_with_what_ends_it(server: PlainServer, project: Path) -> None:
