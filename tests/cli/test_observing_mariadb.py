@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -48,7 +49,8 @@ def test_a_test_that_hangs_is_seen_and_killed_and_what_it_leaves_is_reaped(suite
         return next((line for line in lines if "sleep(60)" in line), "")
 
     command = [sys.executable, "-m", "pytest", *QUIET, "-q"]
-    with subprocess.Popen(command, cwd=suite, stdout=subprocess.DEVNULL) as pytest_run:
+    environment = {**os.environ, "MINTDB_LINGER": "60"}  # `down` stops the server
+    with subprocess.Popen(command, cwd=suite, stdout=subprocess.DEVNULL, env=environment) as pytest_run:
         try:
             hangs: str = wait_for(shown, "the test is seen")
             assert re.match(r"\d+ +mint_orchard_\w+_main +active ", hangs)

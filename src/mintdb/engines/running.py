@@ -101,20 +101,22 @@ def shown(run: Run) -> str:
 def stop(
     running: Running,
     *,
+    force: bool,
     find_state: Callable[[Path], State | None],
-    clear: Callable[[], Sequence[Run] | None],
+    clear: Callable[[], Sequence[Run]],
     halt: Callable[[State], object],
+    failures: tuple[type[Exception], ...],
 ) -> Sequence[Run]:
-    """Stop a server while nobody can join it; returns the runs that use it.
+    """Stop a server while nobody can join it: see Inventory.stop.
 
-    `clear` drops what was kept on it, and returns those runs; None where it does not let mintdb in: then its data is
-    removed, too.
+    `clear` drops what was kept on it, and returns the runs that use it; `failures` are what it raises where the server
+    does not let mintdb in.
     """
     with _nobody_joins(running):
         state = find_state(running.live)
         if state is None or state.server != running.state.server:  # its keeper was quicker
             return ()
-        runs = clear()
+        runs = _find_cleared(clear, failures, force=force)
         (running.live / "pinned").unlink(missing_ok=True)
         halt(state)
         (running.live / STATE).unlink(missing_ok=True)
@@ -122,6 +124,17 @@ def stop(
             shutil.rmtree(running.state.data, ignore_errors=True)
     wait_until_gone(running.state.keeper, KEEPER_TIMEOUT)
     return runs or ()
+
+
+def _find_cleared(
+    clear: Callable[[], Sequence[Run]], failures: tuple[type[Exception], ...], *, force: bool
+) -> Sequence[Run] | None:
+    try:
+        return clear()
+    except failures as error:
+        if isinstance(error, ServerInUse) or not force:
+            raise
+        return None
 
 
 @contextmanager

@@ -19,7 +19,6 @@ from mintdb.engines.keeper import KEEPER_LOCK
 from mintdb.engines.mysql import databases, mysqld
 from mintdb.engines.mysql.databases import Made
 from mintdb.engines.mysql.datafolder import SUPERUSER
-from mintdb.engines.mysql.errors import ServerInUse
 from mintdb.engines.mysql.keeper import find_state, socket_in
 from mintdb.engines.mysql.maintenance import Maintenance, lock_key
 from mintdb.engines.places import find_places, read_password
@@ -62,16 +61,14 @@ def look(running: Running) -> Contents:
 
 def stop(running: Running, *, force: bool = False) -> Sequence[Run]:
     """See engines.running.Inventory."""
-
-    def clear() -> Sequence[Run] | None:
-        try:
-            return _clear(running, force=force)
-        except (pymysql.MySQLError, ServerError) as error:
-            if isinstance(error, ServerInUse) or not force:
-                raise
-            return None
-
-    return servers.stop(running, find_state=find_state, clear=clear, halt=lambda state: mysqld.stop(state.server))
+    return servers.stop(
+        running,
+        force=force,
+        find_state=find_state,
+        clear=lambda: _clear(running, force=force),
+        halt=lambda state: mysqld.stop(state.server),
+        failures=(pymysql.MySQLError, ServerError),
+    )
 
 
 def _clear(running: Running, *, force: bool) -> Sequence[Run]:

@@ -14,7 +14,7 @@ from mintdb.core.names import Role, new_token
 from mintdb.engines import running as servers
 from mintdb.engines.places import find_places, read_password
 from mintdb.engines.postgresql import databases, postmaster, sessions
-from mintdb.engines.postgresql.errors import DatabaseNotOurs, NameBusy, ServerInUse
+from mintdb.engines.postgresql.errors import DatabaseNotOurs, NameBusy
 from mintdb.engines.postgresql.keeper import find_state, tidy
 from mintdb.engines.postgresql.maintenance import APPLICATION, Maintenance, has_registry
 from mintdb.engines.postgresql.own import own_address
@@ -106,19 +106,13 @@ def stop(running: Running, *, force: bool = False) -> Sequence[Run]:
     """See engines.running.Inventory."""
     import psycopg
 
-    def clear() -> Sequence[Run] | None:
-        try:
-            return _clear(running, force=force)
-        except (psycopg.Error, ServerError) as error:
-            if isinstance(error, ServerInUse) or not force:
-                raise
-            return None
-
     return servers.stop(
         running,
+        force=force,
         find_state=find_state,
-        clear=clear,
+        clear=lambda: _clear(running, force=force),
         halt=lambda state: postmaster.stop(Path(state.data), state.server),
+        failures=(psycopg.Error, ServerError),
     )
 
 
