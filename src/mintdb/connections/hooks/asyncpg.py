@@ -144,7 +144,7 @@ class AsyncpgPool:
         if proxy is None or cast(Any, connection)._listeners:  # notifications may be all that it is there for
             return False
         own = {id(proxy), id(connection), id(proxy._holder)}
-        return all(id(holder) in own for holder in gc.get_referrers(proxy, connection) if holder is not own)
+        return all(id(holder) in own for holder in gc.get_referrers(proxy, connection))
 
 
 def install(asyncpg: ModuleType) -> Callable[[], None]:
@@ -305,6 +305,6 @@ def _release(original: Function) -> Function:
     return release
 
 
-@never_raises("asyncpg")
-def _given_back(proxy: Any) -> None:  # Any: see above
-    ledger.given_back(proxy._con)
+def _given_back(proxy: object) -> None:
+    """Whatever was passed: what is no pool's connection the pool refuses, and one given back before has none."""
+    ledger.given_back(getattr(proxy, "_con", None))
