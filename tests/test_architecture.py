@@ -118,6 +118,7 @@ LIBRARIES = {
 # Within a function, where it is known to be wanted.
 LAZY = {
     "platformdirs": ("mintdb.engines.places",),
+    "filelock": ("mintdb.locks",),
     "psycopg": ("mintdb.engines.postgresql", "mintdb.django.places"),
     "alembic": ("mintdb.schemas.alembic_runner",),
     "pytest": ("mintdb.play",),
