@@ -513,7 +513,7 @@ LEAK  test_forgetful.py::test_commits_nothing[asyncpg's block-a] left 1 connecti
   opened   test_forgetful.py:59 in run, task "Task-N"
   last ran insert into currency values ('GBP')
   ended    nobody could roll it back from outside
-  1. commit what was begun, or take it back:  conn.commit() or conn.rollback()
+  1. end the transaction where it was begun:  async with conn.transaction(): …
   likewise 1 more test: test_forgetful.py::test_commits_nothing[asyncpg's block-b]
 """
 

@@ -21,6 +21,7 @@ QUIET = tuple(argument for name in ABSENT for argument in ("-p", f"no:{name}"))
 # To look for plugins in all that is installed is a seventh of a run's CPU. Where a suite is started in another way,
 # below `mintdb run` for one, the plugin is found by its entry point.
 BY_NAME = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "mintdb.pytest_plugin,xdist.plugin"}
+BY_ENTRY_POINT = dict.fromkeys(BY_NAME, "")  # for a suite with plugins that look for others by their names
 TIMEOUT = 300  # seconds; a suite here takes some seconds, and ten times as long on a busy machine
 
 SETTINGS = """

@@ -10,7 +10,7 @@ import pytest
 
 import mintdb
 from tests.frameworks import isolation_workload
-from tests.frameworks.suites import Suite
+from tests.frameworks.suites import BY_ENTRY_POINT, Suite
 
 TESTS = 200
 SOAK = bool(os.environ.get("MINTDB_SOAK"))
@@ -34,6 +34,7 @@ def generated(suite: Suite) -> Suite:
             """,
         }
     )
+    suite.environment |= BY_ENTRY_POINT  # pytest-randomly looks for xdist
     with mintdb.open(suite.folder) as mint, mint.lease() as lease:
         (suite.folder / "expected.json").write_text(json.dumps(isolation_workload.describe(lease.url)))
     return suite

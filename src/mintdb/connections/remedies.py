@@ -63,6 +63,8 @@ _CLOSING = {
 def _closing(finding: Finding) -> str:
     if finding.alias:
         return f"close it in the thread that opened it:  django.db.connections[{finding.alias!r}].close()"
+    if finding.may_stay and finding.driver == "asyncpg" and finding.owner != "SQLAlchemy engine":
+        return "end the transaction where it was begun:  async with conn.transaction(): …"
     if finding.may_stay:
         one, wait = "session" if finding.session else "conn", "await " * finding.is_async
         return f"commit what was begun, or take it back:  {wait}{one}.commit() or {wait}{one}.rollback()"

@@ -367,7 +367,7 @@ def test_an_aborted_transaction_changes_nothing(clone_of):
 
 
 def test_writes_to_other_databases_are_not_seen(site, clone_of):
-    clone, neighbour = clone_of(TABLE), clone_of(TABLE)
+    neighbour, clone = clone_of(TABLE), clone_of(TABLE)  # a database that is new would be told
     neighbour.run("insert into item (v) values ('x')")
     assert not clone.rewinder.wrote()
     assert clone.rewinder.put_back().trail is Trail.UNTOUCHED
