@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -102,6 +103,28 @@ def test_its_own_connections_are_closed_with_it(mint: mintdb.Mint) -> None:
     assert connection.closed
     with mint.lease() as lease:
         assert rows(lease.url) == 0
+
+
+def test_who_connects_again_as_soon_as_he_can_is_in_no_swaps_way(mint: mintdb.Mint) -> None:
+    over = threading.Event()
+
+    def come_back(url: str) -> None:
+        while not over.is_set():
+            with contextlib.suppress(psycopg.OperationalError), psycopg.connect(url, autocommit=True) as connection:
+                while not over.wait(0.02):
+                    connection.execute("select 1")
+
+    with mint.lease() as lease, ThreadPoolExecutor(12) as pool:
+        for _ in range(12):
+            pool.submit(come_back, lease.url)
+        with psycopg.connect(lease.url) as connection:
+            connection.execute("alter table t add column m int")
+        try:
+            assert lease.release().way is Way.SWAP
+        finally:
+            over.set()
+    with mint.lease() as lease:
+        assert insert(lease.url) == 1
 
 
 def test_two_at_once_are_two_databases(mint: mintdb.Mint) -> None:

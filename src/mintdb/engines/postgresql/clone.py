@@ -26,6 +26,7 @@ NOT_SWAPPED = 0  # no database's oid: a swap that fails half-way leaves it, and 
 RESTARTED = "the server was restarted, or ended mintdb's own session"
 JUST_NOW = 0.005  # seconds; a rewind can stand a writer that begins in the midst of it, so also one just before
 DROPPED, RENAMED = "a test dropped it", "a test gave it another name"
+RENAMES = 3  # the second time nobody is let in any more, the third time those are gone who stood in the door
 GOODBYE = 0.1  # seconds; a session that its client has closed is gone from the server in 1 to 5 ms
 
 
@@ -274,11 +275,29 @@ class PostgresClone:
         ended = self._vacate()
         self._aside = NOT_SWAPPED
         if called:
-            databases.rename(self._stay.maintenance, self._name, name, owner=owner)
+            ended += self._rename(name, owner=owner)
         self._copy()
         outside = self._move()
         self._aside = None
         return Restored(Way.SWAP, 0.0, reason, ended=ended, outside=outside, lost=lost)
+
+    def _rename(self, name: str, *, owner: str) -> list[Session]:
+        """Give the vacated database another name; returns the sessions that had to be ended after all."""
+        import psycopg
+
+        maintenance, ended, is_closed = self._stay.maintenance, list[Session](), False
+        for attempt in range(1, RENAMES + 1):
+            try:
+                databases.rename(maintenance, self._name, name, owner=owner)
+                break
+            except psycopg.errors.ObjectInUse:  # somebody connects anew as soon as he can: a pool, in its own thread
+                if attempt == RENAMES:
+                    raise
+                databases.let_connect(maintenance, self._name, allowed=False)
+                ended, is_closed = [*ended, *self._vacate()], True
+        if is_closed:
+            databases.let_connect(maintenance, name, allowed=True)
+        return ended
 
     def _vacate(self) -> list[Session]:
         """Make the database one without sessions: a rename or a copy would wait 5 s for the last of them and fail.

@@ -96,6 +96,11 @@ def rename(maintenance: Maintenance, old: str, new: str, *, owner: str = "") -> 
     )
 
 
+def let_connect(maintenance: Maintenance, name: str, *, allowed: bool) -> None:
+    """Whether anybody, superusers too, may connect to a database from now on."""
+    _execute(maintenance, f"alter database {{}} allow_connections {'true' if allowed else 'false'}", name)
+
+
 def seal(maintenance: Maintenance, name: str) -> None:
     """Let nobody connect to it any more, and let any role with CREATEDB clone it."""
     _execute(maintenance, "alter database {} allow_connections false is_template true", name)
