@@ -48,9 +48,11 @@ def project(kind: Kind, server_home: Path, tmp_path_factory: pytest.TempPathFact
 def mint(kind: Kind, project: Path) -> Iterator[Mint]:
     """A mint of the engine, in a process in which connections are watched."""
     watch()
-    with mintdb.open(project, settle=0.3, **kind.settings) as opened:
-        yield opened
-    unwatch()
+    try:
+        with mintdb.open(project, settle=0.3, **kind.settings) as opened:
+            yield opened
+    finally:
+        unwatch()
 
 
 @pytest.fixture

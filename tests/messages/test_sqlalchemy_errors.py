@@ -72,6 +72,7 @@ postgresql+psycopg2 is a blocking driver, and an asynchronous engine was asked f
 
 
 def test_an_engine_that_is_bound_to_production() -> None:
+    hooks.unwatch()  # of an engine that it had seen being made, mintdb would name the line
     production = sa.create_engine("postgresql+psycopg://ann:secret@db.example.com/shop")
     assert (
         message_of(lambda: check_leads_to(production, SHOP, variables={"DATABASE_URL": "libpq"}))
