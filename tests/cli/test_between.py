@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from programs import Run
+
+from mintdb.cli.answering import answering
 
 PROGRAM = """
 import os
@@ -116,3 +119,10 @@ assert refused(nonsense) == (500, "invalid literal for int() with base 10: 'many
 assert names() == ["Ann"]
 """,
     )
+
+
+def test_nobody_waits_for_questions_after_the_command_has_ended() -> None:
+    for _ in range(20):  # as a command that ends at once, before anything waits for it
+        with answering({"put-back": str}) as urls:
+            assert list(urls) == ["put-back"]
+        assert "mintdb answering" not in {thread.name for thread in threading.enumerate()}

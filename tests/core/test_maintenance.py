@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,7 +15,8 @@ from mintdb.address import Address
 from mintdb.core.names import DatabaseName, Role, new_token
 from mintdb.engines.postgresql import databases
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, LockTimeout, ServerGone
-from mintdb.engines.postgresql.maintenance import Maintenance
+from mintdb.engines.postgresql.maintenance import Maintenance, may_be_back
+from mintdb.engines.postgresql.own import own_address
 from mintdb.engines.postgresql.server import PostgresServer
 
 HOLDER = """
@@ -161,3 +164,14 @@ def test_a_registry_that_its_maker_left_half_made_is_finished(maintenance: Maint
             assert session.execute("select count(*) from databases").fetchone() == (0,)
     finally:
         maintenance.connection.execute("drop database half_made with (force)")
+
+
+def test_an_embedded_server_may_be_back_as_long_as_its_socket_answers(tmp_path: Path) -> None:
+    """One that has just lost a backend closes new connections without a word, as one that stops does."""
+    own = own_address(str(tmp_path), 5432, "secret")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / ".s.PGSQL.5432"))
+        listener.listen()
+        assert may_be_back(own)
+    assert not may_be_back(own)  # nobody listens, though the file is there
+    assert may_be_back(Address("postgresql", "shop", str(tmp_path), 5432, "ann"))  # who restarts that takes its time

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
 
-from tests.frameworks.suites import BY_NAME, QUIET, TIMEOUT, Ran
+from tests.frameworks.suites import BY_NAME, QUIET, Ran, run_python
 
 SOURCE = Path(__file__).parent / "django_project"
 ALIAS = {"ENGINE": "django.db.backends.postgresql", "NAME": "shop", "USER": "postgres", "HOST": "127.0.0.1"}
@@ -58,18 +55,7 @@ class DjangoProject:
     def _run(self, command: list[str], environment: dict[str, str]) -> Ran:
         alias = json.dumps(ALIAS | {"PORT": str(self.port)})
         own = {"SHOP_DATABASE": alias, "PYTHONWARNINGS": "default", "PYTHONPATH": str(self.folder)}
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=self.folder,
-            env=os.environ | own | self.environment | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
-        return Ran(done.returncode, done.stdout)
+        return run_python(self.folder, *command, environment=own | self.environment | environment)
 
 
 def new_project(folder: Path, port: int) -> DjangoProject:

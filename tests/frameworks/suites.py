@@ -54,6 +54,22 @@ class Ran:
         return {word.rstrip("s"): int(count) for count, word in words}
 
 
+def run_python(folder: Path, *arguments: str, environment: Mapping[str, str]) -> Ran:
+    """Run an interpreter in a folder to its end, with `environment` besides our own."""
+    ran = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    return Ran(ran.returncode, ran.stdout)
+
+
 @dataclass
 class Suite:
     """A folder with a user's project in it."""
@@ -92,18 +108,7 @@ class Suite:
 
     def run_python(self, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})) -> Ran:
         """Run an interpreter here to its end, with `environment` besides the suite's own."""
-        ran = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=self.folder,
-            env=os.environ | self.environment | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
-        return Ran(ran.returncode, ran.stdout)
+        return run_python(self.folder, *arguments, environment={**self.environment, **environment})
 
     def run_under_mintdb(
         self, *arguments: str, options: Sequence[str] = (), environment: Mapping[str, str] = MappingProxyType({})

@@ -43,23 +43,25 @@ LEAK  tests/test_orders.py::test_refund left 1 connection open
     )
 
 
+REFUND = Finding(
+    Kind.LEAK,
+    backend_pid=7,
+    state="idle in transaction",
+    seconds=0.5,
+    database="shop",
+    driver="psycopg",
+    opened=Site("tests/conftest.py", 3, "warm_up"),
+    taken=Site("shop/orders.py", 17, "refund"),
+    thread="MainThread",
+    owner="SQLAlchemy engine",
+    owner_opened=Site("shop/db.py", 5, "<module>"),
+    query="update orders set state = 'refunded'",
+)
+
+
 def test_a_connection_that_was_not_given_back_to_its_engine() -> None:
-    finding = Finding(
-        Kind.LEAK,
-        backend_pid=7,
-        state="idle in transaction",
-        seconds=0.5,
-        database="shop",
-        driver="psycopg",
-        opened=Site("tests/conftest.py", 3, "warm_up"),
-        taken=Site("shop/orders.py", 17, "refund"),
-        thread="MainThread",
-        owner="SQLAlchemy engine",
-        owner_opened=Site("shop/db.py", 5, "<module>"),
-        query="update orders set state = 'refunded'",
-    )
     assert (
-        compose(tell([finding], test=TEST))
+        compose(tell([REFUND], test=TEST))
         == """\
 LEAK  tests/test_orders.py::test_refund left 1 connection open
   backend 7, idle in transaction for 0.5 s on shop
@@ -72,21 +74,7 @@ LEAK  tests/test_orders.py::test_refund left 1 connection open
 
 
 def test_a_connection_that_was_never_given_back() -> None:
-    finding = Finding(
-        Kind.LEAK,
-        backend_pid=7,
-        state="idle",
-        seconds=0.5,
-        database="shop",
-        driver="psycopg",
-        opened=Site("tests/conftest.py", 3, "warm_up"),
-        taken=Site("shop/orders.py", 17, "refund"),
-        thread="MainThread",
-        owner="psycopg pool",
-        owner_opened=Site("shop/db.py", 5, "<module>"),
-        query="COMMIT",
-        is_astray=True,
-    )
+    finding = replace(REFUND, state="idle", owner="psycopg pool", query="COMMIT", is_astray=True)
     assert (
         compose(tell([finding], test=TEST))
         == """\

@@ -208,7 +208,7 @@ class Maintenance:
             try:
                 return _enter(self.address, self.owner)
             except ServerUnreachable:
-                if not _may_be_back(self.address) or clock.monotonic() >= deadline:
+                if not may_be_back(self.address) or clock.monotonic() >= deadline:
                     raise
             clock.sleep(PAUSE)
 
@@ -274,6 +274,16 @@ def has_registry(address: Address) -> bool:
         return session.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone() is not None
 
 
+def may_be_back(address: Address) -> bool:
+    """Whether waiting makes sense: an embedded server has its socket as long as it lives, and may start again."""
+    if not _is_own(address) or not address.host.startswith("/"):
+        return True
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as knock:
+        knock.connect(f"{address.host}/.s.PGSQL.{address.port}")
+        return True
+    return False
+
+
 def lock_key(name: str) -> int:
     """The advisory lock that stands for a name: a signed 64-bit number."""
     return int.from_bytes(hashlib.sha256(f"mintdb:{name}".encode()).digest()[:8], "big", signed=True)
@@ -292,16 +302,6 @@ def _open(address: Address, owner: str) -> psycopg.Connection[Any]:
         _fill(session)
         return session
     raise AssertionError("unreachable")
-
-
-def _may_be_back(address: Address) -> bool:
-    """Whether waiting makes sense: an embedded server has its socket as long as it lives, and may start again."""
-    if not _is_own(address) or not address.host.startswith("/"):
-        return True
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as knock:
-        knock.connect(f"{address.host}/.s.PGSQL.{address.port}")
-        return True
-    return False
 
 
 def _enter(address: Address, owner: str) -> psycopg.Connection[Any]:
