@@ -121,7 +121,8 @@ db.sql:1 failed: role "gardener" already exists
     assert taken.value.facts["message"] == (
         'database "shed" already exists\n'
         "  a database belongs to the whole server: an earlier build has made it, or another project\n"
-        '  leave it out of the schema, or begin with:  drop database if exists "shed";'
+        "  leave it out of the schema\n"
+        '  or, if nobody but an earlier build has made it, drop it by hand once:  drop database "shed";'
     )
 
 

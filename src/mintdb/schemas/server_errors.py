@@ -25,7 +25,8 @@ TAKEN = {
     ),
     "database": (
         "  a database belongs to the whole server: an earlier build has made it, or another project",
-        '  leave it out of the schema, or begin with:  drop database if exists "{name}";',
+        "  leave it out of the schema",
+        '  or, if nobody but an earlier build has made it, drop it by hand once:  drop database "{name}";',
     ),
 }
 
