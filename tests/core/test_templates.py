@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -135,6 +137,20 @@ def test_a_fresh_template_replaces_the_old_one_and_its_warm_clones(
     oid = maintenance.row("select oid from pg_database where datname = %s", name)
     assert get_template(join(), source, project=project, fresh="a").name == name
     assert maintenance.row("select oid from pg_database where datname = %s", name) != oid
+
+
+def test_a_warm_clone_that_is_just_being_made_of_it_goes_with_an_old_template(
+    server: PostgresServer, maintenance: Maintenance, project: str
+) -> None:
+    copying: LiteralString = "select 1 from pg_locks l join pg_database d on d.oid = l.objid where datname = %s"
+    big = Source(statement="create table t as select repeat('x', 1000) from generate_series(1, 50000)")
+    name = get_template(server, big, project=project).name
+    with ThreadPoolExecutor() as pool:
+        made = pool.submit(warm.make, server._maintenance, name)
+        while not maintenance.rows(copying, name):
+            assert not made.done()
+        databases.drop_template(maintenance, name)
+        assert not databases.exists(maintenance, made.result())
 
 
 def test_the_fingerprint_changes_exactly_with_what_decides_the_content(server: PostgresServer) -> None:

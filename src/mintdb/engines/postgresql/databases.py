@@ -126,13 +126,16 @@ def drop(maintenance: Maintenance, name: str) -> None:
 
 
 def drop_template(maintenance: Maintenance, name: str) -> None:
-    """Drop a template and its warm clones; clones that runs hold are databases of their own, and stay."""
+    """Drop a template and its warm clones; clones that runs hold are databases of their own, and stay.
+
+    The template goes first: whoever is just copying it is waited for, and nobody can begin to afterwards.
+    """
+    drop(maintenance, name)
     parsed = find_role(name)
     for made in list_made(maintenance):
         other = find_role(made.name)
         if parsed and other and other.role is Role.WARM and _is_of(other, parsed):
             drop(maintenance, made.name)
-    drop(maintenance, name)
 
 
 def _is_of(one: DatabaseName, other: DatabaseName) -> bool:
