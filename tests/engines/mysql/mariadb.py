@@ -48,6 +48,7 @@ class PlainServer:
     """One that nobody has prepared for mintdb."""
 
     own_url: str
+    restart: Callable[[], object]  # all sessions are lost
 
 
 def require_mariadb() -> None:
@@ -97,12 +98,19 @@ def plain() -> Iterator[PlainServer]:
         options = mysqld.StartOptions(
             data, data / "s", port, [*UNPREPARED, *as_installed], PASSWORD, Path(name, "server.log")
         )
-        with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # nobody waits for its exit code
-            pid = mysqld.start(binaries, options, account)
+        pids: list[int] = []
+
+        def restart() -> None:
+            for pid in pids[-1:]:
+                mysqld.stop(pid)
+            with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # nobody waits for its exit code
+                pids.append(mysqld.start(binaries, options, account))
+
+        restart()
         try:
-            yield PlainServer(Address("mysql", "mysql", HOST, port, "root", PASSWORD).url)
+            yield PlainServer(Address("mysql", "mysql", HOST, port, "root", PASSWORD).url, restart)
         finally:
-            mysqld.stop(pid)
+            mysqld.stop(pids[-1])
 
 
 def connect(address: Address, **options: Any) -> pymysql.Connection:

@@ -15,6 +15,7 @@ from tests.frameworks.suites import Suite
 import mintdb
 from mintdb.core.marks import setting_up
 from mintdb.engines.mysql import errors
+from mintdb.engines.mysql.clone import RESTARTED
 
 __all__ = ["project"]
 VERSIONED = "create table kept (id int primary key) with system versioning; insert into kept values (1);"
@@ -124,3 +125,43 @@ def test_a_wide_fixture_in_the_midst_of_a_test_has_what_it_wrote_itself_and_no_m
         with mint.lease() as lease:
             pool.marks.go_back(settle=0)
             assert dump(lease.address) == at_first
+
+
+def test_a_server_that_restarts_under_way_costs_one_swap(server: PlainServer, project: Path) -> None:
+    with mintdb.open(project, engine="mysql", url=root_of(server).url, schema="sql:schema.sql") as mint:
+        pool = mint.open().pool
+        address = pool.home.address
+        at_first = dump(address)
+        with setting_up([pool.marks], "wide", settle=0):
+            run(address, "insert into `from` values ()")
+        with_fixture = dump(address)
+        reasons = []
+        for is_restarted in (False, True, False):
+            lease = mint.lease()
+            run(address, "insert into account (owner) values ('Bob')", "delete from `from`")
+            if is_restarted:
+                server.restart()
+                run(address, "insert into `from` values ()", "create table more (id int)")
+            reasons.append(lease.release().reason)
+            assert dump(address) == with_fixture
+        assert reasons == [None, RESTARTED, None]
+        pool.marks.after_teardown("wide")
+        mint.lease().release()
+        assert dump(address) == at_first
+        with setting_up([pool.marks], "after that", settle=0):
+            run(address, "insert into `from` values ()")
+            server.restart()
+        mint.lease().release()
+        assert dump(address) == with_fixture
+
+
+def test_a_server_that_restarts_and_has_lost_the_marks_rows_is_not_gone_on_with(
+    server: PlainServer, project: Path
+) -> None:
+    with (project / "schema.sql").open("a") as schema:
+        schema.write("create table quick (id int) engine = memory; insert into quick values (1);")
+    with mintdb.open(project, engine="mysql", url=root_of(server).url, schema="sql:schema.sql") as mint:
+        lease = mint.lease()
+        server.restart()
+        with pytest.raises(errors.ServerGone):
+            lease.release()

@@ -17,6 +17,7 @@ from mintdb.contract import Session as ServerSession
 from mintdb.core.marks import MarkHeld
 from mintdb.core.names import DatabaseName, Role, new_token
 from mintdb.engines.mysql import databases, sessions
+from mintdb.engines.mysql.errors import ServerGone
 from mintdb.engines.mysql.maintenance import Maintenance
 from mintdb.engines.mysql.rewind import PutBack, Rewinder
 from mintdb.engines.mysql.rewind.binlog import Log
@@ -28,6 +29,7 @@ from mintdb.engines.mysql.session import Lenient, Session, code_of, introduce
 from mintdb.engines.mysql.sessions import Quiet, Who
 from mintdb.facts import dataclass
 
+RESTARTED = "the server was restarted, or ended mintdb's own session"
 JUST_NOW = 0.005  # seconds; a rewind can stand a writer that begins in the midst of it, so also one just before
 
 
@@ -81,7 +83,7 @@ class MysqlClone:
 
     def settle(self, *, seconds: float, ahead: bool = False) -> Present:
         """See contract.Clone."""
-        self._looked = self._look() if ahead and not self._aside else None
+        self._looked = self._look_ahead() if ahead and not self._aside else None
         if self._looked and not self._looked.quiet.present.in_the_way:
             return self._looked.quiet.present
         self._looked = None
@@ -96,7 +98,14 @@ class MysqlClone:
     def restore(self) -> Restored:
         """See contract.Clone."""
         started = clock.monotonic()
-        self._come_back()
+        try:
+            self._come_back()
+            restored = self._restore()
+        except ServerGone as gone:
+            restored = self._survive(gone)
+        return replace(restored, seconds=clock.monotonic() - started)
+
+    def _restore(self) -> Restored:
         look = self._take_look() or self._look()
         if look.quiet.present.in_the_way:  # somebody was waited for before: who is busy now may have begun just now
             look = Look(clock.monotonic(), self._wait_until_quiet(sessions.PASSING))
@@ -110,7 +119,7 @@ class MysqlClone:
         self._older = set(present.backends) - set(sessions.all_of(ended))
         if restored.outside and self._stay.is_ours:
             introduce(self.address)  # MySQL has forgotten the passwords that it knew
-        return replace(restored, seconds=clock.monotonic() - started, ended=ended)
+        return replace(restored, ended=ended)
 
     def welcome(self) -> None:
         """See contract.Clone."""
@@ -135,7 +144,11 @@ class MysqlClone:
 
     def wrote(self) -> bool:
         """See contract.Clone. Where nobody can tell, it may have been."""
-        self._come_back()
+        try:
+            self._come_back()
+            return self._rewinder.wrote()
+        except ServerGone:
+            self._enter_again()
         return self._rewinder.wrote()
 
     def step_aside(self) -> None:
@@ -146,10 +159,28 @@ class MysqlClone:
     def _come_back(self) -> None:
         """Open our session again if we had stepped aside."""
         if self._aside:
-            self._work.open()
-            self._work.prepare()
-            self._rewinder.come_back()
-            self._aside = False
+            self._enter()
+
+    def _enter(self) -> None:
+        self._work.open()
+        self._work.prepare()
+        self._rewinder.come_back()
+        self._aside = False
+
+    def _enter_again(self) -> None:
+        """Open our session again on a server that has ended it. Raises ServerGone where it is not back within 5 s."""
+        self._stay.maintenance.run("do 0")  # which waits
+        self._stay.let_go(self._name)  # what the pools of this process have is lost as well
+        self._enter()
+
+    def _survive(self, gone: ServerGone) -> Restored:
+        if self._rewinder.needs_memory:
+            raise gone
+        self._enter_again()
+        self._older, self._cleared, self._looked = set(), [], None
+        self._rewinder.start_over()
+        self.welcome()
+        return Restored(Way.SWAP, 0.0, reason=RESTARTED, ended=self._cleared)
 
     def keep(self) -> Address:
         """See contract.Clone. It is copied: no session has to end, and the server stays for it."""
@@ -171,6 +202,13 @@ class MysqlClone:
         if not self._adopted:
             self._drop_database()
         return left
+
+    def _look_ahead(self) -> Look | None:
+        """A look, where the server is there."""
+        try:
+            return self._look()
+        except ServerGone:
+            return None
 
     def _look(self) -> Look:
         """Who is there and what was written, in one round trip."""

@@ -28,7 +28,8 @@ class ExternalReservation:
 
     def open(self, *, owner: str, linger: float, let_go: Callable[[str], object]) -> MysqlServer:
         """See contract.Reservation. What dead runs have left there is cleared up now: the server has no keeper."""
-        maintenance = Maintenance(self.own, owner=owner, shown=self.url)
+        # Nobody starts a server of ours again.
+        maintenance = Maintenance(self.own, owner=owner, shown=self.url, outlives_restarts=self.own is self.url)
         databases.reap(maintenance)
         return MysqlServer(maintenance, address=self.address, let_go=let_go, log=self._find_log(maintenance))
 

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pymysql
 from pymysql.constants import ER
+from pymysql.cursors import Cursor
 
+from mintdb import clock
 from mintdb.address import Address
 from mintdb.core.names import new_token
-from mintdb.engines.mysql.errors import GaleraRefused, LockTimeout, PrivilegeMissing, ServerTooOld
+from mintdb.engines.mysql.errors import (
+    GaleraRefused,
+    LockTimeout,
+    PrivilegeMissing,
+    ServerGone,
+    ServerTooOld,
+    ServerUnreachable,
+)
 from mintdb.engines.mysql.session import Session, code_of, name, reason_of
+from mintdb.errors import MintdbError
 
+T = TypeVar("T")
 DATABASE = "mintdb"
+RESTART = 5.0  # seconds; a server restarts in one or two, a container in two or three
+PAUSE = 0.05  # seconds between two tries to connect
 DENIED = (
     ER.DBACCESS_DENIED_ERROR,
     ER.ACCESS_DENIED_ERROR,
@@ -41,16 +54,46 @@ create table if not exists {name(DATABASE)}.`databases` (
 HAS_REGISTRY = "select 1 from information_schema.tables where table_schema = %s and table_name = 'databases'"
 
 
+class _Lasting(Session):
+    """A session that asks again where its server had ended it, and `come_back` says that it is what it was."""
+
+    def __init__(self, address: Address, *, shown: Address | None, come_back: Callable[[], bool]) -> None:
+        self._come_back = come_back
+        super().__init__(address, shown=shown)
+
+    def rows(self, statement: str, *values: object) -> list[Any]:  # Any: rows are as the statement selects
+        return self._insist(lambda: super(_Lasting, self).rows(statement, *values))
+
+    def _each(self, statements: Iterable[str], take: Callable[[Cursor], T]) -> list[T]:
+        several = list(statements)
+        return self._insist(lambda: super(_Lasting, self)._each(several, take))
+
+    def _insist(self, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except ServerGone:
+            if not self._come_back():
+                raise
+        return ask()
+
+
 class Maintenance:
     """One session on a server. What it holds is free once this process is gone, whatever ended it."""
 
-    def __init__(self, address: Address, *, owner: str, shown: Address | None = None) -> None:
-        """Connect, and make the maintenance database if need be. Raises a ServerError that says what is wrong."""
+    def __init__(
+        self, address: Address, *, owner: str, shown: Address | None = None, outlives_restarts: bool = False
+    ) -> None:
+        """Connect, and make the maintenance database if need be. Raises a ServerError that says what is wrong.
+
+        If it `outlives_restarts`, a server that goes away is waited for, for 5 s, and asked again.
+        """
+        self._outlives_restarts = False  # until it is there
+        self._held: list[str] = []  # locks
         self.address = address
         self.url = (shown or address).redacted
         self.owner = owner
         self.holder = new_token(HOLDER_LENGTH)
-        self.session = Session(address, shown=shown)
+        self.session = _Lasting(address, shown=shown, come_back=self._is_back)
         self.dialect = self.session.dialect
         try:
             self._look()
@@ -59,6 +102,7 @@ class Maintenance:
         except BaseException:
             self.close()
             raise
+        self._outlives_restarts = outlives_restarts
 
     def run(self, statement: str, *values: object) -> None:
         """Run one statement."""
@@ -85,11 +129,14 @@ class Maintenance:
             (holder,) = self.session.row("select is_used_lock(%s)", key)
             said = f", held by connection {holder}" if holder else ""
             raise LockTimeout(what=what, seconds=timeout, holder=said)
+        self._held.append(what)
 
     def release(self, what: str) -> None:
         """Give a lock back."""
         if self.session.is_open():
             self.run("select release_lock(%s)", lock_key(what))
+        if what in self._held:
+            self._held.remove(what)
 
     def is_free(self, what: str) -> bool:
         """Whether nobody holds a lock."""
@@ -101,7 +148,34 @@ class Maintenance:
 
     def close(self) -> None:
         """End the session; its locks are free."""
+        self._outlives_restarts = False
         self.session.close()
+
+    def _is_back(self) -> bool:
+        """Be who we were, with all our locks, on a server that has restarted; False if it has not, or one is taken."""
+        patient, self._outlives_restarts = self._outlives_restarts, False  # who waited in vain does so once
+        if not patient:
+            return False
+        try:
+            self._reconnect()
+            self._look()
+            held, self._held = self._held, []
+            for each in held:
+                self.acquire(each, timeout=0)
+        except MintdbError:
+            return False
+        self._outlives_restarts = True
+        return True
+
+    def _reconnect(self) -> None:
+        deadline = clock.monotonic() + RESTART
+        while True:
+            try:
+                return self.session.open()
+            except ServerUnreachable:
+                if clock.monotonic() >= deadline:
+                    raise
+            clock.sleep(PAUSE)
 
     def _held_by(self, holder: str) -> str:
         return f"holder {holder}"

@@ -104,6 +104,18 @@ class Rewinder:
             self.make_anew()
             return PutBack(reason=f"putting it back failed: {reason_of(error)}", outside=_outside(changes))
 
+    @property
+    def needs_memory(self) -> bool:
+        """Whether rows of a mark are in MEMORY tables: no restart leaves any of them."""
+        tables = self._marks.schema.tables.values()
+        return any("ENGINE=MEMORY" in each.sql and self._marks.source(each.name) for each in tables)
+
+    def start_over(self) -> None:
+        """Put back what a server holds of which nothing is known any more: it was restarted, or had ended us."""
+        _, position = self._witnesses.look()
+        self._witnesses.move_on(position)
+        self.make_anew()
+
     def make_anew(self) -> None:
         """Drop the database, and make it as the newest mark has it."""
         self._means.unblock()
