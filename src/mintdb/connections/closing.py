@@ -102,8 +102,12 @@ def _finish_async(entry: Entry, connection: object) -> None:
             entry.driver.finish(connection)
 
 
+OF_AN_ASYNC_ENGINE = "The garbage collector is trying to clean up non-checked-in connection"  # SQLAlchemy's
+
+
 def collect(generation: int = 2) -> None:
-    """Run the garbage collector. What it finds is in the ledger; drivers' own warnings would blame the caller."""
+    """Run the garbage collector. What it finds is in the ledger; others' own warnings would blame the caller."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
+        warnings.filterwarnings("ignore", OF_AN_ASYNC_ENGINE)
         gc.collect(generation)

@@ -148,6 +148,12 @@ class Ledger:
                 self._forgotten.append(replace(entry, ended=self._now(), ending=Ending.COLLECTED))
             entry.taking = None
 
+    def forgotten(self, connection: object) -> None:
+        """A pool ends a connection of its own; where nothing is left of what it handed out, nobody has closed it."""
+        entry = self.open_now.get(id(connection))
+        if entry is not None and entry.taking is not None and entry.taking.is_forgotten:
+            self.collected(connection)
+
     def disown(self, connection: object) -> None:
         """Forget a connection that is not the application's (mintdb's own)."""
         if self.open_now.pop(id(connection), None):

@@ -165,6 +165,7 @@ def install(sqlalchemy: ModuleType) -> Callable[[], None]:
         (sqlalchemy.pool.Pool, "checkout", _stands_still(sqlalchemy.exc.DisconnectionError)),
         (sqlalchemy.pool.Pool, "checkout", _checked_out),
         (sqlalchemy.pool.Pool, "checkin", _checked_in),
+        (sqlalchemy.pool.Pool, "close_detached", _about_to_close),
     ]
     for target, name, listener in events:
         sqlalchemy.event.listen(target, name, listener)
@@ -293,3 +294,9 @@ def _checked_in(dbapi_connection: Any, record: Any) -> None:  # Any: see above
 @never_raises("sqlalchemy")
 def _given_back(record: Any) -> None:  # Any: see above
     ledger.given_back(record.driver_connection, by_the_collector=_collector.is_at_work)
+
+
+@never_raises("sqlalchemy")
+def _about_to_close(dbapi_connection: Any) -> None:  # Any: see above
+    """What an asynchronous engine handed out, and was forgotten, is ended and not taken back."""
+    ledger.forgotten(getattr(dbapi_connection, "driver_connection", dbapi_connection))
