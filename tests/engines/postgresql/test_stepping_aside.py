@@ -52,6 +52,23 @@ def test_what_was_there_when_it_was_taken_over_under_a_connection_is_put_back(
     taken.drop()
 
 
+def test_rows_that_are_missing_above_a_mark_that_was_dumped_are_missing_after_a_swap_too(
+    mint: Mint, held: psycopg.Connection
+) -> None:
+    home = mint.open().pool.home
+    for row in ("fig", "ash", "elm", "oak"):
+        held.execute("insert into tree (kind) values (%s)", (row,))
+    held.execute("delete from tree where kind = 'plum'")  # a dump leaves no hole where it lay
+    held.execute("alter table tree add height int")
+    home.push_mark()
+    held.execute("delete from tree where kind in ('ash', 'oak')")
+    home.push_mark()
+    held.execute("create table made (id int)")
+    assert home.restore().way is Way.SWAP
+    with psycopg.connect(home.address.url) as connection:
+        assert [kind for _, kind in trees(connection)] == ["pear", "fig", "elm"]
+
+
 def test_who_comes_back_to_a_database_that_was_swapped_swaps_it_again(mint: Mint) -> None:
     home = mint.open().pool.home
     home.step_aside()

@@ -19,6 +19,26 @@ TODAY = (
 )
 
 
+@pytest.mark.parametrize("with_reference", [True, False])
+def test_the_users_sessions_see_none_of_the_rows_that_are_held(clone_of, with_reference):
+    clone = clone_of(*SEED, with_reference=with_reference)
+    everything = "select oid, relname from pg_class order by 1"
+    before = clone.rows(everything)
+    for statement in ("update seed set v = 'test' where id < 4", "insert into item (v) values ('fixture')"):
+        clone.run(statement)
+        clone.put_back()
+        clone.run(statement)
+        clone.push_mark()
+    assert clone.rows(everything) == before
+    named = clone.rows(
+        "select string_agg(format('%I.%I', schemaname, tablename), ', ') from pg_tables"
+        " where schemaname not in ('pg_catalog', 'information_schema')"
+    )[0][0]
+    clone.run(f"truncate {named} restart identity cascade")
+    clone.put_back()
+    assert clone.rows("select count(*), count(*) filter (where v = 'test') from seed") == [(20, 3)]
+
+
 def test_a_mark_tells_what_was_written_since_the_mark_below(clone_of):
     clone = clone_of(*SEED)
     clone.run("insert into item (v) values ('fixture')")

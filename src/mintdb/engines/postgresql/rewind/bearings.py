@@ -30,7 +30,6 @@ class Bearings:
     horizon: str = ""
     own: list[str] = field(default_factory=list)
     near: int = 0  # bytes of WAL beyond which a sweep is faster
-    floors_laid: int = 0
     can_sweep: bool = False  # its function is declared
 
     def __post_init__(self) -> None:
@@ -47,8 +46,7 @@ class Bearings:
         """Take the clone as it is now for a floor; for `known` and `kept` see floor.lay."""
         # Before anything is read, so that a late writer cannot hide between the two.
         self.since, self.horizon = wal.position(self.session, self.powers)
-        self.floors_laid += 1
-        floor = lay(self.session, reference, level, self.temporary, f"mint_{self.floors_laid}", known, kept)
+        floor = lay(self.session, reference, level, self.temporary, known, kept)
         self.sweeper = Sweeper(self.session, self.powers, reference)
         if reference is None:
             self.sweeper.hold(floor.relations.values(), self.temporary)

@@ -1,4 +1,4 @@
-"""Say in SQL which rows lie in a set of blocks, so that only those are visited."""
+"""Say which rows lie in a set of blocks, so that only those are visited."""
 
 from __future__ import annotations
 
@@ -44,13 +44,15 @@ def live(relation: Relation, blocks: Blocks, columns: sql.Composable | None = No
     return sql.SQL(" union all ").join(head + sql.SQL(" where ") + _between("t.ctid", *span) for span in spans)
 
 
-def located(column: str, blocks: Blocks) -> sql.Composable:
-    """The condition that a remembered ctid lies in `blocks`; one that is not known (null) always counts."""
-    if blocks is None:
-        return sql.SQL("true")
-    arms = [sql.SQL("{} is null").format(sql.Identifier(column))]
-    arms += [_between(column, *span) for span in ranges(blocks)]
-    return sql.SQL("({})").format(sql.SQL(" or ").join(arms))
+def place(ctid: str) -> tuple[int, int]:
+    """Block and offset of a ctid, as text."""
+    block, _, offset = ctid.strip("()").partition(",")
+    return int(block), int(offset)
+
+
+def lies_in(blocks: Blocks, ctid: str) -> bool:
+    """Whether a remembered row lies there."""
+    return blocks is None or place(ctid)[0] in blocks
 
 
 def _between(column: str, first: int, end: int) -> sql.Composed:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field
 from typing import LiteralString, TypeAlias
 
 from psycopg import sql
 
-from mintdb.engines.postgresql.rewind.blocks import Blocks, live, located
+from mintdb.engines.postgresql.rewind.blocks import Blocks, lies_in, live
 from mintdb.engines.postgresql.rewind.relations import CATALOG, Relation
 from mintdb.engines.postgresql.rewind.session import Session
 from mintdb.facts import dataclass
@@ -88,15 +89,16 @@ class CatalogMark:
 
     session: Session
     reference: Callable[[], Session] | None
-    side: sql.Identifier
+    held: dict[int, dict[Identity, int | None]] = field(default_factory=dict)
 
     def hold(self, catalogs: Iterable[Relation]) -> None:
-        """Keep every row's identity in a side table."""
+        """Keep every row's identity."""
         arms = [self._arm(relation) for relation in catalogs]
-        self.session.execute(sql.SQL("create temp table {} as {}").format(self.side, sql.SQL(" union all ").join(arms)))
+        for oid, at, xid, said in self.session.execute(sql.SQL(" union all ").join(arms)):
+            self.held.setdefault(oid, {})[at, xid] = said
 
     def _arm(self, relation: Relation) -> sql.Composed:
-        head = sql.SQL("select {}::oid as rel, mint_at, mint_x, ").format(relation.oid)
+        head = sql.SQL("select {}::oid, mint_at::text, mint_x::text, ").format(relation.oid)
         if relation.oid not in (PG_CLASS, PG_NAMESPACE):
             return head + sql.SQL("null::int8 as said from ({}) r").format(live(relation, None))
         rows = live(relation, None, _said(self.session, relation))
@@ -110,12 +112,8 @@ class CatalogMark:
     def _then(self, relation: Relation, blocks: Blocks) -> Rows:
         if self.reference is not None:
             return read(self.reference(), relation, blocks)
-        rows = self.session.execute(
-            sql.SQL("select mint_at::text, mint_x::text, said from {} where rel = {} and {}").format(
-                self.side, relation.oid, located("mint_at", blocks)
-            )
-        )
-        return {(row[0], row[1]): row[2] for row in rows}
+        held = self.held.get(relation.oid, {})
+        return {identity: said for identity, said in held.items() if lies_in(blocks, identity[0])}
 
 
 def _without(rows: Rows, xids: set[str]) -> Rows:

@@ -1,4 +1,4 @@
-"""Name a table's columns in the statements that carry rows between it and its side table, which binds no type."""
+"""Name a table's columns in the statements that read its rows and put them back."""
 
 from __future__ import annotations
 
@@ -9,27 +9,23 @@ from psycopg import sql
 
 from mintdb.engines.postgresql.rewind.relations import FIRST_USER_OID, Relation
 from mintdb.engines.postgresql.rewind.session import Session
+from mintdb.engines.postgresql.rewind.wire import Rows, Value
 from mintdb.facts import dataclass
+
+TEXT_OID = 25
 
 
 @dataclass(frozen=True)
 class Column:
-    """A stored column. What is of a type or a collation of the user's is kept as text: both can still be dropped."""
+    """A column of a table."""
 
     name: str
-    generated: bool
-    own_type: str | None  # as SQL names it
+    generated: str  # empty, or how it is computed: "s" stored, "v" when it is read
 
     @property
-    def kept(self) -> sql.Composable:
-        """Its value in `t`, as a side table keeps it."""
-        own = sql.SQL('{}::text collate "C" as {}') if self.own_type else sql.SQL("{}")
-        return own.format(sql.Identifier("t", self.name), sql.Identifier(self.name))
-
-    def value(self, table: str) -> sql.Composable:
-        """Its value again, from the side table."""
-        kept = sql.Identifier(table, self.name)
-        return sql.SQL("{}::{}").format(kept, sql.SQL(self.own_type)) if self.own_type else kept
+    def value(self) -> sql.Composable:
+        """What of it is kept of a row `t`: nothing of what is only computed when it is read."""
+        return sql.SQL("null") if self.generated == "v" else sql.Identifier("t", self.name)
 
 
 @dataclass(frozen=True)
@@ -44,9 +40,12 @@ class Key:
 
 @dataclass(frozen=True)
 class Shape:
-    """The columns of a table: what is stored, and what of it is computed."""
+    """The columns of a table, and how its rows travel."""
 
+    table: sql.Identifier  # and the type of its rows
     columns: tuple[Column, ...]
+    oid: int  # of that type
+    is_binary: bool  # no type of the user's, which has another oid in another database, and none without such a form
 
     @property
     def written(self) -> tuple[Column, ...]:
@@ -55,21 +54,32 @@ class Shape:
 
     @property
     def generated(self) -> tuple[str, ...]:
-        """The names of those that are computed."""
-        return tuple(column.name for column in self.columns if column.generated)
+        """The names of those that are computed and stored."""
+        return tuple(column.name for column in self.columns if column.generated == "s")
 
     @property
-    def kept(self) -> sql.Composed | None:
-        """All, read from `t` as a side table keeps them; None where there is none."""
-        return sql.SQL(", ").join(column.kept for column in self.columns) if self.columns else None
+    def value(self) -> sql.Composed:
+        """A row `t` as it travels."""
+        form = "record_send(row({})::{})" if self.is_binary else "textsend(row({})::{}::text)"
+        columns = sql.SQL(", ").join(column.value for column in self.columns)
+        return sql.SQL(form).format(columns, self.table)
+
+    def rows(self, values: Sequence[Value]) -> Rows:
+        """Rows that have travelled, as a parameter."""
+        return Rows(values, self.oid if self.is_binary else TEXT_OID)
+
+    def unnest(self, parameter: LiteralString) -> sql.Composed:
+        """The rows of a parameter."""
+        form = sql.SQL("unnest({}::{}[])" if self.is_binary else "unnest({}::text[]::{}[])")
+        return form.format(sql.SQL(parameter), self.table)
 
     @property
-    def more(self) -> sql.Composable:
-        """The names of all, each behind a comma."""
-        return sql.SQL("").join(sql.SQL(", {}").format(sql.Identifier(column.name)) for column in self.columns)
+    def names(self) -> sql.Composed:
+        """The names of all, as an alias lists them."""
+        return names(self.columns)
 
     def same(self, key: Key, one: str, other: str) -> sql.Composable:
-        """The condition that two rows of the side table have the same key."""
+        """The condition that two rows have the same key."""
         pairs = zip(self._parts(key, one), key.operators, self._parts(key, other), strict=True)
         terms: list[sql.Composable] = [sql.SQL(" ").join([mine, sql.SQL(by), theirs]) for mine, by, theirs in pairs]
         if key.where:
@@ -79,14 +89,11 @@ class Shape:
     def _parts(self, key: Key, table: str) -> list[sql.Composable]:
         if not key.is_plain:
             return [self._said(part, table) for part in key.parts]
-        columns = {column.name: column for column in self.columns}
-        return [columns[name].value(table) for name in key.parts]
+        return [sql.Identifier(table, name) for name in key.parts]
 
     def _said(self, expression: str, table: str) -> sql.Composable:
-        """An expression on the table's own columns, of a row in the side table."""
-        row: list[sql.Composable] = [
-            sql.SQL("{} as {}").format(column.value(table), sql.Identifier(column.name)) for column in self.columns
-        ]
+        """An expression on the table's own columns, of a row of `table`."""
+        row = [sql.Identifier(table, column.name) for column in self.columns]
         return sql.SQL("(select {} from (select {}) r)").format(sql.SQL(expression), sql.SQL(", ").join(row))
 
 
@@ -95,26 +102,20 @@ def names(columns: Sequence[Column]) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
 
 
-def values(columns: Sequence[Column], table: str) -> sql.Composed:
-    """The values again, from the side table."""
-    return sql.SQL(", ").join(column.value(table) for column in columns)
+SHAPE: LiteralString = """
+select attname, attgenerated::text, c.reltype,
+       atttypid < %(first)s and t.typsend <> 0 and (t.typelem = 0 or e.typsend <> 0)
+  from pg_class c left join pg_attribute on attrelid = c.oid and attnum > 0 and not attisdropped
+  left join pg_type t on t.oid = atttypid left join pg_type e on e.oid = t.typelem
+ where c.oid = %(table)s order by attnum
+"""
 
 
 def shape(session: Session, relation: Relation) -> Shape:
-    """The stored columns of a table; virtual generated ones hold nothing.
-
-    A type with a cast of its own to or from text is kept as it is: only the type's own text is known to be exact.
-    """
-    rows = session.execute(
-        "select attname, attgenerated <> '',"
-        " case when atttypid < %(first)s and attcollation >= %(first)s or atttypid >= %(first)s and not exists ("
-        " select from pg_cast where castmethod = 'f'"
-        " and (castsource, casttarget) in ((atttypid, 'text'::regtype), ('text'::regtype, atttypid)))"
-        " then format_type(atttypid, atttypmod) end from pg_attribute"
-        " where attrelid = %(table)s and attnum > 0 and not attisdropped and attgenerated <> 'v' order by attnum",
-        {"first": FIRST_USER_OID, "table": relation.oid},
-    )
-    return Shape(tuple(Column(*row) for row in rows))
+    """Learn the columns of a table."""
+    found = session.execute(SHAPE, {"first": FIRST_USER_OID, "table": relation.oid}).fetchall()
+    columns = tuple(Column(name, generated) for name, generated, _, _ in found if name)
+    return Shape(relation.identifier, columns, found[0][2], is_binary=all(row[3] for row in found))
 
 
 KEYS: LiteralString = """

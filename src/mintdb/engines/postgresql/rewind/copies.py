@@ -1,54 +1,62 @@
-"""Hold the rows of every mark beside the clone, by physical identity, so that exactly those can be put back.
+"""Hold the rows of every mark outside of the clone, so that exactly those can be put back and no catalog shows them.
 
-A row of a mark is *ctid and xmin*: no key and no equality is needed. Each table that was ever written gets one side
-table in the session's temporary schema. Its rows live from the mark in which they were `born` to the mark that
-no longer has them (`hidden`), so that marks share what they have in common and the newest one is `hidden is null`.
+Where the rows lie is known here, of the blocks that were ever written to. What they say is fetched from the reference
+when it is needed; only rows that the reference does not have are kept, in this process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import field, replace
 
-from psycopg import errors, sql
+from psycopg import sql
 
-from mintdb.engines.postgresql.rewind.blocks import Blocks, joined, live, located
-from mintdb.engines.postgresql.rewind.columns import Shape, keys, names, shape, values
+from mintdb.engines.postgresql.rewind import wire
+from mintdb.engines.postgresql.rewind.blocks import Blocks, joined, lies_in, live, place
+from mintdb.engines.postgresql.rewind.columns import Shape, keys, names, shape
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
+from mintdb.engines.postgresql.rewind.held import FLOOR, Held, Identity, Row
 from mintdb.engines.postgresql.rewind.relations import Relation
 from mintdb.engines.postgresql.rewind.session import Session, names_as_the_user
+from mintdb.engines.postgresql.rewind.wire import Value
 from mintdb.facts import dataclass
 
 PAGE = 8192
 SMALL_BYTES = 16 * PAGE  # a seed whose physical order is kept: about 2,000 narrow rows
 FIRST_BORN = 1 << 40  # row numbers below are the floor's rows in physical order
+MOST_BORN = 200_000  # rows of one mark in one table; held here they take about 500 bytes each, and what they say
+MOST_BYTES = 16 << 20  # of the tables that are held without a reference
 
 
 @dataclass(frozen=True)
 class Delta:
-    """What one mark changed in one table, kept outside of the clone: a swap brings it along."""
+    """What one mark changed in one table: a swap brings it along."""
 
     table: str  # the relation's label: oids may be others in another clone
-    born: bytes  # COPY BINARY of row number, mark and columns
-    born_count: int
-    hidden_born: tuple[int, ...]  # rows of marks between the floor and this one
+    born: tuple[tuple[int, Value], ...]
+    hidden: tuple[int, ...]  # by number: rows of marks between the floor and this one, or of a floor known as a whole
     hidden_home: tuple[str, ...]  # rows of the floor, by where they lie in a fresh clone
+
+    @property
+    def surplus(self) -> int:
+        """How many more rows the table has than at the mark below."""
+        return len(self.born) - len(self.hidden) - len(self.hidden_home)
 
     def without(self, gone: Collection[int]) -> Delta:
         """The same, where the rows of a dropped mark need no hiding any more."""
-        return replace(self, hidden_born=tuple(number for number in self.hidden_born if number not in gone))
+        return replace(self, hidden=tuple(number for number in self.hidden if number not in gone))
 
     def hiding(self, number: int, home: str | None) -> Delta:
         """The same, with one more row hidden."""
         if home is None:
-            return replace(self, hidden_born=(*self.hidden_born, number))
+            return replace(self, hidden=(*self.hidden, number))
         return replace(self, hidden_home=(*self.hidden_home, home))
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What dropping a mark did to one side table."""
+    """What dropping a mark did to the rows of one table."""
 
     blocks: Blocks  # where the table may differ now from the newest mark
     gone: frozenset[int]  # the rows that only that mark had
@@ -72,300 +80,255 @@ class Inserted:
     xid: str
 
 
-UNDO = sql.SQL("""
-with now as materialized ({live}),
-young as (delete from only {table} where ctid = any (array(select l.mint_at from now l where not exists (
-  select from {side} s where s.mint_at = l.mint_at and s.mint_x = l.mint_x and s.mint_hidden is null))) returning true),
-missing as materialized (
-  select s.mint_n, s.mint_at from {side} s where s.mint_hidden is null and {located} and not exists (
-    select from now l where l.mint_at = s.mint_at and l.mint_x = s.mint_x)),
-""")
-# One neighbour of the missing rows on each of their pages: the map of free space counts in steps of 32 bytes, rounded
-# down, so where one row was it sees room for none.
-BESIDE = sql.SQL("""
-page as (select distinct (mint_at::text::point)[0]::int8 as number from missing where mint_at is not null),
-beside as materialized (select s.mint_n, s.mint_at from page, lateral (
-  select s.mint_n, s.mint_at from {side} s
-   where s.mint_at >= format('(%s,0)', number)::tid and s.mint_at < format('(%s,0)', number + 1)::tid
-     and s.mint_hidden is null and s.mint_n not in (select mint_n from missing) limit 1) s),
-aside as (delete from only {table} where ctid = any (array(select mint_at from beside)))
-""")
-RESULT = """
-select (select count(*) from young), array(select mint_n from missing order by 1), array(select mint_n from beside)
-"""
-
-
 @dataclass
-class SideCopies:
-    """The side tables of one floor (the template's state, or that of a mark with DDL) on one session.
+class Copies:
+    """The rows of one floor (the template's state, or that of a mark with DDL) and of the marks on it, on one session.
 
-    A statement with a name of the user's in it has no parameters: a name may contain %, which would be taken for one.
+    A statement with a name of the user's in it has no parameters of psycopg's: % in a name would be taken for one.
     """
 
     session: Session
-    prefix: str
     reference: Callable[[], Session] | None
-    covered: dict[int, Blocks] = field(default_factory=dict)
-    shapes: dict[int, Shape] = field(default_factory=dict)
-    small: dict[int, bool] = field(default_factory=dict)  # its physical order is kept
+    tables: dict[int, Held] = field(default_factory=dict)
     next_born: int = FIRST_BORN
-    next_floor: dict[int, int] = field(default_factory=dict)
-    temporary_xids: set[str] = field(default_factory=set)  # of transactions that made temporary tables
 
     def has(self, relation: Relation) -> bool:
-        """Whether there is a side table."""
-        return relation.oid in self.covered
+        """Whether anything is known of its rows."""
+        return relation.oid in self.tables
+
+    def is_small(self, relation: Relation) -> bool:
+        """Whether its physical order is kept."""
+        return self.tables[relation.oid].small
+
+    @contextmanager
+    def journaled(self) -> Iterator[None]:
+        """What is learnt in the block is forgotten if it fails: it goes with a transaction."""
+        with ExitStack() as stack:
+            for held in self.tables.values():
+                stack.enter_context(held.journaled())
+            yield
+
+    def hold(self, relations: Iterable[Relation]) -> None:
+        """Without a reference there is nothing to fetch from later: hold every row of these tables now.
+
+        Not of large ones: where they are written to, only a swap is exact.
+        """
+        sizes = {relation: self._size(relation) for relation in relations}
+        left = MOST_BYTES
+        for relation in sorted(sizes, key=lambda relation: sizes[relation]):
+            left -= sizes[relation]
+            if left >= 0:
+                self._fetch(relation, self._begin(relation), None)
 
     def cover(self, relation: Relation, blocks: Blocks) -> Blocks:
-        """Make sure that the floor's rows in `blocks` are held; returns the blocks to look at, all of a small table."""
-        if relation.oid not in self.covered:
-            self._create(relation)
-        wanted = None if self.small[relation.oid] else blocks
-        have = self.covered[relation.oid]
-        if have is not None and wanted != have:
-            self._fetch(relation, None if wanted is None else wanted - have, had=have)
-            self.covered[relation.oid] = joined(have, wanted)
+        """Make sure that the floor's rows in `blocks` are known; returns the blocks to look at."""
+        if relation.oid not in self.tables and self.reference is None and not relation.empty:
+            raise CannotRewind(f"{relation.label} is too large to be held without a template to fetch its rows from")
+        held = self.tables.get(relation.oid) or self._begin(relation)
+        if held.covered is not None:
+            wanted = None if held.small or blocks is None else blocks - held.covered
+            if wanted is None or wanted:
+                self._fetch(relation, held, wanted)
         return blocks
 
-    def _create(self, relation: Relation) -> None:
-        form = self.shapes[relation.oid] = shape(self.session, relation)
-        self.small[relation.oid] = self._size(relation) <= SMALL_BYTES
-        with self.session.transaction():
-            self.session.execute(
-                sql.SQL(
-                    "create temp table {side} as select 0::int8 as mint_n, 0 as mint_born, null::int4 as mint_hidden,"
-                    " null::tid as mint_at, null::xid as mint_x, null::tid as mint_home {columns} from only {table} t"
-                    " with no data"
-                ).format(side=self.side(relation), columns=_also(form.kept), table=relation.identifier)
-            )
-            # A small table is read whole; without an index its rows move at a third of the cost.
-            for column in () if self.small[relation.oid] else ("mint_at", "mint_n"):
-                self.session.execute(
-                    sql.SQL("create index on {} ({})").format(self.side(relation), sql.Identifier(column))
-                )
-            self.temporary_xids.add(own_xid(self.session))
-        self.covered[relation.oid] = None if relation.empty else frozenset()
-        self.next_floor[relation.oid] = 0
+    def _begin(self, relation: Relation) -> Held:
+        small = self._size(relation) <= SMALL_BYTES
+        held = Held(shape(self.session, relation), small, covered=None if relation.empty else frozenset())
+        return self.tables.setdefault(relation.oid, held)
 
     def _size(self, relation: Relation) -> int:
         source = self.reference() if self.reference and not relation.empty else self.session
         row = source.execute("select pg_relation_size(%s::oid)", (relation.oid,)).fetchone()
         return int(row[0]) if row else 0
 
-    def _fetch(self, relation: Relation, blocks: Blocks, *, had: frozenset[int]) -> None:
-        form = self.shapes[relation.oid]
-        known = sql.SQL(" where not {}").format(located("mint_at", had)) if blocks is None and had else sql.SQL("")
-        rows = sql.SQL(
-            "select {start} + row_number() over (order by mint_at), 0, null::int4, mint_at, mint_x, mint_at {columns}"
-            " from ({live}) r{known}"
-        ).format(
-            start=sql.Literal(self.next_floor[relation.oid]),
-            columns=form.more,
-            live=live(relation, blocks, form.kept),
-            known=known,
-        )
-        if self.reference is None:
-            count = self.session.execute(sql.SQL("insert into {} ").format(self.side(relation)) + rows).rowcount
-        else:
-            count = self._ship(relation, rows, self.reference())
-        self.next_floor[relation.oid] += count
+    def _fetch(self, relation: Relation, held: Held, blocks: Blocks) -> None:
+        """Learn the floor's rows in `blocks`."""
+        source, columns = (self.reference(), None) if self.reference else (self.session, held.shape.value)
+        found = {row[:2]: row[2:] for row in source.execute(live(relation, blocks, columns))}
+        had = held.covered or frozenset()
+        new = sorted((lies for lies in found if not (had and lies_in(had, lies[0]))), key=_place)
+        for number, lies in enumerate(new, start=held.last_of_floor + 1):
+            # Without a reference a swap may be to what was dumped: its rows lie elsewhere, in the same order.
+            held.put(number, Row(FLOOR, None, lies, home=lies[0] if self.reference else None))
+            if columns:
+                (held.values[number],) = found[lies]
+        held.last_of_floor += len(new)
+        held.covered = joined(held.covered, blocks)
 
-    def _ship(self, relation: Relation, rows: sql.Composed, reference: Session) -> int:
-        try:
-            return self._ship_as(relation, rows, reference, sql.SQL("binary"))
-        except (errors.UndefinedFunction, errors.FeatureNotSupported):  # a type without binary output
-            return self._ship_as(relation, rows, reference, sql.SQL("text"))
-
-    def _ship_as(self, relation: Relation, rows: sql.Composed, reference: Session, form: sql.SQL) -> int:
-        outward = sql.SQL("copy ({}) to stdout (format {})").format(rows, form)
-        inward = sql.SQL("copy {} from stdin (format {})").format(self.side(relation), form)
-        with self.session.cursor() as into:
-            with reference.cursor() as source, source.copy(outward) as chunks, into.copy(inward) as sink:
-                for chunk in chunks:
-                    sink.write(chunk)
-            return into.rowcount
+    def _live(self, relation: Relation, blocks: Blocks) -> dict[Identity, None]:
+        return dict.fromkeys(self.session.execute(live(relation, blocks)).fetchall())
 
     def undo(self, relation: Relation, blocks: Blocks) -> Undone:
         """Delete what is there now and not in the newest mark; find what is in the mark and not there now."""
-        if self.small[relation.oid]:
-            beside = self._filled(BESIDE, relation, blocks)
-        else:
-            beside = sql.SQL("beside as (select null::int8 as mint_n where false)").format()
-        statement = self._filled(UNDO, relation, blocks) + beside + sql.SQL(RESULT)
-        row = self.session.execute(statement).fetchone()
-        assert row is not None
-        return Undone(*row)
+        held, now = self.tables[relation.oid], self._live(relation, blocks)
+        gone, young = _compared(held, blocks, now)
+        missing = sorted(gone)
+        # One neighbour of the missing rows on each of their pages goes with them: the map of free space counts in steps
+        # of 32 bytes, rounded down, so where one row was it sees room for none.
+        beside = held.neighbours(missing) if held.small else []
+        self._delete(relation, [*young, *(lies for number in beside if (lies := held.rows[number].lies))])
+        return Undone(len(young), missing, beside)
+
+    def _delete(self, relation: Relation, rows: Sequence[Identity]) -> None:
+        if rows:
+            places = sql.Literal([at for at, _ in rows])
+            statement = sql.SQL("delete from only {} where ctid = any ({}::tid[])")
+            self.session.execute(statement.format(relation.identifier, places))
 
     def insert(self, relation: Relation, numbers: Sequence[int]) -> Inserted:
         """Put rows of the newest mark back, in this order, and remember where they lie now."""
-        form = self.shapes[relation.oid]
+        form = self.tables[relation.oid].shape
         if not form.written:
             raise CannotRewind(f"rows without a column that can be written are missing from {relation.label}")
         with names_as_the_user(self.session) if relation.calls else nullcontext():
             return self._insert(relation, form, numbers)
 
     def _insert(self, relation: Relation, form: Shape, numbers: Sequence[int]) -> Inserted:
-        row = self.session.execute(
+        held, values = self.tables[relation.oid], self._values(relation, numbers)
+        lie = wire.execute(
+            self.session,
             sql.SQL(
-                "with wanted as (select s.*, u.mint_o from unnest({numbers}::int8[]) with ordinality u (n, mint_o)"
-                " join {side} s on s.mint_n = u.n),"
-                " back as (insert into {table} ({names}) overriding system value select {values}"
-                " from wanted w order by w.mint_o returning ctid),"
-                " placed as (select w.mint_n, w.mint_at, b.at from wanted w"
-                " join (select ctid as at, row_number() over () as mint_o from back) b using (mint_o)),"
-                " noted as (update {side} s set mint_at = p.at, mint_x = pg_current_xact_id()::xid"
-                " from placed p where s.mint_n = p.mint_n)"
-                " select bool_and(at is not distinct from mint_at), pg_current_xact_id()::xid::text from placed"
-            ).format(
-                table=relation.identifier,
-                names=names(form.written),
-                values=values(form.written, "w"),
-                side=self.side(relation),
-                numbers=sql.Literal(list(numbers)),
-            )
-        ).fetchone()
-        assert row is not None
-        self._check_generated(relation, numbers)
-        return Inserted(*row)
+                "insert into {table} ({written}) overriding system value"
+                " select {written} from {rows} with ordinality w ({names}, mint_o) order by mint_o"
+                " returning ctid, pg_current_xact_id()::xid"
+            ).format(table=relation.identifier, written=names(form.written), rows=form.unnest("$1"), names=form.names),
+            form.rows(values),
+        )
+        at_home = True
+        for number, (at, xid) in zip(numbers, lie, strict=True):
+            row = held.rows[number]
+            at_home = at_home and row.lies is not None and row.lies[0] == at
+            held.put(number, row._replace(lies=(at, xid)))
+        self._check_generated(relation, form, values, [at for at, _ in lie])
+        return Inserted(at_home, lie[0][1])
 
-    def _check_generated(self, relation: Relation, numbers: Sequence[int]) -> None:
+    def _values(self, relation: Relation, numbers: Iterable[int]) -> list[Value]:
+        """What rows say."""
+        held, numbers = self.tables[relation.oid], list(numbers)
+        homes = [home for number in numbers if number not in held.values and (home := held.rows[number].home)]
+        fetched = self._read(self.reference(), relation, homes) if homes and self.reference else {}
+        by_home = {at: value for (at, _), value in fetched.items()}
+        return [held.values[n] if n in held.values else by_home[held.rows[n].home or ""] for n in numbers]
+
+    def _read(self, source: Session, relation: Relation, places: list[str]) -> dict[Identity, Value]:
+        """The rows that lie in these places, and what they say."""
+        statement = sql.SQL("select t.ctid, t.xmin, {} from only {} t where t.ctid = any ({}::tid[])")
+        value = self.tables[relation.oid].shape.value
+        rows = source.execute(statement.format(value, relation.identifier, sql.Literal(places)))
+        return {(at, xid): value for at, xid, value in rows}
+
+    def _check_generated(self, relation: Relation, form: Shape, values: list[Value], places: list[str]) -> None:
         # A function that is falsely declared immutable gives another value now.
-        for name in self.shapes[relation.oid].generated:
-            differs = self.session.execute(
+        for name in form.generated:
+            differs = wire.execute(
+                self.session,
                 sql.SQL(
-                    "select from {table} t join {side} s on t.ctid = s.mint_at where s.mint_n = any ({numbers}::int8[])"
-                    ' and t.{name}::text collate "C" is distinct from s.{name}::text collate "C" limit 1'
+                    "select true from rows from ({rows}, unnest($2::text[]::tid[])) w ({names}, mint_at)"
+                    " join only {table} t on t.ctid = w.mint_at"
+                    ' where t.{name}::text collate "C" is distinct from w.{name}::text collate "C" limit 1'
                 ).format(
-                    table=relation.identifier,
-                    side=self.side(relation),
-                    name=sql.Identifier(name),
-                    numbers=sql.Literal(list(numbers)),
-                )
+                    rows=form.unnest("$1"), names=form.names, table=relation.identifier, name=sql.Identifier(name)
+                ),
+                form.rows(values),
+                places,
             )
-            if differs.rowcount:
+            if differs:
                 raise CannotRewind(f"generated column {name!r} of {relation.label} is computed differently now")
 
     def in_place(self, relation: Relation) -> list[int]:
         """The newest mark's rows as they lie in the table."""
-        return self._numbers(relation, sql.SQL("where mint_hidden is null order by mint_at"))
+        return self.tables[relation.oid].in_place()
 
     def count(self, relation: Relation) -> int:
-        """How many of the newest mark's rows are held."""
-        return len(self._numbers(relation, sql.SQL("where mint_hidden is null")))
-
-    def _numbers(self, relation: Relation, rest: sql.Composable) -> list[int]:
-        found = self.session.execute(sql.SQL("select mint_n from {} ").format(self.side(relation)) + rest)
-        return [row[0] for row in found]
+        """How many of the newest mark's rows are known."""
+        return len(self.tables[relation.oid].newest())
 
     def take(self, relation: Relation, blocks: Blocks, mark: int) -> Delta | None:
         """Make what lies in `blocks` the state of a new mark; None where it is the state of the mark below."""
-        side, form = self.side(relation), self.shapes[relation.oid]
-        hidden = self.session.execute(
-            self._filled(
-                sql.SQL(
-                    "update {side} s set mint_hidden = {mark} where s.mint_hidden is null and {located}"
-                    " and not exists (select from ({live}) l where l.mint_at = s.mint_at and l.mint_x = s.mint_x)"
-                    " returning mint_n, mint_home::text"
-                ),
-                relation,
-                blocks,
-                mark=sql.Literal(mark),
-            )
-        ).fetchall()
-        born = self.session.execute(
-            sql.SQL(
-                "insert into {side}"
-                " select {first} + row_number() over (order by mint_at), {mark}, null, mint_at, mint_x, null {columns}"
-                " from ({live}) l where not exists (select from {side} s"
-                " where s.mint_at = l.mint_at and s.mint_x = l.mint_x and s.mint_hidden is null)"
-            ).format(
-                side=side,
-                columns=form.more,
-                live=live(relation, blocks, form.kept),
-                first=sql.Literal(self.next_born),
-                mark=sql.Literal(mark),
-            )
-        ).rowcount
-        self.next_born += born
-        if not born and not hidden:
+        held = self.tables[relation.oid]
+        gone, young = _compared(held, blocks, self._live(relation, blocks))
+        if len(young) > MOST_BORN:
+            raise CannotRewind(f"{len(young)} rows of {relation.label} are new, more than a template costs")
+        # What is gone by now was deleted by a late writer: the mark has been without it all the same.
+        found = self._read(self.session, relation, [at for at, _ in young]) if young else {}
+        born = list(enumerate((lies for lies in young if lies in found), start=self.next_born + 1))
+        self.next_born += len(born)
+        for number, lies in born:
+            held.put(number, Row(mark, None, lies, home=None))
+            held.values[number] = found[lies]
+        hidden = [held.rows[number] for number in gone]
+        for number, row in zip(gone, hidden, strict=True):
+            held.put(number, row._replace(hidden=mark))
+        if not born and not gone:
             return None
-        return self._delta(relation, mark, born, hidden)
-
-    def _delta(self, relation: Relation, mark: int, born: int, hidden: list[tuple[int, str | None]]) -> Delta:
-        rows = sql.SQL(
-            "copy (select mint_n, mint_born {} from {} where mint_born = {} order by mint_n) to stdout (format binary)"
+        return Delta(
+            relation.label,
+            tuple((number, found[lies]) for number, lies in born),
+            tuple(number for number, row in zip(gone, hidden, strict=True) if row.home is None),
+            tuple(row.home for row in hidden if row.home is not None),
         )
-        form = self.shapes[relation.oid]
-        with self.session.cursor() as cursor:
-            query = rows.format(form.more, self.side(relation), sql.Literal(mark))
-            with cursor.copy(query) as chunks:
-                data = b"".join(bytes(chunk) for chunk in chunks)
-        between = tuple(number for number, home in hidden if home is None)
-        return Delta(relation.label, data, born, between, tuple(home for _, home in hidden if home is not None))
 
     def forget(self, relation: Relation, mark: int) -> Forgotten:
         """Drop a mark's changes of one table."""
-        rows = self.session.execute(
-            sql.SQL(
-                "with gone as (delete from {side} where mint_born = %s returning mint_n, mint_at, true as bool),"
-                " back as (update {side} set mint_hidden = null where mint_hidden = %s and mint_born <> %s"
-                " returning mint_n, mint_at, false)"
-                " select mint_n, (mint_at::text::point)[0]::int8, bool from (table gone union all table back) r"
-            ).format(side=self.side(relation)),
-            (mark, mark, mark),
-        ).fetchall()
-        return Forgotten(
-            blocks=frozenset(block for _, block, _ in rows if block is not None),
-            gone=frozenset(number for number, _, is_gone in rows if is_gone),
-            back=tuple(number for number, _, is_gone in rows if not is_gone),
-        )
+        held = self.tables[relation.oid]
+        gone = {number: row for number, row in held.rows.items() if row.born == mark}
+        back = {number: row for number, row in held.rows.items() if row.hidden == mark and row.born != mark}
+        for number in gone:
+            held.put(number, None)
+            del held.values[number]
+        for number, row in back.items():
+            held.put(number, row._replace(hidden=None))
+        blocks = {row.block for row in (*gone.values(), *back.values())}
+        return Forgotten(frozenset(block for block in blocks if block is not None), frozenset(gone), tuple(back))
 
     def give_way(self, relation: Relation, back: Sequence[int]) -> list[tuple[int, str | None, int]]:
         """Hide those of `back` that a row of a later mark has replaced: two rows of one key cannot both be there.
 
         Returns number, home and the later mark of each.
         """
-        form = self.shapes[relation.oid]
-        same = [form.same(key, "v", "s") for key in keys(self.session, relation)]
-        if not back or not same:
+        held = self.tables[relation.oid]
+        same = [held.shape.same(key, "v", "s") for key in keys(self.session, relation)]
+        later = [n for n in held.newest() if held.rows[n].born != FLOOR and n not in set(back)]
+        if not (back and same and later):
             return []
         statement = sql.SQL(
-            "update {side} s set mint_hidden = v.mint_born from {side} v where s.mint_n = any ({back}::int8[])"
-            " and v.mint_hidden is null and v.mint_n <> all ({back}::int8[]) and ({same})"
-            " returning s.mint_n, s.mint_home::text, v.mint_born"
-        ).format(side=self.side(relation), same=sql.SQL(" or ").join(same), back=sql.Literal(list(back)))
+            "select s.mint_o, v.mint_o from {mine} with ordinality s ({names}, mint_o)"
+            " join {theirs} with ordinality v ({names}, mint_o) on {same}"
+        ).format(
+            mine=held.shape.unnest("$1"),
+            theirs=held.shape.unnest("$2"),
+            names=held.shape.names,
+            same=sql.SQL(" or ").join(same),
+        )
+        values = [held.shape.rows(self._values(relation, numbers)) for numbers in (back, later)]
         with names_as_the_user(self.session):  # citext has an = of its own, and an expression may call anything
-            found = self.session.execute(statement).fetchall()
-        return [(number, home, mark) for number, home, mark in found]
+            heirs = {back[mine - 1]: later[its - 1] for mine, its in wire.execute(self.session, statement, *values)}
+        for number, heir in heirs.items():
+            held.put(number, held.rows[number]._replace(hidden=held.rows[heir].born))
+        return [(number, held.rows[number].home, held.rows[heir].born) for number, heir in heirs.items()]
 
     def replay(self, relation: Relation, mark: int, delta: Delta) -> None:
         """Learn, on a fresh clone, what a mark changed; the rows themselves are still to be put there."""
-        side = self.side(relation)
-        self.session.execute(
-            sql.SQL(
-                "update {} set mint_hidden = %s where mint_home = any (%s::tid[]) or mint_n = any (%s::int8[])"
-            ).format(side),
-            (mark, list(delta.hidden_home), list(delta.hidden_born)),
-        )
-        columns = sql.SQL("mint_n, mint_born") + self.shapes[relation.oid].more
-        rows = sql.SQL("copy {} ({}) from stdin (format binary)").format(side, columns)
-        with self.session.cursor() as cursor, cursor.copy(rows) as sink:
-            sink.write(delta.born)
+        held = self.tables[relation.oid]
+        homes = {row.home: number for number, row in held.rows.items()}
+        for number in (*delta.hidden, *(homes[home] for home in delta.hidden_home)):
+            held.put(number, held.rows[number]._replace(hidden=mark))
+        for number, value in delta.born:
+            held.put(number, Row(mark, None, None, home=None))
+            held.values[number] = value
         # Rows that are born from now on must not be given the numbers of these.
-        self.next_born = max([self.next_born, *self._numbers(relation, sql.SQL("order by mint_n desc limit 1"))])
+        self.next_born = max([self.next_born, *(number for number, _ in delta.born)])
 
-    def _filled(self, statement: sql.SQL, relation: Relation, blocks: Blocks, **more: sql.Composable) -> sql.Composed:
-        return statement.format(
-            **more,
-            table=relation.identifier,
-            side=self.side(relation),
-            live=live(relation, blocks),
-            located=located("mint_at", blocks),
-        )
 
-    def side(self, relation: Relation) -> sql.Identifier:
-        """The side table of `relation`."""
-        return sql.Identifier("pg_temp", f"{self.prefix}_{relation.oid}")
+def _compared(held: Held, blocks: Blocks, now: Collection[Identity]) -> tuple[list[int], list[Identity]]:
+    """The newest mark's rows in `blocks` that are not there now, and what is there instead, as it lies."""
+    there = {number: held.rows[number].lies for number in held.newest(blocks)}
+    young = set(now).difference(there.values())
+    return [number for number, lies in there.items() if lies not in now], sorted(young, key=_place)
+
+
+def _place(lies: Identity) -> tuple[int, int]:
+    return place(lies[0])
 
 
 def own_xid(session: Session) -> str:
@@ -373,7 +336,3 @@ def own_xid(session: Session) -> str:
     row = session.execute("select pg_current_xact_id()::xid::text").fetchone()
     assert row is not None
     return str(row[0])
-
-
-def _also(columns: sql.Composable | None) -> sql.Composable:
-    return sql.SQL(", ") + columns if columns else sql.SQL("")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from psycopg import sql
-
 from mintdb.engines.postgresql.rewind.catalogs import CatalogMark, Surroundings, catalogs, surroundings
-from mintdb.engines.postgresql.rewind.copies import SideCopies, own_xid
+from mintdb.engines.postgresql.rewind.copies import Copies, own_xid
 from mintdb.engines.postgresql.rewind.relations import TABLE, Relation, Survey, recall, survey
 from mintdb.engines.postgresql.rewind.session import Session
 from mintdb.engines.postgresql.rewind.standing import Standing
@@ -16,12 +14,12 @@ from mintdb.facts import dataclass
 
 @dataclass
 class Floor:
-    """Relations, catalogs and side copies of one floor on one session."""
+    """Relations, catalogs and rows of one floor on one session."""
 
     level: int
     survey: Survey
     standing: Standing
-    copies: SideCopies
+    copies: Copies
     catalogs: CatalogMark
     around: Surroundings
 
@@ -40,25 +38,18 @@ def lay(
     reference: Callable[[], Session] | None,
     level: int,
     temporary: set[str],
-    prefix: str,
     known: Survey | None = None,
     kept: bytes = b"",
 ) -> Floor:
     """Take the clone as it is now for a floor. `temporary` are transactions of ours that wrote to its catalogs.
 
-    `prefix` begins the names of its side tables: no other floor of the session has it. `known` is the survey of
-    another fresh clone of the same template, `kept` the map of one by some other process.
+    `known` is the survey of another fresh clone of the same template, `kept` the map of one by some other process.
     """
     with session.transaction():
         found = recall(session, known) if known else survey(session, kept)
         temporary.add(own_xid(session))
-    copies = SideCopies(session, prefix, reference, temporary_xids=temporary)
-    mark = CatalogMark(session, reference, sql.Identifier("pg_temp", f"{prefix}_catalogs"))
+    copies, mark = Copies(session, reference), CatalogMark(session, reference)
     if reference is None:  # nothing to fetch from later: hold everything now
-        for relation in found.relations.values():
-            if relation.kind == TABLE and not relation.empty:
-                copies.cover(relation, None)
-        with session.transaction():
-            mark.hold(catalogs(found.relations.values()))
-            temporary.add(own_xid(session))
+        copies.hold(r for r in found.relations.values() if r.kind == TABLE and not r.empty)
+        mark.hold(catalogs(found.relations.values()))
     return Floor(level, found, Standing.of(found), copies, mark, surroundings(session))

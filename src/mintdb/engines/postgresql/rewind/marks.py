@@ -16,7 +16,7 @@ class Mark:
     """What one mark holds above the mark below it, by the names of its relations."""
 
     floor: Floor
-    number: int = 0  # no other mark's, ever: rows in the side tables carry it
+    number: int = 0  # no other mark's, ever: the rows that were born in it carry it
     deltas: dict[str, Delta] = field(default_factory=dict)
     sequences: dict[str, SequenceValue] = field(default_factory=dict)
     orders: dict[str, list[int]] = field(default_factory=dict)  # physical order of small tables
@@ -74,7 +74,7 @@ class Marks:
     def surplus(self, relation: Relation) -> int:
         """How many more rows a table has at the newest mark than at the floor."""
         deltas = [m.deltas[relation.label] for m in self._here() if relation.label in m.deltas]
-        return sum(d.born_count - len(d.hidden_born) - len(d.hidden_home) for d in deltas)
+        return sum(delta.surplus for delta in deltas)
 
     def ranked(self, relation: Relation, numbers: list[int]) -> list[int]:
         """Rows in the physical order that they have at the newest mark."""

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from mintdb.engines.postgresql.rewind.blocks import Blocks
 from mintdb.engines.postgresql.rewind.changes import Changes, obstacle_of
-from mintdb.engines.postgresql.rewind.copies import SideCopies, Undone
+from mintdb.engines.postgresql.rewind.copies import Copies, Undone
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
 from mintdb.engines.postgresql.rewind.housekeeping import Housekeeper, horizon_holder
 from mintdb.engines.postgresql.rewind.marks import Marks
@@ -35,7 +35,7 @@ class Putter:
     horizon_held_by: int | None = None  # the backend whose snapshot kept the rows from their places
 
     @property
-    def _copies(self) -> SideCopies:
+    def _copies(self) -> Copies:
         return self.marks.floor.copies
 
     def put(self, changes: Changes) -> None:
@@ -49,13 +49,11 @@ class Putter:
             undone = {relation: self._undo(relation, blocks) for relation, blocks in held.items()}
             absent = {relation: what.missing for relation, what in undone.items() if what.missing}
             self._refuse_wholesale(absent)
-            self._insert(
-                {r: self._ranked(r, numbers) for r, numbers in absent.items() if not self._copies.small[r.oid]}
-            )
+            self._insert({r: self._ranked(r, numbers) for r, numbers in absent.items() if not self._copies.is_small(r)})
             for relation in sequences:
                 set_sequence(self.session, relation, self.marks.value(relation))
         self._refill(
-            {r: self._ranked(r, [*n, *undone[r].beside]) for r, n in absent.items() if self._copies.small[r.oid]}
+            {r: self._ranked(r, [*n, *undone[r].beside]) for r, n in absent.items() if self._copies.is_small(r)}
         )
         self.rows = sum(what.deleted + len(what.missing) for what in undone.values())
         self.tables = [relation for relation, what in undone.items() if what.deleted or what.missing]
@@ -133,10 +131,11 @@ class Putter:
         cursor = self.session.execute("begin; select pg_current_xact_id()::xid::text")  # one trip
         cursor.nextset()
         try:
-            yield
+            with self._copies.journaled():
+                yield
+                self.session.execute("commit")
         except BaseException:
             if not self.session.closed:
                 self.session.execute("rollback")
             raise
-        self.session.execute("commit")
         self.own += [str(xid) for (xid,) in cursor]

@@ -250,9 +250,8 @@ class Rewinder:
         relations = self._marks.floor.relations
         copies = self._marks.floor.copies
         due = self._housekeeper.count(relations[oid] for oid in changes.tables)
-        if due:  # the side tables gather dead rows too
-            sides = [copies.side(relation) for relation in due if copies.has(relation)]
-            self._housekeeper.vacuum([*(relation.identifier for relation in due), *sides])
+        if due:
+            self._housekeeper.vacuum([relation.identifier for relation in due])
         emptied = [r for r in putter.tables if r.empty and not copies.has(r)]
         holder = self._housekeeper.shorten(self._housekeeper.grown(emptied))
         names = _labels([*putter.tables, *(relations[oid] for oid in sorted(changes.sequences))])
@@ -288,7 +287,7 @@ class Rewinder:
         tables = {floor.relations[oid]: blocks for oid, blocks in changes.tables.items()}
         with self._bearings.remembering() as own:
             held = {relation: floor.copies.cover(relation, blocks) for relation, blocks in tables.items()}
-            with self._session.transaction():
+            with floor.copies.journaled(), self._session.transaction():
                 deltas = {
                     relation: floor.copies.take(relation, blocks, mark.number) for relation, blocks in held.items()
                 }
@@ -312,7 +311,7 @@ class Rewinder:
         """Remember the physical order of small tables, and what the newest mark holds where."""
         floor = self._marks.floor
         for relation in map(floor.named, mark.deltas):
-            if floor.copies.small[relation.oid]:
+            if floor.copies.is_small(relation):
                 mark.orders[relation.label] = floor.copies.in_place(relation)
         self._map(mark)
 
