@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mintdb.engines.postgresql.rewind import Trail
+from mintdb.engines.postgresql.rewind import Trail, copies
 
 SEED = [
     "create table seed (id int primary key, v text)",
@@ -37,6 +37,42 @@ def test_the_users_sessions_see_none_of_the_rows_that_are_held(clone_of, with_re
     clone.run(f"truncate {named} restart identity cascade")
     clone.put_back()
     assert clone.rows("select count(*), count(*) filter (where v = 'test') from seed") == [(20, 3)]
+
+
+@pytest.mark.parametrize("near", [1 << 40, -1])  # bytes of WAL to read at most: then it is a sweep
+def test_many_rows_among_and_behind_those_of_a_mark_go(clone_of, near):
+    clone = clone_of(*SEED, "insert into seed select g, repeat('x', 200) from generate_series(21, 300) g")
+    clone.run(
+        "delete from seed where id between 40 and 200", "vacuum seed", "insert into seed values (1000, 'fixture')"
+    )
+    clone.push_mark()
+    state = clone.rows("select * from seed")
+    clone.rewinder._bearings.near = near
+    for more in ("delete from seed where id % 7 = 0", "truncate seed"):
+        clone.run(more, "insert into seed select g, repeat('y', 100) from generate_series(2000, 5000) g")
+        assert clone.put_back().trail is (Trail.WAL if near > 0 else Trail.SWEEP)
+        assert clone.rows("select * from seed") == state
+
+
+def test_what_is_too_large_to_be_held_without_a_reference_is_swapped(clone_of):
+    fill = "insert into bulk select g, repeat('x', 1000) from generate_series(1, 17000) g"
+    clone = clone_of(*SEED, "create table bulk (id int, pad text)", fill, with_reference=False)
+    clone.run("delete from seed")
+    assert clone.put_back().trail is Trail.WAL
+    clone.run("delete from bulk where id = 1")
+    assert clone.put_back() is None
+    assert "public.bulk is too large to be held" in clone.reasons[-1]
+    assert clone.rows("select count(*) from bulk") == [(17000,)]
+
+
+def test_a_mark_of_very_many_rows_stands_on_a_template_of_its_own(clone_of, monkeypatch):
+    monkeypatch.setattr(copies, "MOST_BORN", 200)
+    clone = clone_of(*SEED)
+    clone.run("insert into item select g from generate_series(1, 201) g")
+    assert clone.push_mark().ddl
+    clone.run("delete from item where id = 7")
+    assert clone.put_back().trail is Trail.WAL
+    assert clone.rows("select count(*) from item where id = 7") == [(1,)]
 
 
 def test_a_mark_tells_what_was_written_since_the_mark_below(clone_of):

@@ -463,3 +463,14 @@ def test_what_lists_all_tables_finds_the_users_alone(clone_of):
         clone.put_back()
     clone.rewinder.wrote()
     assert clone.rows(listing) == [("public", "item"), ("public", "seed")]
+
+
+def test_a_clean_up_that_drops_every_function_is_put_back_by_a_sweep(clone_of):
+    clone = clone_of(*SEED)
+    clone.run(
+        "do $$declare f regprocedure; begin for f in select oid::regprocedure from pg_proc where oid >= 16384"
+        " loop execute 'drop function ' || f; end loop; end$$",
+        "delete from seed where id > 3",
+    )
+    assert clone.put_back().trail is Trail.SWEEP
+    assert clone.rows("select count(*) from seed") == [(20,)]

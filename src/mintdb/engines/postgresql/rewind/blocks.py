@@ -41,7 +41,7 @@ def live(relation: Relation, blocks: Blocks, columns: sql.Composable | None = No
         return head + sql.SQL(" where false")
     if len(spans) > MAX_RANGES:
         return head + sql.SQL(" where (t.ctid::text::point)[0]::int8 = any ({})").format(sql.Literal(sorted(blocks)))
-    return sql.SQL(" union all ").join(head + sql.SQL(" where ") + _between("t.ctid", *span) for span in spans)
+    return sql.SQL(" union all ").join(head + sql.SQL(" where ") + between("t.ctid", *span) for span in spans)
 
 
 def place(ctid: str) -> tuple[int, int]:
@@ -55,7 +55,8 @@ def lies_in(blocks: Blocks, ctid: str) -> bool:
     return blocks is None or place(ctid)[0] in blocks
 
 
-def _between(column: str, first: int, end: int) -> sql.Composed:
+def between(column: str, first: int, end: int) -> sql.Composed:
+    """The condition that a ctid lies in a half-open range of blocks."""
     name = sql.Identifier(*column.split("."))
     low, high = sql.Literal(f"({first},0)"), sql.Literal(f"({end},0)")
     return sql.SQL("({0} >= {1}::tid and {0} < {2}::tid)").format(name, low, high)

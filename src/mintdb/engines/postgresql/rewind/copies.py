@@ -13,7 +13,7 @@ from dataclasses import field, replace
 from psycopg import sql
 
 from mintdb.engines.postgresql.rewind import wire
-from mintdb.engines.postgresql.rewind.blocks import Blocks, joined, lies_in, live, place
+from mintdb.engines.postgresql.rewind.blocks import Blocks, between, joined, lies_in, live, place, ranges
 from mintdb.engines.postgresql.rewind.columns import Shape, keys, names, shape
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
 from mintdb.engines.postgresql.rewind.held import FLOOR, Held, Identity, Row
@@ -23,6 +23,8 @@ from mintdb.engines.postgresql.rewind.wire import Value
 from mintdb.facts import dataclass
 
 PAGE = 8192
+NO_BLOCK = 0xFFFFFFFF  # InvalidBlockNumber: behind any other
+FEW_RANGES = 4  # to be emptied by a statement each
 SMALL_BYTES = 16 * PAGE  # a seed whose physical order is kept: about 2,000 narrow rows
 FIRST_BORN = 1 << 40  # row numbers below are the floor's rows in physical order
 MOST_BORN = 200_000  # rows of one mark in one table; held here they take about 500 bytes each, and what they say
@@ -156,24 +158,32 @@ class Copies:
         held.covered = joined(held.covered, blocks)
 
     def _live(self, relation: Relation, blocks: Blocks) -> dict[Identity, None]:
+        if blocks == frozenset():
+            return {}
         return dict.fromkeys(self.session.execute(live(relation, blocks)).fetchall())
 
     def undo(self, relation: Relation, blocks: Blocks) -> Undone:
         """Delete what is there now and not in the newest mark; find what is in the mark and not there now."""
-        held, now = self.tables[relation.oid], self._live(relation, blocks)
-        gone, young = _compared(held, blocks, now)
+        held = self.tables[relation.oid]
+        mixed, vacant = _split(blocks, held.occupied(blocks))
+        gone, young = _compared(held, blocks, self._live(relation, mixed))
         missing = sorted(gone)
         # One neighbour of the missing rows on each of their pages goes with them: the map of free space counts in steps
         # of 32 bytes, rounded down, so where one row was it sees room for none.
         beside = held.neighbours(missing) if held.small else []
         self._delete(relation, [*young, *(lies for number in beside if (lies := held.rows[number].lies))])
-        return Undone(len(young), missing, beside)
+        return Undone(len(young) + self._vacate(relation, vacant), missing, beside)
 
     def _delete(self, relation: Relation, rows: Sequence[Identity]) -> None:
         if rows:
             places = sql.Literal([at for at, _ in rows])
             statement = sql.SQL("delete from only {} where ctid = any ({}::tid[])")
             self.session.execute(statement.format(relation.identifier, places))
+
+    def _vacate(self, relation: Relation, spans: list[tuple[int, int]]) -> int:
+        """Delete whatever lies there."""
+        head = sql.SQL("delete from only {} where ").format(relation.identifier)
+        return sum(self.session.execute(head + between("ctid", *span)).rowcount for span in spans)
 
     def insert(self, relation: Relation, numbers: Sequence[int]) -> Inserted:
         """Put rows of the newest mark back, in this order, and remember where they lie now."""
@@ -325,6 +335,15 @@ def _compared(held: Held, blocks: Blocks, now: Collection[Identity]) -> tuple[li
     there = {number: held.rows[number].lies for number in held.newest(blocks)}
     young = set(now).difference(there.values())
     return [number for number, lies in there.items() if lies not in now], sorted(young, key=_place)
+
+
+def _split(blocks: Blocks, occupied: frozenset[int]) -> tuple[Blocks, list[tuple[int, int]]]:
+    """Where rows of the newest mark may lie, and the ranges where all that is there is young: it need not be read."""
+    if blocks is None:
+        end = max(occupied, default=-1) + 1
+        return frozenset(range(end)), [(end, NO_BLOCK)]
+    spans = ranges(blocks - occupied)
+    return (occupied, spans) if len(spans) <= FEW_RANGES else (blocks, [])
 
 
 def _place(lies: Identity) -> tuple[int, int]:

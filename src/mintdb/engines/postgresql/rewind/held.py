@@ -53,7 +53,9 @@ class Held:
         if self._journal is not None:
             self._journal.append((number, old))
         if old and old.hidden is None:
-            self._newest[old.block].discard(number)
+            self._newest[old.block].remove(number)
+            if not self._newest[old.block]:
+                del self._newest[old.block]
         if row:
             self.rows[number] = row
             if row.hidden is None:
@@ -63,6 +65,11 @@ class Held:
         """The newest mark's rows in `blocks`, and those that are still to be put there."""
         found = self._newest.values() if blocks is None else (self._newest.get(block, ()) for block in (None, *blocks))
         return [number for numbers in found for number in numbers]
+
+    def occupied(self, blocks: Blocks) -> frozenset[int]:
+        """Those of `blocks` where the newest mark has rows."""
+        pages = self._newest.keys() - {None} if blocks is None else self._newest.keys() & blocks
+        return frozenset(page for page in pages if page is not None)
 
     def neighbours(self, numbers: Collection[int]) -> list[int]:
         """One more of the newest mark's rows on each page of these, where there is one."""
