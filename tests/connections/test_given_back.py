@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 engine = sa.create_engine(os.environ["SQLALCHEMY_URL"], pool_size=1, max_overflow=1, pool_timeout=1)
 kept_by = sa.create_engine(os.environ["SQLALCHEMY_URL"])
+fresh = sa.create_engine(os.environ["SQLALCHEMY_URL"])
 later = create_async_engine(kept_by.url.set(drivername="postgresql+asyncpg"), pool_size=1, max_overflow=0)
 pool = ConnectionPool(os.environ["DATABASE_URL"], min_size=1, max_size=6, timeout=20, open=False)
 registry = scoped_session(sessionmaker(kept_by))
@@ -29,13 +30,13 @@ failures = []
 idle = []
 session = None
 
-def take():
+def take(engine=engine):
     connection = engine.connect()
     connection.execute(sa.text("select 1"))
     return connection
 
-def take_and_fail():
-    connection = take()
+def take_and_fail(engine=engine):
+    connection = take(engine)
     raise LookupError
 
 def fail_with_the_globals():
@@ -163,6 +164,11 @@ def test_an_exception_that_is_kept_has_it():
     except LookupError as failure:
         shop.failures.append(failure)
 
+def test_what_pytest_caught_and_is_kept_has_it():
+    with pytest.raises(LookupError) as caught:
+        shop.take_and_fail(shop.fresh)
+    shop.failures.append(caught)
+
 @pytest.mark.parametrize("attempt", range(3))
 def test_nobody_has_it_but_its_pool(attempt):
     shop.loop.run_until_complete(shop.forget_one_of_asyncpg())
@@ -210,6 +216,12 @@ def test_what_a_wider_fixture_leads_to(attempt, client):
 @again
 def test_of_a_registry(attempt):
     assert shop.registry.scalar(sa.text("select 1")) == 1
+
+@again
+def test_of_a_global_that_what_pytest_caught_leads_to_as_well(attempt):
+    with pytest.raises(LookupError) as caught:
+        shop.fail_with_the_globals()
+    shop.failures.append(caught)
 
 @again
 def test_of_a_global_that_a_kept_exception_leads_to_as_well(attempt):
@@ -274,7 +286,7 @@ def test_what_was_taken_and_not_given_back_is_told_unless_it_is_kept(tmp_path: P
     ran = suite.run("--mintdb-leaks=error", "-q", *strict, "test_innocent.py", "test_guilty.py")
     shown = ran.output.partition("short test summary info")[0]  # where CI is set, pytest tells all once more below it
     told = re.findall(r"^(?:E? *)((?:LEAK|ABANDONED)  .*)$", shown, re.MULTILINE)
-    assert ran.outcomes == {"passed": 50, "error": 21}, ran.output
+    assert ran.outcomes == {"passed": 53, "error": 22}, ran.output
     assert told == [
         *(f"LEAK  test_guilty.py::test_a_list_has_it[{n}] never gave 1 connection back" for n in range(4)),
         # One of the application's own may be kept in a list; but two of its line were out by then, and it took another.
@@ -285,6 +297,7 @@ def test_what_was_taken_and_not_given_back_is_told_unless_it_is_kept(tmp_path: P
         # In a cycle of SQLAlchemy's own: the pool has it back when the garbage collector comes, and not before.
         "ABANDONED  test_guilty.py::test_nobody_has_an_engines never closed 1 connection, the garbage collector did",
         "LEAK  test_guilty.py::test_an_exception_that_is_kept_has_it never gave 1 connection back",
+        "LEAK  test_guilty.py::test_what_pytest_caught_and_is_kept_has_it never gave 1 connection back",
         # Three hold on to theirs for a reason, and the pool has five: each place is free again for the next test.
         *(f"LEAK  test_guilty.py::test_nobody_has_it_but_its_pool[{n}] never gave 1 connection back" for n in range(3)),
         *(
@@ -295,6 +308,6 @@ def test_what_was_taken_and_not_given_back_is_told_unless_it_is_kept(tmp_path: P
         "ABANDONED  test_guilty.py::test_of_a_thread_that_ended never closed 1 connection, the garbage collector did",
     ], ran.output
     assert shown.count("  taken    test_guilty.py:8 in test_a_list_has_it\n") == 4
-    assert shown.count("  taken    shop.py:38 in take_from_the_pool\n") == 7
-    assert shown.count("  taken    shop.py:47 in take_from_asyncpg, task ") == 3
-    assert '  taken    shop.py:38 in take_from_the_pool, thread "mailer"\n' in ran.output
+    assert shown.count("  taken    shop.py:39 in take_from_the_pool\n") == 7
+    assert shown.count("  taken    shop.py:48 in take_from_asyncpg, task ") == 3
+    assert '  taken    shop.py:39 in take_from_the_pool, thread "mailer"\n' in ran.output

@@ -32,7 +32,7 @@ MACHINERY = {
     *("asyncio", "_asyncio", "uvloop", "concurrent", "multiprocessing"),
 }
 # … but for what hands on only what was given to it: these belong to whoever keeps them.
-HANDING_ON = {"Task", "TaskGroup", "Runner", "ThreadPoolExecutor", "Stash"}
+HANDING_ON = {"Task", "TaskGroup", "Runner", "ThreadPoolExecutor", "Stash", "ExceptionInfo"}
 OF_THE_RUN = {"Config", "Session", "PytestPluginManager"}  # pytest's own, to which suites attach what they like
 BOOKKEEPING = {"sqlalchemy", "weakref"}  # these note every connection that is taken, whoever has it
 LENDING = {"PoolConnectionHolder"}  # asyncpg's: it refers to what it has handed out
