@@ -84,6 +84,7 @@ class Connections:
     findings: Sequence[Mapping[str, Any]] = ()  # what somebody has to mend, as plain data  # Any: JSON
     told: Sequence[Told] = ()  # the same in words
     report: str = ""  # … as one text, of a length that a person reads
+    notes: Sequence[str] = ()  # what nobody has to mend, and is said once in a run
 
 
 @dataclass(frozen=True)

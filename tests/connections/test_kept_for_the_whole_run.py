@@ -373,6 +373,18 @@ def test_thread():
     Mailer(name="mailer", daemon=True).start()
     assert done.wait(10)
 
+def test_lock():
+    shop.in_a_global().cursor().execute("select pg_advisory_lock(8)")
+
+    def ask():
+        connection = psycopg.connect(shop.URL)
+        connection.execute("select pg_advisory_lock(8)")
+
+    threading.Thread(target=ask, name="asker", daemon=True).start()
+    with psycopg.connect(shop.URL, autocommit=True) as other:
+        while other.execute("select count(*) from pg_locks where not granted").fetchone() == (0,):
+            pass
+
 def use(engine):
     with engine.connect() as connection:
         connection.execute(sa.text("select 1"))
@@ -393,7 +405,7 @@ def test_what_is_kept_stays_and_works_and_what_is_forgotten_is_told(tmp_path: Pa
     ran = suite.run("--mintdb-leaks=error", "-q", "test_keeping.py", "test_forgetting.py")
 
     guilty = re.findall(r"^ERROR (\S+) - Failed: LEAK", ran.output, re.MULTILINE)
-    assert guilty[:10] == [
+    assert guilty[:11] == [
         "test_forgetting.py::test_list[2]",
         "test_forgetting.py::test_list[3]",
         "test_forgetting.py::test_own_body",
@@ -403,14 +415,22 @@ def test_what_is_kept_stays_and_works_and_what_is_forgotten_is_told(tmp_path: Pa
         "test_forgetting.py::test_fixture",
         "test_forgetting.py::test_loop",
         "test_forgetting.py::test_thread",
+        "test_forgetting.py::test_lock",
         "test_forgetting.py::test_own_registry[1]",
     ], ran.output
     # Nobody can tell a cache from a leak at first; but five lay idle by then, and it opened another.
-    growing = [int(number) for number in re.findall(r"test_growing\[(\d)\]", " ".join(guilty[10:]))]
+    growing = [int(number) for number in re.findall(r"test_growing\[(\d)\]", " ".join(guilty[11:]))]
     assert min(growing) >= 5, ran.output
     assert 7 in growing, ran.output
-    assert ran.outcomes == {"passed": 43 + 31, "error": len(guilty)}, ran.output
+    assert ran.outcomes == {"passed": 43 + 32, "error": len(guilty)}, ran.output
     assert "had to end" not in ran.output
+
+    place = r"opened shop\.py:\d+ in in_a_global"
+    assert re.search(rf"for ExclusiveLock on an advisory lock, held by backend \d+ \({place}\)\n", ran.output), (
+        ran.output
+    )
+    held = "mintdb: advisory lock 8 is held from test to test, in a transaction that does not end, by a connection"
+    assert len(re.findall(rf"^{held} \({place}\): whoever else asks for it waits$", ran.output, re.MULTILINE)) == 1
 
 
 FORGETFUL = """

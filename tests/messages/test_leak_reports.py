@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mintdb.connections.explain import compose, explain_sprawl, tell
+from mintdb.connections.explain import compose, explain_sprawl, tell, tell_lock
 from mintdb.connections.finding import Finding
 from mintdb.connections.stack import Site
 from mintdb.connections.verdict import Kind
@@ -40,6 +40,33 @@ LEAK  tests/test_orders.py::test_refund left 1 connection open
   1. give it back where it was taken:  with pool.connection() as conn: …
   2. or stop the thread before the test ends
 """
+    )
+
+
+def test_one_that_waits_for_a_lock() -> None:
+    blockers = ['backend 7 (opened shop/db.py:5 in connect, thread "other")', "backend 8"]
+    waiting = replace(MAILER, state="active", waits_for="ExclusiveLock on an advisory lock", blockers=blockers)
+    assert (
+        compose(tell([waiting], test=TEST))
+        == """\
+LEAK  tests/test_orders.py::test_refund left 1 connection open
+  backend 48213, active for 4.1 s on mint_shop_gw0
+  taken    shop/jobs.py:88 in send_receipts, thread "mailer"
+  last ran update orders set state = 'refunded' where id = $1
+  waits    for ExclusiveLock on an advisory lock, held by backend 7 (opened shop/db.py:5 in connect, thread "other"), \
+backend 8
+  1. give it back where it was taken:  with pool.connection() as conn: …
+  2. or stop the thread before the test ends
+"""
+    )
+
+
+def test_a_lock_that_stays() -> None:
+    assert (
+        tell_lock(["advisory lock 8"], "opened shop/db.py:5 in connect")
+        == """\
+advisory lock 8 is held from test to test, in a transaction that does not end, by a connection \
+(opened shop/db.py:5 in connect): whoever else asks for it waits"""
     )
 
 

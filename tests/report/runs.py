@@ -18,6 +18,7 @@ def finding(line: int, **facts: object) -> dict[str, object]:
         "query": "select '<b>' & 'x'",
         "waits_for": "AccessShareLock on a relation",
         "blocked_by": [7, 8],
+        "blockers": ["backend 7 (opened shop/db.py:5 in connect)", "backend 8"],
         "holds": ["temporary table basket"],
     }
     return known | facts

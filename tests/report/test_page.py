@@ -34,7 +34,7 @@ def test_a_small_run_is_shown_whole(tmp_path: Path, browse: Browse) -> None:
     assert "26 pools of one process" in document
     assert [int(number) for number in re.findall(r"(\d+) opened</span>", document)] == [6, 3]
     assert "<b>9</b>" in document
-    assert "backend 7, backend 8" in document
+    assert "backend 7 (opened shop/db.py:5 in connect), backend 8" in document
     assert "temporary table basket" in document
 
 

@@ -46,7 +46,9 @@ def test_twenty_lines_of_one_test_are_told_in_full_where_another_leaves_them_too
 
 def test_explain_shows_what_a_connection_waits_for_and_what_it_holds() -> None:
     said = "\n".join(lines(run_of(3)))
-    waits = "  waits for AccessShareLock on a relation\n  held by  backend 7, backend 8\n"
+    waits = (
+        "  waits for AccessShareLock on a relation\n  held by  backend 7 (opened shop/db.py:5 in connect), backend 8\n"
+    )
     assert waits + "  holds    temporary table basket\n" in said
 
 

@@ -42,6 +42,14 @@ def tell_prepared(names: Sequence[str], *, test: str) -> list[Told]:
     return [Told(f"PREPARED  {test} left prepared transactions, which were rolled back: {left}")]
 
 
+def tell_lock(locks: Sequence[str], holder: str) -> str:
+    """What there is to say of a lock that a connection keeps in a transaction which may go on."""
+    return (
+        f"{', '.join(locks)} is held from test to test, in a transaction that does not end, by a connection ({holder}):"
+        " whoever else asks for it waits"
+    )
+
+
 def compose(told: Iterable[Told]) -> str:
     """One report; empty if there is nothing to say. Below each title stand at most 10 lines' worth of connections."""
     by_title: dict[str, list[Told]] = defaultdict(list)
@@ -181,7 +189,7 @@ def _query_line(finding: Finding) -> list[str]:
 
 def _lock_lines(finding: Finding) -> Iterable[str]:
     if finding.waits_for:
-        by = ", ".join(f"backend {pid}" for pid in finding.blocked_by)
+        by = ", ".join(finding.blockers)
         yield f"waits    for {finding.waits_for}" + (f", held by {by}" if by else "")
     if finding.holds:
         yield f"holds    {', '.join(finding.holds)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from threading import Thread, main_thread
 from typing import Any
 
@@ -40,6 +40,7 @@ class Finding:
     command_line: str | None = None
     waits_for: str | None = None
     blocked_by: Sequence[int] = ()
+    blockers: Sequence[str] = ()  # the same in words: with the application's line, where that is known
     holds: Sequence[str] = ()
     is_astray: bool = False  # see Verdict
     may_stay: bool = False  # see Verdict
@@ -63,7 +64,7 @@ class Finding:
 
 _PLAIN = (
     *("reason", "backend_pid", "state", "seconds", "database", "driver", "thread", "task", "fixture", "scope"),
-    *("owner", "alias", "query", "process", "command_line", "waits_for", "blocked_by", "holds"),
+    *("owner", "alias", "query", "process", "command_line", "waits_for", "blocked_by", "blockers", "holds"),
 )
 
 
@@ -75,8 +76,13 @@ def _find_backend(verdict: Verdict) -> int | None:
     return session.backend_pid if session.backend_pid not in (0, session.process) else None
 
 
-def find(verdict: Verdict, *, database: str | None = None, held: Sequence[str] = ()) -> Finding:
-    """The facts of a verdict that a report needs; `held` is what the application's side knows of its session."""
+def find(
+    verdict: Verdict, *, database: str | None = None, held: Sequence[str] = (), beside: Iterable[Entry] = ()
+) -> Finding:
+    """The facts of a verdict that a report needs; `held` is what the application's side knows of its session.
+
+    `beside` are the connections among which those are that it waits for.
+    """
     entry, session = verdict.entry, verdict.session
     holder = entry and (entry.taking or entry)
     thread = holder.thread_ref() if holder else None
@@ -105,12 +111,28 @@ def find(verdict: Verdict, *, database: str | None = None, held: Sequence[str] =
         command_line=session.command_line if session else None,
         waits_for=session.waits_for if session else None,
         blocked_by=session.blocked_by if session else (),
+        blockers=_name_blockers(session.blocked_by, beside) if session else (),
         holds=(*session.holds, *held) if session else (),
         is_astray=verdict.is_astray,
         may_stay=verdict.may_stay,
         is_async=_is_async(entry),
         session=_find_session(entry.taking.stack) if entry and entry.taking else None,
     )
+
+
+def _name_blockers(blocked_by: Sequence[int], beside: Iterable[Entry]) -> tuple[str, ...]:
+    lines = {entry.backend_pid: where_from(entry) for entry in beside} if blocked_by else {}
+    named = ((pid, lines.get(pid)) for pid in blocked_by)
+    return tuple(f"backend {pid}" + (f" ({line})" if line else "") for pid, line in named)
+
+
+def where_from(entry: Entry) -> str | None:
+    """The line that opened a connection, or took it from its pool, and the thread where that is not the main one."""
+    taking = entry.taking
+    site, thread = (taking or entry).site, (taking or entry).thread
+    if site is None:
+        return None
+    return f"{'taken' if taking else 'opened'} {site}" + (f', thread "{thread}"' if thread != "MainThread" else "")
 
 
 def _is_to_stop(thread: Thread, entry: Entry | None) -> bool:

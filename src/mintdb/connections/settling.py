@@ -8,9 +8,9 @@ from dataclasses import field, replace
 from mintdb import clock
 from mintdb.connections import closing, state
 from mintdb.connections.account import Account, untold
-from mintdb.connections.explain import compose, tell, tell_prepared
+from mintdb.connections.explain import compose, tell, tell_lock, tell_prepared
 from mintdb.connections.facts import Entry, Serverless
-from mintdb.connections.finding import Finding, find
+from mintdb.connections.finding import Finding, find, where_from
 from mintdb.connections.foreign import traced
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
@@ -55,7 +55,8 @@ class CloneAccounts:
             return Connections(opened, peak, told=prepared, report=compose(prepared))
         verdicts = self._account.verdicts(clone.sessions)
         told = untold(verdicts) + [v for v in verdicts if _is_foreign_in_the_way(v, present)]
-        found = [find(v, database=self.database, held=_find_held(v)) for v in told]
+        beside = self._account.open_entries()
+        found = [find(v, database=self.database, held=_find_held(v), beside=beside) for v in told]
         if self.ends_leaks:
             make_up(told)
             ended = self._end(clone, verdicts)
@@ -65,7 +66,8 @@ class CloneAccounts:
         if any(v.kind is Kind.RESIDENT and v.session is not None and v.session.is_busy for v in verdicts):
             clone.welcome()  # its transaction only reads: nobody is to end it on the way
         words = [*tell(found, test=test), *prepared]
-        return Connections(opened, peak, [f.to_plain() for f in found], words, compose(words))
+        notes = list(filter(None, map(_tell_lock, verdicts)))
+        return Connections(opened, peak, [f.to_plain() for f in found], words, compose(words), notes)
 
     def remember(self) -> None:
         """See core.clones.Accounts. What is idle in a pool needs no remembering: it is reset, or opened anew."""
@@ -132,6 +134,15 @@ class CloneAccounts:
         if leaks or backends:
             clone.end(backends)
         return leaks
+
+
+def _tell_lock(verdict: Verdict) -> str | None:
+    """Of what is rewound nothing is in its way, and so it stays."""
+    entry, session = verdict.entry, verdict.session
+    if verdict.kind is not Kind.RESIDENT or entry is None or session is None or not (session.is_busy and session.holds):
+        return None
+    holder = where_from(entry)
+    return tell_lock(session.holds, holder) if holder else None
 
 
 def _with_its_end(finding: Finding, verdict: Verdict, ended: Sequence[Entry]) -> Finding:

@@ -18,7 +18,7 @@ LABELS = {
     "fixture": "fixture",
     "process": "command_line",
     "waits for": "waits_for",
-    "held by": "blocked_by",
+    "held by": "blockers",
     "holds": "holds",
     "last ran": "query",
 }
@@ -49,10 +49,8 @@ class Group:
 
 
 def _shown(value: object) -> str:
-    """A fact as people read it: of several values, numbers are backends."""
-    if not isinstance(value, list | tuple):
-        return str(value)
-    return ", ".join(f"backend {each}" if isinstance(each, int) else str(each) for each in value)
+    """A fact as people read it."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def by_line(findings: Iterable[Found]) -> list[Group]:

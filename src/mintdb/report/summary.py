@@ -96,6 +96,8 @@ class Summary:
         if restored.way is Way.SWAP or not restored.report:
             self.ended += [(test, _with_its_line(session)) for session in restored.ended]
         self.cut_off += [(test, session) for session in restored.cut_off]
+        for note in restored.connections.notes:
+            self._once(note)
         for outside in restored.outside:
             self._once(
                 f"{outside} {'was created' if outside.startswith('database ') else 'were changed'} while"
