@@ -44,6 +44,7 @@ class Boundaries:
         self._wide_ended = False  # whether a wide fixture was torn down since the last put-back
         self._watch: Watch | None = None
         self._running = ""  # the test that runs now
+        self._raised: set[str] = set()  # the first lines of errors that have failed a test
         self.leases: dict[str, Lease] = {}  # of the test that runs now, by database
 
     @property
@@ -80,7 +81,8 @@ class Boundaries:
         try:
             self._summary.left_behind += list(self.mint.close())
         except Exception as error:  # noqa: BLE001  # whatever it is, the tests' results count for more
-            self._summary.troubles.append(f"could not clean up: {str(error).splitlines()[0]}")
+            if (what := _headline(error)) not in self._raised:  # a server that is gone has failed the test already
+                self._summary.troubles.append(f"could not clean up: {what}")
 
     # A test
 
@@ -92,8 +94,9 @@ class Boundaries:
         live_file.turn()
         if self._watch is not None:
             self._watch.begin(test)
-        for alias in self._aliases():
-            self.leases[alias] = self.mint.lease(alias, test=test)
+        with self._noticing():
+            for alias in self._aliases():
+                self.leases[alias] = self.mint.lease(alias, test=test)
 
     def end(self, test: str, policy: str | None = None, *, keep: Callable[[str], bool] | None = None) -> list[str]:
         """Put the databases back; returns the reports for which the test has to fail. Again is harmless.
@@ -106,12 +109,22 @@ class Boundaries:
         failing = [self._end_watch(test, policy or self.mint.settings.leaks)]
         if self.leases:
             self._look_elsewhere(test)
-            failing += [
-                self._release(alias, test, policy, keep=bool(keep and keep(alias))) for alias in list(self.leases)
-            ]
-            if self.mint.settings.isolation == "clone":
-                self._clear_home()
+            with self._noticing():
+                failing += [
+                    self._release(alias, test, policy, keep=bool(keep and keep(alias))) for alias in list(self.leases)
+                ]
+                if self.mint.settings.isolation == "clone":
+                    self._clear_home()
         return list(filter(None, failing))
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        """Remember what fails in the block, and so fails the test: it need not be told once more when the run ends."""
+        try:
+            yield
+        except Exception as error:
+            self._raised.add(_headline(error))
+            raise
 
     def before_teardown(self) -> None:
         """The test's clean-up is about to begin: it may drop databases of its own."""
@@ -192,3 +205,7 @@ class Boundaries:
         tested = Tested.of(test, self.mint.worker, alias, self._began_at, restored)
         self._summary.note(tested, restored.connections.told, policy)
         return restored.report if policy == "error" else ""
+
+
+def _headline(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
