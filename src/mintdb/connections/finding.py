@@ -111,7 +111,7 @@ def find(
         command_line=session.command_line if session else None,
         waits_for=session.waits_for if session else None,
         blocked_by=session.blocked_by if session else (),
-        blockers=_name_blockers(session.blocked_by, beside) if session else (),
+        blockers=name_backends(session.blocked_by, beside) if session else (),
         holds=(*session.holds, *held) if session else (),
         is_astray=verdict.is_astray,
         may_stay=verdict.may_stay,
@@ -120,9 +120,10 @@ def find(
     )
 
 
-def _name_blockers(blocked_by: Sequence[int], beside: Iterable[Entry]) -> tuple[str, ...]:
-    lines = {entry.backend_pid: where_from(entry) for entry in beside} if blocked_by else {}
-    named = ((pid, lines.get(pid)) for pid in blocked_by)
+def name_backends(pids: Sequence[int], entries: Iterable[Entry]) -> tuple[str, ...]:
+    """Backends as people read them, with the application's line where one of the connections is its."""
+    lines = {entry.backend_pid: where_from(entry) for entry in entries} if pids else {}
+    named = ((pid, lines.get(pid)) for pid in pids)
     return tuple(f"backend {pid}" + (f" ({line})" if line else "") for pid, line in named)
 
 

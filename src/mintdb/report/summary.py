@@ -12,6 +12,7 @@ from typing import Any
 from mintdb import clock
 from mintdb.connections.closing import collect
 from mintdb.connections.explain import explain_sprawl
+from mintdb.connections.finding import name_backends
 from mintdb.connections.hooks import unseen
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
@@ -109,9 +110,8 @@ class Summary:
                 f"{lost} of a wider fixture went when the database was swapped after {test or 'a lease'}: {OR_A_CLONE}"
             )
         if restored.horizon_held_by is not None:
-            self._once(
-                f"backend {restored.horizon_held_by} keeps an old snapshot: tables that tests change grow meanwhile"
-            )
+            holder = _name_with_its_line(restored.horizon_held_by)
+            self._once(f"{holder} keeps an old snapshot: tables that tests change grow meanwhile")
         self.seconds.append(restored.seconds)
         self.worst = max(self.worst, (restored.seconds, test))
 
@@ -221,6 +221,11 @@ def _with_its_line(session: Session) -> Session:
     """The same, with the line that opened it, if this process did."""
     found = [entry.site for entry in ledger.open_entries() if entry.backend_pid == session.backend_pid and entry.site]
     return replace(session, opened=str(found[0])) if found else session
+
+
+def _name_with_its_line(backend_pid: int) -> str:
+    [name] = name_backends([backend_pid], ledger.open_entries())
+    return name
 
 
 def _count(counts: dict[str, int], key: str, times: int = 1) -> None:
