@@ -1,4 +1,4 @@
-"""What the ledger costs: opening plus closing a connection, watched beside unwatched, interleaved in one process.
+"""What the ledger costs: opening plus closing a connection, in a watched process and an unwatched one, by turns.
 
 python benchmarks/ledger.py [postgresql://postgres@127.0.0.1:5432/postgres] [--rounds 1000] [--json FILE]
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import multiprocessing
 import random
 import statistics
 import sys
@@ -16,8 +17,9 @@ import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import asyncpg
@@ -32,6 +34,8 @@ from mintdb.connections.ledger import Ledger
 from mintdb.connections.live import live_file
 
 BLOCK = 5  # connections at each turn
+WARM_UP = 50  # connections that are not counted: a run opens thousands
+HOOKS = ((psycopg3, psycopg), (psycopg2_hook, psycopg2), (asyncpg_hook, asyncpg))
 PLACE = ("127.0.0.1", 5432, "shop")
 
 
@@ -107,19 +111,70 @@ def paired(before: list[float], after: list[float]) -> Interval:
     return statistics.median(differences), low, high
 
 
-def compare(action: Callable[[str], None], dsn: str, rounds: int, install: Callable[[], Callable[[], None]]) -> Pairs:
-    """An action unwatched and watched, by turns: what else the machine does meanwhile is in both."""
-    pairs = Pairs()
-    with telling():
-        for number in range(rounds // BLOCK):
-            for watched in (number % 2 == 0, number % 2 == 1):
-                undo = install()
-                if not watched:
-                    undo()  # both have replaced the same functions a moment ago
-                (pairs.watched if watched else pairs.unwatched).add_block(lambda: action(dsn))
-                undo()
+class Other:
+    """Another process, watched or not from its start to its end: as in a run, the hooks are set once."""
+
+    def __init__(self, dsn: str, *, watched: bool) -> None:
+        spawn = multiprocessing.get_context("spawn")  # a forked one would share what its parent has loaded and warmed
+        self._pipe, theirs = spawn.Pipe()
+        self._process = spawn.Process(target=serve, args=(theirs, dsn, watched), daemon=True)
+        self._process.start()
+
+    def take_turn(self, action: str) -> tuple[float, float]:
+        """Microseconds of one such action, of the wall clock and of the processor."""
+        self._pipe.send(action)
+        wall, processor = self._pipe.recv()
+        return wall, processor
+
+    def end(self) -> None:
+        self._pipe.send(None)
+        self._process.join()
+
+
+def serve(pipe: Connection, dsn: str, watched: bool) -> None:
+    """Do what the other process asks for, until it asks for nothing."""
+    with telling() if watched else nullcontext(), asyncio.Runner() as runner:
+        actions = actions_on(dsn, runner)
+        for hook, driver in HOOKS if watched else ():
+            hook.install(driver)
+        for action in actions.values():
+            for _ in range(WARM_UP):
+                action()
+        while (name := pipe.recv()) is not None:
+            times = Times()
+            times.add_block(actions[name])
+            pipe.send((times.wall[0], times.processor[0]))
             live_file.turn()
-    return pairs
+
+
+def actions_on(dsn: str, runner: asyncio.Runner) -> dict[str, Callable[[], object]]:
+    async def one_asyncpg() -> None:
+        await (await asyncpg.connect(dsn)).close()
+
+    far_down = deep(psycopg.connect, 30)
+    return {
+        "psycopg": lambda: one_psycopg(dsn),
+        "psycopg_30_frames": lambda: far_down(dsn),
+        "psycopg2": lambda: one_psycopg2(dsn),
+        "asyncpg": lambda: runner.run(one_asyncpg()),
+    }
+
+
+def compare(dsn: str, rounds: int) -> dict[str, Pairs]:
+    """Each action unwatched and watched, by turns: what else the machine does meanwhile is in both."""
+    unwatched, watched = Other(dsn, watched=False), Other(dsn, watched=True)
+    rows = {}
+    for action in ("psycopg", "psycopg_30_frames", "psycopg2", "asyncpg"):
+        pairs = rows[action] = Pairs()
+        for number in range(rounds // BLOCK):
+            turns = (unwatched, pairs.unwatched), (watched, pairs.watched)
+            for other, times in turns if number % 2 else turns[::-1]:
+                wall, processor = other.take_turn(action)
+                times.wall.append(wall)
+                times.processor.append(processor)
+    for other in (unwatched, watched):
+        other.end()
+    return rows
 
 
 @contextmanager
@@ -193,18 +248,6 @@ def memory(connections: int) -> tuple[float, float]:
     return held[0], held[1]
 
 
-def asyncpg_rounds(dsn: str, rounds: int) -> Pairs:
-    loop = asyncio.new_event_loop()
-
-    async def one() -> None:
-        await (await asyncpg.connect(dsn)).close()
-
-    try:
-        return compare(lambda _: loop.run_until_complete(one()), dsn, rounds, lambda: asyncpg_hook.install(asyncpg))
-    finally:
-        loop.close()
-
-
 @contextmanager
 def server(dsn: str | None) -> Iterator[str]:
     """The server that was named, or one of our own for as long as this lasts."""
@@ -245,15 +288,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rounds = arguments.rounds
     with server(arguments.dsn) as dsn:
-        facts = show(
-            {
-                "psycopg": compare(one_psycopg, dsn, rounds, of_psycopg),
-                "psycopg_30_frames": compare(deep(psycopg.connect, 30), dsn, rounds, of_psycopg),
-                "psycopg2": compare(one_psycopg2, dsn, rounds, lambda: psycopg2_hook.install(psycopg2)),
-                "asyncpg": asyncpg_rounds(dsn, rounds),
-                "select_1": statements(dsn, rounds),
-            }
-        )
+        facts = show(compare(dsn, rounds) | {"select_1": statements(dsn, rounds)})
     facts |= {"entry_us": alone(rounds, cold=False), "entry_cold_us": alone(rounds, cold=True)}
     facts["memory_early_kib"], facts["memory_late_kib"] = memory(arguments.connections)
     print("one entry, alone: {entry_us:.1f} µs, with cold caches {entry_cold_us:.1f} µs".format_map(facts))
@@ -261,10 +296,6 @@ def main() -> None:
     print(f"after all {facts['memory_late_kib']:,.0f} KiB")
     if arguments.json:
         arguments.json.write_text(json.dumps(facts, indent=2))
-
-
-def of_psycopg() -> Callable[[], None]:
-    return psycopg3.install(psycopg)
 
 
 if __name__ == "__main__":

@@ -320,13 +320,20 @@ class TestAWiderFixture:
 """
 FORGETTING = """
 import threading
+import time
 import psycopg
 import pytest
 import shop
 import sqlalchemy as sa
 
+@pytest.fixture
+def a_moment_later():
+    "So that it is beyond doubt that the next test has not used what this one leaves."
+    yield
+    time.sleep(0.05)
+
 @pytest.mark.parametrize("number", range(4))
-def test_list(number):
+def test_list(number, a_moment_later):
     shop.forget()
 
 own = []

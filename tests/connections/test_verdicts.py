@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from mintdb.connections.facts import Ending, Entry, Opening, Owner, Taking
+from mintdb.connections.facts import ByThread, Ending, Entry, Opening, Owner, Taking
 from mintdb.connections.hooks.psycopg3 import DRIVER
 from mintdb.connections.verdict import Kind, Scope, judge, judge_all, pools_that_may_outlive
 from mintdb.contract import Session
@@ -25,22 +25,25 @@ class Thing:
     pass
 
 
+def by_thread(name: str, ident: int) -> ByThread:
+    return ByThread(name, ident, weakref.ref(threading.Thread()))
+
+
+MAIN = ByThread("MainThread", 1, weakref.ref(threading.main_thread()))
+MAILER, SERVER = by_thread("mailer", 5), by_thread("server", 99)
+
+
 def entry(**changes: object) -> Entry:
+    made = Entry(DRIVER, MAIN, None, None, CALL, HERE)
     facts: dict = {
-        "driver": DRIVER,
-        "thread": "MainThread",
-        "thread_ident": 1,
-        "thread_ref": weakref.ref(threading.main_thread()),
-        "task": None,
-        "loop_ref": None,
-        "opening": CALL,
-        "stack": HERE,
         "place": ("127.0.0.1", 5432, "shop"),
         "backend_pid": 7,
         "opened": BEGAN + 1,
         "connection": weakref.ref(Thing()),
     }
-    return Entry(**{**facts, **changes})
+    for name, value in (facts | changes).items():
+        setattr(made, name, value)
+    return made
 
 
 def session(state: str = "idle", *, has_written: bool | None = None, backend_pid: int = 7) -> Session:
@@ -64,7 +67,7 @@ INHERITED = dataclasses.replace(DROPPED, process=4711)
 
 PASSING = dataclasses.replace(ACTIVE, seconds_in_transaction=0.01)
 BUSY = dataclasses.replace(ACTIVE, seconds_in_transaction=0.5)
-TAKING = Taking("MainThread", 1, weakref.ref(threading.main_thread()), HERE, CALL, BEGAN + 1, None)
+TAKING = Taking(MAIN, HERE, CALL, BEGAN + 1, None)
 BY_A_FIXTURE = dataclasses.replace(TAKING, opening=FIXTURE)
 
 TABLE = [
@@ -83,13 +86,13 @@ TABLE = [
     ("collected, of an older pool", entry(owner=owner(created=1.0), **COLLECTED), None, Kind.CLOSED),
     ("collected, of a wide fixture's pool", entry(owner=owner(opening=FIXTURE), **COLLECTED), None, Kind.CLOSED),
     ("collected, of a wide fixture", entry(opening=FIXTURE, **COLLECTED), None, Kind.CLOSED),
-    ("collected, of an older thread", entry(thread="server", thread_ident=99, **COLLECTED), None, Kind.CLOSED),
+    ("collected, of an older thread", entry(by=SERVER, **COLLECTED), None, Kind.CLOSED),
     ("without an entry", None, IDLE, Kind.FOREIGN),
     ("opened in the test", entry(), IDLE, Kind.LEAK),
     ("opened in the test, in a transaction", entry(), READING, Kind.LEAK),
-    ("opened in the test, by its thread", entry(thread="mailer", thread_ident=5), IDLE, Kind.LEAK),
-    ("opened by an older thread", entry(thread="server", thread_ident=99), IDLE, Kind.RESIDENT),
-    ("opened by an older thread, has written", entry(thread="server", thread_ident=99), WRITING, Kind.LEAK),
+    ("opened in the test, by its thread", entry(by=MAILER), IDLE, Kind.LEAK),
+    ("opened by an older thread", entry(by=SERVER), IDLE, Kind.RESIDENT),
+    ("opened by an older thread, has written", entry(by=SERVER), WRITING, Kind.LEAK),
     ("older", entry(opened=1.0), IDLE, Kind.RESIDENT),
     ("older, only reads", entry(opened=1.0), READING, Kind.RESIDENT),
     ("older, has written", entry(opened=1.0), WRITING, Kind.LEAK),
@@ -104,7 +107,7 @@ TABLE = [
     ("of the one pool of its site, has written", entry(owner=ENGINE), WRITING, Kind.LEAK),
     ("of one of many pools of its site", entry(owner=owner()), IDLE, Kind.LEAK),
     ("of Django, in the main thread", entry(alias="default"), IDLE, Kind.RESIDENT),
-    ("of Django, in another thread", entry(alias="default", thread="mailer", thread_ident=5), IDLE, Kind.LEAK),
+    ("of Django, in another thread", entry(alias="default", by=MAILER), IDLE, Kind.LEAK),
 ]
 
 

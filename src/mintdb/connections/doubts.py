@@ -71,10 +71,12 @@ def judge_fairly(judge: Judge, *, began: float, is_last: bool = False) -> list[V
 
 
 def _judge_again(judge: Judge, kept: frozenset[int], kept_pools: Container[Owner | None]) -> list[Verdict]:
-    """A pool that is kept may have opened more meanwhile, in a thread of its own."""
+    """A pool that is kept may have opened more meanwhile, in a thread of its own, and may open more at any moment."""
     verdicts = judge(kept)
-    newcomers = {id(entry) for entry in _accused(verdicts) if entry.owner in kept_pools and id(entry) not in kept}
-    return judge(kept | newcomers) if newcomers else verdicts
+    while newcomers := {id(e) for e in _accused(verdicts) if e.owner in kept_pools and id(e) not in kept}:
+        kept |= newcomers
+        verdicts = judge(kept)
+    return verdicts
 
 
 def _accused(verdicts: Iterable[Verdict]) -> dict[Entry, Verdict]:

@@ -183,13 +183,39 @@ class Owner:
         return find_app_site(self.stack)
 
 
-@dataclass(frozen=True, slots=True)
-class Taking:
+@dataclass(frozen=True)
+class ByThread:
+    """Which thread it was: one object for all that a thread does."""
+
+    first_name: str  # what it was called when it was first seen
+    ident: int | None
+    ref: ref[threading.Thread]
+
+
+class _Done:
+    """What was done by a thread."""
+
+    by: ByThread
+
+    @property
+    def thread(self) -> str:
+        thread = self.by.ref()
+        return self.by.first_name if thread is None else thread.name
+
+    @property
+    def thread_ident(self) -> int | None:
+        return self.by.ident
+
+    @property
+    def thread_ref(self) -> ref[threading.Thread]:
+        return self.by.ref
+
+
+@dataclass(frozen=True)
+class Taking(_Done):
     """Where a connection was last taken from its pool; it is forgotten when the connection is given back."""
 
-    thread: str
-    thread_ident: int | None
-    thread_ref: ref[threading.Thread]
+    by: ByThread
     stack: Frames
     opening: Opening | None
     moment: float  # seconds, monotonic
@@ -226,33 +252,32 @@ NOT_YET = ref[object](_Connection())
 """In place of a connection that is not open yet."""
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
+@dataclass(eq=False)
+class Entry(_Done):
     """One connection, from who asks for it to its end.
 
-    What stands before `place` is noted before it is open; what stands before `owner` never changes after that.
+    What stands before `place` is noted before it is open; what stands before `owner` never changes after that. From
+    `place` on, the class has what an entry does not have of its own: to assign it all would cost twice as much.
     """
 
     driver: Driver
-    thread: str
-    thread_ident: int | None
-    thread_ref: ref[threading.Thread]
+    by: ByThread
     task: str | None
     loop_ref: ref[asyncio.AbstractEventLoop] | None
     opening: Opening | None
     stack: Frames
-    place: Place = NOWHERE
-    backend_pid: int | None = None
-    opened: float = 0.0  # seconds, monotonic
-    connection: ref[object] = NOT_YET
-    owner: Owner | None = None
-    alias: str | None = None  # of Django
-    taking: Taking | None = None  # None: idle in its pool, or of no pool
-    ended: float | None = None  # seconds, monotonic
-    ending: Ending | None = None
-    baseline: object = field(default=None)  # the session state to return to; only `state` reads it
-    was_async: bool = False  # of one that was collected: whether it belonged to an event loop
-    told: bool = False  # somebody was accused of it: once is enough
+    place: Place = field(default=NOWHERE, init=False)
+    backend_pid: int | None = field(default=None, init=False)
+    opened: float = field(default=0.0, init=False)  # seconds, monotonic
+    connection: ref[object] = field(default=NOT_YET, init=False)
+    owner: Owner | None = field(default=None, init=False)
+    alias: str | None = field(default=None, init=False)  # of Django
+    taking: Taking | None = field(default=None, init=False)  # None: idle in its pool, or of no pool
+    ended: float | None = field(default=None, init=False)  # seconds, monotonic
+    ending: Ending | None = field(default=None, init=False)
+    baseline: object = field(default=None, init=False)  # the session state to return to; only `state` reads it
+    was_async: bool = field(default=False, init=False)  # if collected: whether it was an event loop's
+    told: bool = field(default=False, init=False)  # somebody was accused of it: once is enough
 
     @property
     def host(self) -> str:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import replace
+from copy import copy
 from itertools import takewhile
-from threading import current_thread
 from typing import TYPE_CHECKING
 from weakref import ref
 
 from mintdb import clock
-from mintdb.connections.facts import NOT_YET, Driver, Ending, Entry, Opening, Owner, Place, Taking
+from mintdb.connections.facts import NOT_YET, ByThread, Driver, Ending, Entry, Opening, Owner, Place, Taking
 from mintdb.connections.stack import Frames, take
 
 if TYPE_CHECKING:
@@ -74,12 +74,12 @@ class Ledger:
         `skip` frames of hooks are left out of its stack. Noting it afterwards costs several times as much: a processor
         that waited for the server has forgotten the stack, and most of the interpreter.
         """
-        thread, task, loop_ref = current_thread(), None, None
+        task = loop_ref = None
         if (loop := self._find_loop()) is not None:
             task, loop_ref = _name_of_task(loop), ref(loop)
         if stack is None:
             stack = take(skip=skip + 1)
-        return Entry(driver, thread.name, thread.ident, ref(thread), task, loop_ref, self._opening, stack)
+        return Entry(driver, find_thread(), task, loop_ref, self._opening, stack)
 
     def expect(self, driver: Driver, *, skip: int = 1) -> Entry:
         """Draft the entry of what this thread or task opens next: for where no hook sees both ends."""
@@ -137,15 +137,16 @@ class Ledger:
     def taken(self, connection: object, slip: object = None, *, skip: int = 1) -> None:
         """A connection was taken from its pool. `skip` frames of hooks are left out of the stack; see Taking."""
         if entry := self.open_now.get(id(connection)):
-            thread = current_thread()
             stack, handed_out = take(skip=skip + 1), None if slip is None else ref(slip)
-            entry.taking = Taking(thread.name, thread.ident, ref(thread), stack, self._opening, self._now(), handed_out)
+            entry.taking = Taking(find_thread(), stack, self._opening, self._now(), handed_out)
 
     def given_back(self, connection: object, *, by_the_collector: bool = False) -> None:
         """A connection is idle in its pool again; `by_the_collector`: while garbage was collected, maybe as such."""
         if entry := self.open_now.get(id(connection)):
             if by_the_collector and entry.taking is not None and entry.taking.is_forgotten:
-                self._forgotten.append(replace(entry, ended=self._now(), ending=Ending.COLLECTED))
+                forgotten = copy(entry)
+                forgotten.ended, forgotten.ending = self._now(), Ending.COLLECTED
+                self._forgotten.append(forgotten)
             entry.taking = None
 
     def forgotten(self, connection: object) -> None:
@@ -231,6 +232,24 @@ class Ledger:
     def _disown_all(self) -> None:
         self._listeners = ()
         self.clear()
+
+
+class _Here(threading.local):
+    """What this thread has been found to be."""
+
+    known: ByThread | None = None
+
+
+_here = _Here()
+
+
+def find_thread() -> ByThread:
+    """The thread that asks: a green one, too, where threads have become green since it was asked last."""
+    known = _here.known
+    if known is None or known.ident != threading.get_ident():
+        thread = threading.current_thread()
+        known = _here.known = ByThread(thread.name, thread.ident, ref(thread))
+    return known
 
 
 def _leads_to(entry: Entry, database: str | None, port: int | None) -> bool:

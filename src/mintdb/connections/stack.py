@@ -7,7 +7,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Container, Iterator, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import cast
@@ -47,28 +47,30 @@ def take(*, skip: int) -> Frames:
     It ends at the event loop, too: where a task was started by a library, beyond is only who started the loop.
     """
     frame: FrameType | None = sys._getframe(skip + 1)
-    frames: Frames = ()
+    frames: list[CodeType | int] = []
     while frame is not None and len(frames) < 2 * DEPTH:
         code = frame.f_code
-        frames += (code, frame.f_lasti)
-        if _is_last(code.co_filename):
-            return frames
+        frames += code, frame.f_lasti
+        last = _LAST.get(code.co_filename)
+        if last or (last is None and _is_last(code.co_filename)):
+            return tuple(frames)
         frame = frame.f_back
-    return _with_parents(frames) if "greenlet" in sys.modules else frames
+    if "greenlet" in sys.modules:
+        _add_parents(frames)
+    return tuple(frames)
 
 
-def _with_parents(frames: Frames) -> Frames:
+def _add_parents(frames: list[CodeType | int]) -> None:
     """A greenlet's stack ends where it was switched to: who switched is on its parent's."""
     current = sys.modules["greenlet"].getcurrent().parent
     while current is not None:
         frame: FrameType | None = current.gr_frame
         while frame is not None and len(frames) < 4 * DEPTH:
-            frames += (frame.f_code, frame.f_lasti)
+            frames += frame.f_code, frame.f_lasti
             if _is_last(frame.f_code.co_filename):
-                return frames
+                return
             frame = frame.f_back
         current = current.parent
-    return frames
 
 
 def find_app_site(frames: Frames) -> Site | None:
@@ -147,9 +149,12 @@ def is_app(file: str) -> bool:
 _is_app = lru_cache(maxsize=4096)(is_app)
 
 
-@cache  # as many as there are files; a bounded one keeps them in order, which costs more
+_LAST: dict[str, bool] = {}  # by file; looked up where no call is affordable
+
+
 def _is_last(file: str) -> bool:
-    return is_app(file) or file.endswith(_LOOP_FILES)
+    last = _LAST[file] = is_app(file) or file.endswith(_LOOP_FILES)
+    return last
 
 
 def is_library(file: str) -> bool:

@@ -9,7 +9,7 @@ import weakref
 from asyncio.events import _get_running_loop
 from collections.abc import Callable, Sequence
 from functools import wraps
-from types import ModuleType
+from types import ModuleType, coroutine
 from typing import Any, cast
 
 from mintdb import clock
@@ -58,7 +58,7 @@ class Asyncpg:
         loop.run_until_complete(asyncio.wait_for(asyncpg.execute("rollback"), PATIENCE))
 
     def find_login(self, connection: object) -> dict[str, str]:
-        (host, port), given = _place(connection), cast(Any, connection)._params
+        (host, port), given = _find_place(cast(Any, connection)._addr), cast(Any, connection)._params
         login = {"host": host, "port": str(port), "dbname": given.database, "user": given.user}
         return {**login, **({"password": given.password} if isinstance(given.password, str) else {})}
 
@@ -87,7 +87,6 @@ def _finish_on_a_dead_loop(connection: Any) -> None:  # Any: see above
         transport._sock = None
 
 
-_expect = never_raises("asyncpg")(ledger.expect)
 DRIVER = Asyncpg()
 
 
@@ -150,7 +149,7 @@ class AsyncpgPool:
 def install(asyncpg: ModuleType) -> Callable[[], None]:
     """Hook the class of all connections, pooled ones included, and the pools."""
     patches = Patches()
-    patches.replace(asyncpg.connection.Connection, "__init__", _init)
+    patches.replace(asyncpg.connect_utils, "_connect_addr", _connect_addr)
     patches.replace(asyncpg.connection.Connection, "_cleanup", _cleanup)
     patches.replace(asyncpg.connection.Connection, "__del__", _collected)
     patches.replace(asyncpg.connect_utils, "_connect", _connect)
@@ -161,30 +160,53 @@ def install(asyncpg: ModuleType) -> Callable[[], None]:
     return patches.undo
 
 
-def _init(original: Function) -> Function:
-    @wraps(original)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # Any: see Function
-        original(self, *args, **kwargs)
-        _opened(self)
+def _connect_addr(original: Function) -> Function:
+    """What one address leads to. `_connect` tries them in turn, and keeps one connection."""
 
-    return __init__
+    @coroutine
+    @wraps(original)
+    def _connect_addr(*, addr: Any, params: Any, **kwargs: Any) -> Any:  # Any: see Function
+        draft, connecting = None, original(addr=addr, params=params, **kwargs)
+        try:
+            wanted = connecting.send(None)
+            # The server has been called, and makes a process: what we do in that time keeps nobody waiting.
+            draft = _draft(addr, params)
+            while True:
+                try:
+                    come = yield wanted
+                except BaseException as thrown:  # noqa: BLE001  a cancellation, for one
+                    wanted = connecting.throw(thrown)
+                else:
+                    wanted = connecting.send(come)
+        except StopIteration as done:
+            connection = done.value
+        _opened(connection, draft)
+        return connection
+
+    return _connect_addr
 
 
 def adopt(asyncpg: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known."""
     if issubclass(type(thing), asyncpg.connection.Connection) and not thing.is_closed():
-        _opened(thing, ledger.draft(DRIVER, stack=()))
+        _opened(thing, _draft(thing._addr, thing._params, stack=()))
 
 
 @never_raises("asyncpg")
-def _opened(connection: Any, draft: Entry | None = None) -> None:  # Any: see above
-    place = *_place(connection), connection._params.database or ""
-    ledger.opened(connection, DRIVER, place, connection.get_server_pid(), draft)
+def _draft(address: Any, params: Any, stack: Frames | None = None) -> Entry:  # Any: see above
+    draft = ledger.draft(DRIVER, skip=3, stack=stack)
+    draft.place = *_find_place(address), params.database or ""
+    return draft
 
 
-def _place(connection: Any) -> tuple[str, int]:  # Any: see above
+@never_raises("asyncpg")
+def _opened(connection: Any, draft: Entry | None) -> None:  # Any: see above
+    if draft is not None:
+        ledger.opened(connection, DRIVER, draft.place, connection.get_server_pid(), draft)
+
+
+def _find_place(address: Any) -> tuple[str, int]:  # Any: see above
     """A host and a port, or the folder of a socket, `/tmp/.s.PGSQL.5432`, and the port in its name."""
-    address = connection._addr
     if isinstance(address, tuple):
         return str(address[0]), int(address[1])
     folder, _, name = address.rpartition("/")
@@ -203,10 +225,11 @@ def _cleanup(original: Function) -> Function:
 def _collected(original: Function) -> Function:
     """What is collected takes its transport along: that would warn later, while an innocent test runs."""
     tell, is_closed, let_go, finalizing = telling(teller(_is_closed))(original), _is_closed, _abort, sys.is_finalizing
+    open_now = ledger.open_now
 
     @wraps(original)
     def __del__(self: Any) -> None:  # Any: see Function
-        left_open = not finalizing() and not is_closed(self)
+        left_open = id(self) in open_now and not finalizing() and not is_closed(self)
         try:
             tell(self)
         finally:
@@ -233,7 +256,6 @@ def _connect(original: Function) -> Function:
     async def _connect(*args: Any, **kwargs: Any) -> Any:  # Any: see Function
         if gate.keeper is not None:
             await gate.keeper.wait_async(lambda: str(kwargs.get("database") or kwargs.get("dsn") or ""))
-        _expect(DRIVER)
         return await original(*args, **kwargs)
 
     return _connect

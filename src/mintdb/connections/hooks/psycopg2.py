@@ -15,7 +15,7 @@ from weakref import ref
 from mintdb.connections import gate
 from mintdb.connections.facts import NOWHERE, Entry
 from mintdb.connections.hooks.collecting import teller
-from mintdb.connections.hooks.libpq import database_of, find_place
+from mintdb.connections.hooks.libpq import database_of, place_finder
 from mintdb.connections.hooks.patch import Function, Moved, Patches, cannot_see, never_raises
 from mintdb.connections.ledger import ledger
 
@@ -108,7 +108,7 @@ def install(psycopg2: ModuleType) -> Callable[[], None]:
         raise Moved("psycopg2.connect no longer calls psycopg2._connect")
     plain, parse = psycopg2.extensions.connection, psycopg2.extensions.parse_dsn
 
-    watched, place_of = _watched_class(plain), lru_cache(maxsize=64)(lambda dsn: find_place(parse(dsn)))
+    watched, place_of = _watched_class(plain), place_finder(parse)
 
     def hook(original: Function) -> Function:
         @wraps(original)

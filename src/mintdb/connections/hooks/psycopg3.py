@@ -11,7 +11,7 @@ from typing import Any, cast
 from mintdb.connections import gate
 from mintdb.connections.facts import NOWHERE, Place
 from mintdb.connections.hooks.collecting import teller, telling
-from mintdb.connections.hooks.libpq import database_of, find_place
+from mintdb.connections.hooks.libpq import database_of, place_finder
 from mintdb.connections.hooks.patch import Function, Patches, cannot_see, never_raises
 from mintdb.connections.ledger import ledger
 
@@ -83,7 +83,8 @@ DRIVER = Psycopg3()
 def install(psycopg: ModuleType) -> Callable[[], None]:
     """Hook the class from which every connection class inherits; classes that were imported early are the same ones."""
     patches = Patches()
-    patches.replace(psycopg.BaseConnection, "__init__", _init)
+    place_of = place_finder(psycopg.conninfo.conninfo_to_dict)
+    patches.replace(psycopg.BaseConnection, "_connect_gen", lambda original: _connect_gen(original, place_of))
     patches.replace(psycopg.BaseConnection, "__del__", telling(teller(_is_closed)))
     patches.replace(psycopg.Connection, "close", _close)
     patches.replace(psycopg.AsyncConnection, "close", _close_async)
@@ -93,18 +94,31 @@ def install(psycopg: ModuleType) -> Callable[[], None]:
     return patches.undo
 
 
-def _init(original: Function) -> Function:
-    @wraps(original)
-    def __init__(self: Any, pgconn: Any, *args: Any, **kwargs: Any) -> None:  # Any: see Function
-        original(self, pgconn, *args, **kwargs)
+def _connect_gen(original: Any, place_of: Callable[[str], Place]) -> Any:  # Any: a class method, of a generator
+    @classmethod  # type: ignore[misc]  # of the class that it will be put into
+    @wraps(original.__func__)
+    def _connect_gen(cls: Any, conninfo: str = "", **kwargs: Any) -> Any:  # Any: see Function
+        draft, connecting = None, original.__get__(None, cls)(conninfo, **kwargs)
         try:
-            draft = ledger.find_expected()
-            place = _place(pgconn) if draft is None or draft.place is NOWHERE else draft.place
-            ledger.opened(self, DRIVER, place, pgconn.backend_pid, draft)
-        except Exception as reason:  # noqa: BLE001  as in never_raises, without the cost of one more call
+            wanted = next(connecting)
+            try:
+                # The server has been called, and makes a process: what we do in that time keeps nobody waiting.
+                draft = ledger.draft(DRIVER)
+                draft.place = place_of(conninfo)
+            except Exception as reason:  # noqa: BLE001  as in never_raises, without the cost of one more call
+                cannot_see("psycopg", reason)
+            while True:
+                wanted = connecting.send((yield wanted))
+        except StopIteration as done:
+            connection = done.value
+        try:
+            place = _place(connection.pgconn) if draft is None or draft.place is NOWHERE else draft.place
+            ledger.opened(connection, DRIVER, place, connection.pgconn.backend_pid, draft)
+        except Exception as reason:  # noqa: BLE001  as above
             cannot_see("psycopg", reason)
+        return connection
 
-    return __init__
+    return _connect_gen
 
 
 def _place(pgconn: Any) -> Place:  # Any: see above
@@ -141,18 +155,9 @@ def _attempts(original: Function) -> Function:
     def conninfo_attempts(params: Any) -> Any:  # Any: see Function
         if gate.keeper is not None:
             gate.keeper.wait(lambda: database_of(params))
-        try:
-            ledger.expect(DRIVER).place = find_place(params)
-        except Exception as reason:  # noqa: BLE001  as above
-            cannot_see("psycopg", reason)
         return original(params)
 
     return conninfo_attempts
-
-
-@never_raises("psycopg")
-def _expect(params: Any) -> None:  # Any: see Function
-    ledger.expect(DRIVER, skip=2).place = find_place(params)
 
 
 def _attempts_async(original: Function) -> Function:
@@ -160,7 +165,6 @@ def _attempts_async(original: Function) -> Function:
     async def conninfo_attempts_async(params: Any) -> Any:  # Any: see Function
         if gate.keeper is not None:
             await gate.keeper.wait_async(lambda: database_of(params))
-        _expect(params)
         return await original(params)
 
     return conninfo_attempts_async
