@@ -158,6 +158,15 @@ def test_a_closed_entry_does_not_take_the_row_of_a_later_connection_with_the_sam
     assert [verdict.kind for verdict in judge_all([closed, entry()], [IDLE], SCOPE)] == [Kind.CLOSED, Kind.LEAK]
 
 
+def test_what_a_server_has_lost_when_it_was_restarted_is_not_blamed_for_who_has_its_number_now() -> None:
+    lost, later = entry(opened=BEGAN - 5, thread="poller"), entry(opened=BEGAN + 1)
+
+    verdicts = judge_all([later, lost], [WRITING], SCOPE)
+
+    assert [(verdict.kind, verdict.entry) for verdict in verdicts] == [(Kind.LEAK, later), (Kind.CLOSED, lost)]
+    assert judge_all([lost, later], [WRITING], SCOPE) == verdicts[::-1]
+
+
 def test_only_the_oldest_living_pool_of_a_creation_site_may_outlive_its_test() -> None:
     first, second, unknown = owner(1.0), owner(2.0), Owner("SQLAlchemy pool", "", 3.0, CALL, ())
 

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from operator import attrgetter
 from types import MappingProxyType
 
 from mintdb.connections.facts import Ending, Entry, Opening, Owner
@@ -88,12 +89,14 @@ def judge_all(
 
     `own` are sessions that no server knows, by the id of their entry.
     """
-    rows = {session.backend_pid: session for session in sessions}
+    entries, rows = list(entries), {session.backend_pid: session for session in sessions}
+    # A server that was restarted gives numbers out anew: who has the same one from before is lost, and has not seen it.
+    youngest = {entry.backend_pid: entry for entry in sorted(entries, key=attrgetter("opened")) if entry.is_open}
 
     def find(entry: Entry) -> Session | None:
         if entry.backend_pid is None:
             return own.get(id(entry))
-        return rows.pop(entry.backend_pid, None) if entry.is_open else None
+        return rows.pop(entry.backend_pid, None) if youngest.get(entry.backend_pid) is entry else None
 
     verdicts = [judge(entry, find(entry), scope) for entry in entries]
     return verdicts + [judge(None, session, scope) for session in rows.values()]
