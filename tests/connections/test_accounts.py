@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -124,6 +125,55 @@ def test_an_engine_made_for_each_test_is_a_leak_from_the_second_on(run: Run, dsn
     assert [len(run.guilty(create_app, f"test_{number}")) for number in range(3)] == [0, 1, 1]
     for engine in engines:
         engine.dispose()
+
+
+kept: dict[str, psycopg.Connection] = {}
+
+
+def connect(dsn: str) -> psycopg.Connection:
+    return psycopg.connect(dsn, autocommit=True)
+
+
+def searches(work: Callable[[], object]) -> int:
+    """How often all objects are walked over for what refers to some."""
+    walks = []
+
+    def note(frame: object, event: str, function: object) -> None:
+        if event == "c_call" and function is gc.get_referrers:
+            walks.append(function)
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return len(walks)
+
+
+def test_what_nothing_kept_in_five_tests_is_told_in_the_sixth_without_a_search(run: Run, dsn: str) -> None:
+    held, found = [], []
+
+    def test(number: int) -> None:
+        found.extend(run.guilty(lambda: held.append(connect(dsn)), f"test_many.py::test_refund[{number}]"))
+
+    searched = [searches(lambda number=number: test(number)) > 0 for number in range(7)]
+    assert searched == [True] * 5 + [False] * 2
+    assert found == [("leak", "connect")] * 7
+
+
+@pytest.mark.parametrize("keeper", ["test_lasting.py::test_refund[7]", "test_many.py::test_login"])
+def test_what_another_test_keeps_is_searched_for_although_its_line_was_never_kept(
+    run: Run, dsn: str, keeper: str
+) -> None:
+    gc.unfreeze()  # this module, which the suite's conftest has frozen
+    held = []
+    for number in range(6):
+        assert run.guilty(lambda: held.append(connect(dsn)), f"test_many.py::test_refund[{number}]")
+        held.pop().close()
+    assert run.guilty(lambda: kept.update({keeper: connect(dsn)}), keeper) == []
+    assert run.guilty(lambda: kept.update({"again": connect(dsn)}), "test_many.py::test_refund[8]") == []
+    kept.clear()
+    gc.freeze()
 
 
 def test_an_engine_that_is_garbage_is_no_excuse_and_its_connection_is_abandoned(run: Run, dsn: str) -> None:

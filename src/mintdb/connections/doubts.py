@@ -13,6 +13,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from mintdb import clock
 from mintdb.connections.closing import collect
 from mintdb.connections.facts import Entry, Owner
+from mintdb.connections.habits import habits, line_of
 from mintdb.connections.holders import Hold, find_holds
 from mintdb.connections.pools import pools
 from mintdb.connections.stack import Site, lies_in_package
@@ -52,7 +53,7 @@ def judge_fairly(judge: Judge, *, began: float, is_last: bool = False) -> list[V
     if not all(entry.is_open for entry in accused):
         verdicts = judge(frozenset())
         accused = _accused(verdicts)
-    unknown = {entry for entry in accused if _line(entry) not in _no_garbage}
+    unknown = {entry for entry in accused if line_of(entry) not in _no_garbage}
     # What may stay as it is has nothing more to gain than to be garbage.
     holds = _find_holds(entry for entry, verdict in accused.items() if entry in unknown or not verdict.may_stay)
     kept = frozenset(
@@ -64,7 +65,7 @@ def judge_fairly(judge: Judge, *, began: float, is_last: bool = False) -> list[V
     doubtful = [entry for entry in unknown if not holds[id(entry)]]
     if any(entry.is_open for entry in doubtful):
         collect()
-    _no_garbage.update(line for entry in unknown if entry.is_open and (line := _line(entry)))
+    _no_garbage.update(line for entry in unknown if entry.is_open and (line := line_of(entry)))
     if not kept and not doubtful:
         return verdicts
     return _judge_again(judge, kept, {entry.owner for entry in accused if id(entry) in kept} - {None})
@@ -92,7 +93,8 @@ def _find_holds(accused: Iterable[Entry]) -> dict[int, Hold]:
     """By id() of the entry: the firmest hold on its connection, on its pool, or on the thread that opened it."""
     found: dict[int, Hold] = defaultdict(lambda: Hold.UNKNOWN)
     alike: dict[tuple[bool, bool], list[Entry]] = defaultdict(list)
-    for entry in accused:
+    unsure = [entry for entry in accused if not habits.is_never_kept(entry)]
+    for entry in unsure:
         alike[entry.thread == "MainThread", entry.taking is not None].append(entry)
     for (is_main, is_taken), several in alike.items():
         things = {(id(entry), kind): thing for entry in several for kind, thing in _things(entry)}
@@ -102,6 +104,8 @@ def _find_holds(accused: Iterable[Entry]) -> dict[int, Hold]:
                 found[key] = max(found[key], hold)
             elif kind == "thread" and found[key] is Hold.GATHERED:  # nobody keeps the thread that goes on using it
                 found[key] = Hold.LIVING
+    for entry in unsure:
+        habits.learn(entry, is_kept=found[id(entry)] >= Hold.GATHERED)
     return found
 
 
@@ -156,7 +160,7 @@ def _is_by_the_test_itself(entry: Entry) -> bool:
 def _is_alike(verdict: Verdict, entry: Entry) -> bool:
     """Whether it is a connection of the same line to the same database."""
     other = verdict.entry
-    return other is not None and (other.database, _line(other)) == (entry.database, _line(entry))
+    return other is not None and (other.database, line_of(other)) == (entry.database, line_of(entry))
 
 
 def _unused(alike: Iterable[Verdict], seconds: float) -> int:
@@ -177,7 +181,3 @@ def _unused_pools(verdicts: Iterable[Verdict], entry: Entry, seconds: float) -> 
 def _older(alike: Iterable[Verdict], began: float) -> int:
     """How many were open when the test began: all that is known where no server tells which of them it has used."""
     return sum(v.session is not None and v.entry is not None and v.entry.opened < began for v in alike)
-
-
-def _line(entry: Entry) -> Site | None:
-    return entry.owner.site if entry.owner else entry.site

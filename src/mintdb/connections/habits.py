@@ -1,0 +1,65 @@
+"""Remember what nothing ever keeps, so that not every test of a suite that makes an application for each pays a search.
+
+To find who holds a connection is to walk over all objects up to 14 times: 0.2 s in an application of 120,000 of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from mintdb.connections.facts import Entry
+from mintdb.connections.stack import Site
+
+ALIKE = 5  # tests; as many as a pool that is told nothing keeps connections
+
+Making = tuple[Site, str, str, bool]
+"""A line, the file of tests, the fixture or test function that led to it, and whether the connection is taken."""
+
+
+class Habits:
+    """What becomes of the connections of a line that is reached in one way, as far as somebody looked."""
+
+    def __init__(self) -> None:
+        self._unkept: defaultdict[Making, set[str]] = defaultdict(set)  # tests, by what nothing kept in them
+        self._kept: set[Site] = set()
+
+    def learn(self, entry: Entry, *, is_kept: bool) -> None:
+        """Somebody has looked for what keeps a connection, its pool or its thread."""
+        if (making := _find_making(entry)) is None:
+            return
+        line, *_ = making
+        if is_kept:
+            self._kept.add(line)
+        else:
+            self._unkept[making].add(_find_test(entry))
+
+    def is_never_kept(self, entry: Entry) -> bool:
+        """Whether nothing kept what was made alike in several tests, nor ever what else its line made."""
+        making = _find_making(entry)
+        if making is None or making not in self._unkept:
+            return False
+        line, *_ = making
+        return line not in self._kept and len(self._unkept[making]) >= ALIKE
+
+
+def line_of(entry: Entry) -> Site | None:
+    """The line that made its pool, or that opened it."""
+    return entry.owner.site if entry.owner else entry.site
+
+
+def _find_making(entry: Entry) -> Making | None:
+    opening = entry.owner.opening if entry.owner else entry.opening
+    line, test = line_of(entry), _find_test(entry)
+    if line is None or opening is None or not test:
+        return None
+    function = opening.fixture or test.partition("[")[0]  # fixtures of one name differ from file to file
+    return line, test.partition("::")[0], function, entry.taking is not None
+
+
+def _find_test(entry: Entry) -> str:
+    opening = entry.owner.opening if entry.owner else entry.opening
+    return (opening and opening.test) or ""
+
+
+habits = Habits()
+"""Those of this process."""
