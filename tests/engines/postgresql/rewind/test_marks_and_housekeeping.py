@@ -75,6 +75,21 @@ def test_a_mark_of_very_many_rows_stands_on_a_template_of_its_own(clone_of, monk
     assert clone.rows("select count(*) from item where id = 7") == [(1,)]
 
 
+def test_a_mark_that_was_interrupted_while_it_was_taken_is_none(clone_of, monkeypatch):
+    clone = clone_of(*SEED)
+    state = clone.rows("select * from seed")
+    clone.run("update seed set v = 'fixture' where id < 4", "delete from seed where id = 9")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(clone.rewinder, "_take_sequences", interrupt)  # the last that is done for a mark
+    with pytest.raises(KeyboardInterrupt):
+        clone.push_mark()
+    clone.put_back()
+    assert clone.rows("select * from seed") == state
+
+
 def test_a_mark_tells_what_was_written_since_the_mark_below(clone_of):
     clone = clone_of(*SEED)
     clone.run("insert into item (v) values ('fixture')")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import field, replace
+from dataclasses import field
 
 from psycopg import sql
 
 from mintdb.engines.postgresql.rewind import wire
 from mintdb.engines.postgresql.rewind.blocks import Blocks, between, joined, lies_in, live, place, ranges
 from mintdb.engines.postgresql.rewind.columns import Shape, keys, names, shape
+from mintdb.engines.postgresql.rewind.deltas import Delta, Forgotten, Inserted, Undone
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
 from mintdb.engines.postgresql.rewind.held import FLOOR, Held, Identity, Row
 from mintdb.engines.postgresql.rewind.relations import Relation
@@ -31,55 +32,20 @@ MOST_BORN = 200_000  # rows of one mark in one table; held here they take about 
 MOST_BYTES = 16 << 20  # of the tables that are held without a reference
 
 
-@dataclass(frozen=True)
-class Delta:
-    """What one mark changed in one table: a swap brings it along."""
-
-    table: str  # the relation's label: oids may be others in another clone
-    born: tuple[tuple[int, Value], ...]
-    hidden: tuple[int, ...]  # by number: rows of marks between the floor and this one, or of a floor known as a whole
-    hidden_home: tuple[str, ...]  # rows of the floor, by where they lie in a fresh clone
-
-    @property
-    def surplus(self) -> int:
-        """How many more rows the table has than at the mark below."""
-        return len(self.born) - len(self.hidden) - len(self.hidden_home)
-
-    def without(self, gone: Collection[int]) -> Delta:
-        """The same, where the rows of a dropped mark need no hiding any more."""
-        return replace(self, hidden=tuple(number for number in self.hidden if number not in gone))
-
-    def hiding(self, number: int, home: str | None) -> Delta:
-        """The same, with one more row hidden."""
-        if home is None:
-            return replace(self, hidden=(*self.hidden, number))
-        return replace(self, hidden_home=(*self.hidden_home, home))
-
-
-@dataclass(frozen=True)
-class Forgotten:
-    """What dropping a mark did to the rows of one table."""
-
-    blocks: Blocks  # where the table may differ now from the newest mark
-    gone: frozenset[int]  # the rows that only that mark had
-    back: tuple[int, ...]  # rows that it had hidden
-
-
-@dataclass(frozen=True)
-class Undone:
-    """What bringing one table nearer to the newest mark did, and what is still to do."""
-
-    deleted: int
-    missing: list[int]
-    beside: list[int]  # rows that were deleted only to make room for the missing ones; they are missing now too
-
-
-@dataclass(frozen=True)
-class Inserted:
-    """Where rows that were put back lie, and the transaction that they carry now."""
-
-    at_home: bool  # each where it lay before
-    xid: str
+INSERT = sql.SQL("""
+insert into {table} ({written}) overriding system value
+select {written} from {rows} with ordinality w ({names}, mint_o) order by mint_o
+returning ctid, pg_current_xact_id()::xid
+""")
+DIFFERS = sql.SQL("""
+select true from rows from ({rows}, unnest($2::text[]::tid[])) w ({names}, mint_at)
+  join only {table} t on t.ctid = w.mint_at
+ where t.{name}::text collate "C" is distinct from w.{name}::text collate "C" limit 1
+""")
+REPLACED = sql.SQL("""
+select s.mint_o, v.mint_o from {mine} with ordinality s ({names}, mint_o)
+  join {theirs} with ordinality v ({names}, mint_o) on {same}
+""")
 
 
 @dataclass
@@ -115,12 +81,14 @@ class Copies:
 
         Not of large ones: where they are written to, only a swap is exact.
         """
-        sizes = {relation: self._size(relation) for relation in relations}
-        left = MOST_BYTES
-        for relation in sorted(sizes, key=lambda relation: sizes[relation]):
-            left -= sizes[relation]
+        tables, left = {relation.oid: relation for relation in relations}, MOST_BYTES
+        sizes = self.session.execute(
+            "select oid, pg_table_size(oid) from unnest(%s::oid[]) oid order by 2, 1", (list(tables),)
+        )
+        for oid, size in sizes.fetchall():
+            left -= size
             if left >= 0:
-                self._fetch(relation, self._begin(relation), None)
+                self._fetch(tables[oid], self._begin(tables[oid]), None)
 
     def cover(self, relation: Relation, blocks: Blocks) -> Blocks:
         """Make sure that the floor's rows in `blocks` are known; returns the blocks to look at."""
@@ -195,21 +163,15 @@ class Copies:
 
     def _insert(self, relation: Relation, form: Shape, numbers: Sequence[int]) -> Inserted:
         held, values = self.tables[relation.oid], self._values(relation, numbers)
-        lie = wire.execute(
-            self.session,
-            sql.SQL(
-                "insert into {table} ({written}) overriding system value"
-                " select {written} from {rows} with ordinality w ({names}, mint_o) order by mint_o"
-                " returning ctid, pg_current_xact_id()::xid"
-            ).format(table=relation.identifier, written=names(form.written), rows=form.unnest("$1"), names=form.names),
-            form.rows(values),
+        statement = INSERT.format(
+            table=relation.identifier, written=names(form.written), rows=form.unnest("$1"), names=form.names
         )
-        at_home = True
-        for number, (at, xid) in zip(numbers, lie, strict=True):
-            row = held.rows[number]
-            at_home = at_home and row.lies is not None and row.lies[0] == at
-            held.put(number, row._replace(lies=(at, xid)))
-        self._check_generated(relation, form, values, [at for at, _ in lie])
+        lie: list[Identity] = [(at, xid) for at, xid in wire.execute(self.session, statement, form.rows(values))]
+        before = [held.rows[number].lies for number in numbers]
+        for number, lies in zip(numbers, lie, strict=True):
+            held.put(number, held.rows[number]._replace(lies=lies))
+        self._check_generated(relation, form, values, lie)
+        at_home = all(old is not None and old[0] == new[0] for old, new in zip(before, lie, strict=True))
         return Inserted(at_home, lie[0][1])
 
     def _values(self, relation: Relation, numbers: Iterable[int]) -> list[Value]:
@@ -227,22 +189,13 @@ class Copies:
         rows = source.execute(statement.format(value, relation.identifier, sql.Literal(places)))
         return {(at, xid): value for at, xid, value in rows}
 
-    def _check_generated(self, relation: Relation, form: Shape, values: list[Value], places: list[str]) -> None:
+    def _check_generated(self, relation: Relation, form: Shape, values: list[Value], lie: list[Identity]) -> None:
         # A function that is falsely declared immutable gives another value now.
         for name in form.generated:
-            differs = wire.execute(
-                self.session,
-                sql.SQL(
-                    "select true from rows from ({rows}, unnest($2::text[]::tid[])) w ({names}, mint_at)"
-                    " join only {table} t on t.ctid = w.mint_at"
-                    ' where t.{name}::text collate "C" is distinct from w.{name}::text collate "C" limit 1'
-                ).format(
-                    rows=form.unnest("$1"), names=form.names, table=relation.identifier, name=sql.Identifier(name)
-                ),
-                form.rows(values),
-                places,
+            statement = DIFFERS.format(
+                rows=form.unnest("$1"), names=form.names, table=relation.identifier, name=sql.Identifier(name)
             )
-            if differs:
+            if wire.execute(self.session, statement, form.rows(values), [at for at, _ in lie]):
                 raise CannotRewind(f"generated column {name!r} of {relation.label} is computed differently now")
 
     def in_place(self, relation: Relation) -> list[int]:
@@ -257,15 +210,7 @@ class Copies:
         """Make what lies in `blocks` the state of a new mark; None where it is the state of the mark below."""
         held = self.tables[relation.oid]
         gone, young = _compared(held, blocks, self._live(relation, blocks))
-        if len(young) > MOST_BORN:
-            raise CannotRewind(f"{len(young)} rows of {relation.label} are new, more than a template costs")
-        # What is gone by now was deleted by a late writer: the mark has been without it all the same.
-        found = self._read(self.session, relation, [at for at, _ in young]) if young else {}
-        born = list(enumerate((lies for lies in young if lies in found), start=self.next_born + 1))
-        self.next_born += len(born)
-        for number, lies in born:
-            held.put(number, Row(mark, None, lies, home=None))
-            held.values[number] = found[lies]
+        born = self._bear(relation, young, mark)
         hidden = [held.rows[number] for number in gone]
         for number, row in zip(gone, hidden, strict=True):
             held.put(number, row._replace(hidden=mark))
@@ -273,10 +218,23 @@ class Copies:
             return None
         return Delta(
             relation.label,
-            tuple((number, found[lies]) for number, lies in born),
+            born,
             tuple(number for number, row in zip(gone, hidden, strict=True) if row.home is None),
             tuple(row.home for row in hidden if row.home is not None),
         )
+
+    def _bear(self, relation: Relation, young: Sequence[Identity], mark: int) -> tuple[tuple[int, Value], ...]:
+        if len(young) > MOST_BORN:
+            raise CannotRewind(f"{len(young)} rows of {relation.label} are new, more than are held")
+        held = self.tables[relation.oid]
+        # What is gone by now was deleted by a late writer: the mark has been without it all the same.
+        found = self._read(self.session, relation, [at for at, _ in young]) if young else {}
+        born = list(enumerate((lies for lies in young if lies in found), start=self.next_born + 1))
+        self.next_born += len(born)
+        for number, lies in born:
+            held.put(number, Row(mark, None, lies, home=None))
+            held.values[number] = found[lies]
+        return tuple((number, found[lies]) for number, lies in born)
 
     def forget(self, relation: Relation, mark: int) -> Forgotten:
         """Drop a mark's changes of one table."""
@@ -296,26 +254,26 @@ class Copies:
 
         Returns number, home and the later mark of each.
         """
-        held = self.tables[relation.oid]
-        same = [held.shape.same(key, "v", "s") for key in keys(self.session, relation)]
-        later = [n for n in held.newest() if held.rows[n].born != FLOOR and n not in set(back)]
-        if not (back and same and later):
-            return []
-        statement = sql.SQL(
-            "select s.mint_o, v.mint_o from {mine} with ordinality s ({names}, mint_o)"
-            " join {theirs} with ordinality v ({names}, mint_o) on {same}"
-        ).format(
-            mine=held.shape.unnest("$1"),
-            theirs=held.shape.unnest("$2"),
-            names=held.shape.names,
-            same=sql.SQL(" or ").join(same),
-        )
-        values = [held.shape.rows(self._values(relation, numbers)) for numbers in (back, later)]
-        with names_as_the_user(self.session):  # citext has an = of its own, and an expression may call anything
-            heirs = {back[mine - 1]: later[its - 1] for mine, its in wire.execute(self.session, statement, *values)}
+        held, mine = self.tables[relation.oid], set(back)
+        later = [number for number in held.newest() if held.rows[number].born != FLOOR and number not in mine]
+        heirs = self._replaced(relation, back, later) if back and later else {}
         for number, heir in heirs.items():
             held.put(number, held.rows[number]._replace(hidden=held.rows[heir].born))
         return [(number, held.rows[number].home, held.rows[heir].born) for number, heir in heirs.items()]
+
+    def _replaced(self, relation: Relation, back: Sequence[int], later: Sequence[int]) -> dict[int, int]:
+        """Those of `back` that have a key in common with one of `later`, and with which."""
+        form = self.tables[relation.oid].shape
+        same = [form.same(key, "v", "s") for key in keys(self.session, relation)]
+        if not same:
+            return {}
+        statement = REPLACED.format(
+            mine=form.unnest("$1"), theirs=form.unnest("$2"), names=form.names, same=sql.SQL(" or ").join(same)
+        )
+        values = [form.rows(self._values(relation, numbers)) for numbers in (back, later)]
+        with names_as_the_user(self.session):  # citext has an = of its own, and an expression may call anything
+            found = wire.execute(self.session, statement, *values)
+        return {back[mine - 1]: later[its - 1] for mine, its in found}
 
     def replay(self, relation: Relation, mark: int, delta: Delta) -> None:
         """Learn, on a fresh clone, what a mark changed; the rows themselves are still to be put there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import field
 
-from mintdb.engines.postgresql.rewind.copies import Delta
+from mintdb.engines.postgresql.rewind.deltas import Delta
 from mintdb.engines.postgresql.rewind.floor import Floor
 from mintdb.engines.postgresql.rewind.relations import Relation, SequenceValue
 from mintdb.facts import dataclass

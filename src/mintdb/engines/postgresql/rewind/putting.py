@@ -10,7 +10,8 @@ from psycopg import sql
 
 from mintdb.engines.postgresql.rewind.blocks import Blocks
 from mintdb.engines.postgresql.rewind.changes import Changes, obstacle_of
-from mintdb.engines.postgresql.rewind.copies import Copies, Undone
+from mintdb.engines.postgresql.rewind.copies import Copies
+from mintdb.engines.postgresql.rewind.deltas import Undone
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
 from mintdb.engines.postgresql.rewind.housekeeping import Housekeeper, horizon_holder
 from mintdb.engines.postgresql.rewind.marks import Marks
