@@ -17,9 +17,9 @@ from typing import Any
 from mintdb.address import Address
 from mintdb.engines.keeper import State
 from mintdb.engines.places import find_places, read_password
+from mintdb.engines.postgresql.connecting import connect
 from mintdb.engines.postgresql.errors import ServerUnreachable
 from mintdb.engines.postgresql.keeper import find_state
-from mintdb.engines.postgresql.maintenance import connect
 
 PATIENCE = 60.0  # seconds: for what takes far less than one on an idle machine
 MINTDB = str(Path(sys.executable).parent / "mintdb")

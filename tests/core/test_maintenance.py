@@ -14,8 +14,9 @@ import pytest
 from mintdb.address import Address
 from mintdb.core.names import DatabaseName, Role, new_token
 from mintdb.engines.postgresql import databases
+from mintdb.engines.postgresql.connecting import may_be_back
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, LockTimeout, ServerGone
-from mintdb.engines.postgresql.maintenance import Maintenance, may_be_back
+from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.own import own_address
 from mintdb.engines.postgresql.server import PostgresServer
 

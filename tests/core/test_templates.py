@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mintdb.core import templates
 from mintdb.core.names import DatabaseName, Role, find_role, new_token
 from mintdb.core.templates import fingerprint, get_template
-from mintdb.engines.postgresql import databases, warm
+from mintdb.engines.postgresql import databases, strategies, warm
 from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.server import PostgresServer
 from mintdb.schemas import get_layers
@@ -76,11 +76,11 @@ def test_how_to_clone_is_measured_once_for_templates_of_about_one_size(
         return databases.read_notes(maintenance, template.name)["strategy"]
 
     measured = strategy_of("one", 1)
-    assert measured in databases.STRATEGIES
+    assert measured in strategies.STRATEGIES
     maintenance.run("update databases set notes = notes || '{\"strategy\": \"known\"}' where notes ? 'size'")
     try:
         assert strategy_of("two", 2) == "known"
-        assert strategy_of("big", 30_000) in databases.STRATEGIES  # 30 MB and more, where the others have 8
+        assert strategy_of("big", 30_000) in strategies.STRATEGIES  # 30 MB and more, where the others have 8
     finally:
         maintenance.run("update databases set notes = notes - 'strategy' - 'size' where notes->>'strategy' = 'known'")
 

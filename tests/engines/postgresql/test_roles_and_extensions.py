@@ -11,7 +11,7 @@ import pytest
 import mintdb
 from mintdb.address import Address
 from mintdb.engines.postgresql import errors
-from mintdb.engines.postgresql.maintenance import connect
+from mintdb.engines.postgresql.connecting import connect
 from mintdb.engines.postgresql.roles import entered
 from mintdb.schemas.errors import ExtensionMissingError, StatementError
 

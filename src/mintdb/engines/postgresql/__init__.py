@@ -20,7 +20,7 @@ __all__ = ["NAME_LIMIT", "dump", "reserve", "reserve_running"]
 
 def reserve(database: DatabaseSettings, settings: Settings, *, slot: str) -> Reservation:
     """See contract.DatabaseEngine. Raises NameTooLong and DriverMissing: no server needs to be started for those."""
-    from mintdb.engines.postgresql.maintenance import require_driver
+    from mintdb.engines.postgresql.connecting import require_driver
 
     require_driver()
     _require_short(database.name or "")

@@ -12,8 +12,8 @@ from mintdb import clock
 from mintdb.engines import places
 from mintdb.engines.account import find_account, reachable, require_way
 from mintdb.engines.postgresql.binaries import find_binaries, read_version
+from mintdb.engines.postgresql.connecting import require_driver
 from mintdb.engines.postgresql.errors import BinariesNotFound
-from mintdb.engines.postgresql.maintenance import require_driver
 from mintdb.errors import MintdbError
 from mintdb.facts import dataclass
 

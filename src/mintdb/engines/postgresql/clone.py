@@ -12,8 +12,9 @@ from mintdb.contract import Present, Restored, Session, Way
 from mintdb.core.marks import MarkHeld
 from mintdb.core.names import DatabaseName, Role, new_token
 from mintdb.engines.postgresql import databases, replication, sessions, surveys, warm
+from mintdb.engines.postgresql.connecting import connect
 from mintdb.engines.postgresql.floors import Floors
-from mintdb.engines.postgresql.maintenance import Maintenance, connect
+from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.rewind import DATABASE, CannotRewind, Look, PutBack, Question, Rewinder, Trail
 from mintdb.engines.postgresql.sessions import Glance
 from mintdb.facts import dataclass

@@ -16,8 +16,8 @@ from mintdb.engines.account import Account, reachable
 from mintdb.engines.errors import FolderUnusable
 from mintdb.engines.places import make_passable
 from mintdb.engines.postgresql.binaries import Binaries, find_binaries, read_version
+from mintdb.engines.postgresql.connecting import OWN_ROLE
 from mintdb.engines.postgresql.errors import ServerDidNotStart
-from mintdb.engines.postgresql.maintenance import OWN_ROLE
 from mintdb.engines.processes import clean_environment
 from mintdb.engines.starting import copy_pristine, make_once, tail, why
 from mintdb.facts import dataclass

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, LiteralString
 
-from mintdb import clock
 from mintdb.core.names import DatabaseName, Role, find_role
 from mintdb.engines.postgresql import replication
 from mintdb.engines.postgresql import roles as server_roles
+from mintdb.engines.postgresql.connecting import connect
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, TemplateGone
-from mintdb.engines.postgresql.maintenance import Maintenance, connect
+from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.facts import dataclass
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from psycopg.sql import Composed
 
 KEPT = "keeper"  # owns what is to outlive the run that made it: alive, to everybody, as long as a keeper is
-STRATEGIES = ("file_copy", "wal_log")
-WORTH_THE_WAL = 3.0
 STRATEGY_SINCE = 150000  # CREATE DATABASE … STRATEGY
 # Nothing comes back where the name belongs to a database that is there: its record is not overwritten.
 INTENT: LiteralString = """
@@ -294,43 +292,6 @@ def analyze(session: psycopg.Connection) -> None:
     ).fetchall()
     if tables:
         session.execute(sql.SQL("analyze {}").format(sql.SQL(", ").join(sql.Identifier(*table) for table in tables)))
-
-
-def choose_strategy(maintenance: Maintenance, template: str, owner: str) -> str | None:
-    """The better way of cloning this template on this server; None where there is no choice.
-
-    It is measured by making two clones, a third of what a small template costs, once for all of about the same size.
-    """
-    (size,) = maintenance.row("select pg_database_size(%s::name)", template)
-    note(maintenance, template, size=size)
-    alike = maintenance.rows(
-        "select notes->>'strategy' from databases where notes->>'strategy' is not null"
-        " and (notes->>'size')::bigint between %s / 2 and %s * 2 order by used_at desc limit 1",
-        size,
-        size,
-    )
-    return str(alike[0][0]) if alike else _measure_strategies(maintenance, template, owner)
-
-
-def _measure_strategies(maintenance: Maintenance, template: str, owner: str) -> str | None:
-    """The faster one, or nearly so.
-
-    `wal_log` writes the whole template into the WAL, where every rewind on the server has to read past it: it is taken
-    only where `file_copy`, which makes a checkpoint, is slower by more than WORTH_THE_WAL.
-    """
-    if maintenance.version_number < STRATEGY_SINCE:
-        return None
-    file_copy, wal_log = (_time_clone(maintenance, template, strategy, owner) for strategy in STRATEGIES)
-    return "wal_log" if file_copy > wal_log * WORTH_THE_WAL else "file_copy"
-
-
-def _time_clone(maintenance: Maintenance, template: str, strategy: str, owner: str) -> float:
-    name = str(DatabaseName(Role.CLONE, "measure", owner=owner, worker=strategy.replace("_", "")))
-    started = clock.monotonic()
-    create(maintenance, name, template=template, strategy=strategy, owner=owner)
-    seconds = clock.monotonic() - started
-    drop(maintenance, name)
-    return seconds
 
 
 def roll_back_prepared(maintenance: Maintenance, name: str) -> list[str]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from mintdb.address import Address
 from mintdb.contract import Present, Restored, Session, Way
+from mintdb.engines.postgresql.connecting import connect
 from mintdb.engines.postgresql.errors import PrivilegeMissing
-from mintdb.engines.postgresql.maintenance import connect
 
 if TYPE_CHECKING:
     import psycopg

@@ -11,9 +11,10 @@ from mintdb.address import parse_url
 from mintdb.core.names import Role
 from mintdb.engines.keeper import TICK, serve_until_unused
 from mintdb.engines.postgresql import databases
+from mintdb.engines.postgresql.connecting import APPLICATION
 from mintdb.engines.postgresql.housekeeper import lock_of
 from mintdb.engines.postgresql.keeper import Housekeeping
-from mintdb.engines.postgresql.maintenance import APPLICATION, Maintenance
+from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.processes import detach
 from mintdb.errors import MintdbError
 

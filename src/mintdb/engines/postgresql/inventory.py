@@ -14,9 +14,10 @@ from mintdb.core.names import Role, new_token
 from mintdb.engines import running as servers
 from mintdb.engines.places import find_places, read_password
 from mintdb.engines.postgresql import databases, postmaster, sessions
+from mintdb.engines.postgresql.connecting import APPLICATION
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, NameBusy
 from mintdb.engines.postgresql.keeper import find_state, tidy
-from mintdb.engines.postgresql.maintenance import APPLICATION, Maintenance, has_registry
+from mintdb.engines.postgresql.maintenance import Maintenance, has_registry
 from mintdb.engines.postgresql.own import own_address
 from mintdb.engines.running import Contents, Run, Running
 from mintdb.errors import ServerError

@@ -8,7 +8,8 @@ from typing import LiteralString
 
 from mintdb.address import Address
 from mintdb.engines.postgresql.cluster import SUPERUSER
-from mintdb.engines.postgresql.maintenance import OWN_ROLE, Maintenance
+from mintdb.engines.postgresql.connecting import OWN_ROLE
+from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.roles import begun
 
 # What a session begins with outranks what a role, a database or the server has been told since.

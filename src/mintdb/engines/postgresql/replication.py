@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import LiteralString
 
 from mintdb import clock
-from mintdb.engines.postgresql.maintenance import Maintenance, connect
+from mintdb.engines.postgresql.connecting import connect
+from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.facts import dataclass
 
 POLL, STOP_TIMEOUT = 0.002, 5.0  # seconds; a sender of WAL that was told to end is gone in some milliseconds

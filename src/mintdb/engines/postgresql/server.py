@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager
 
 from mintdb.address import Address
 from mintdb.core.names import DatabaseName, Role, find_role
-from mintdb.engines.postgresql import databases, sessions
+from mintdb.engines.postgresql import databases, sessions, strategies
 from mintdb.engines.postgresql.clone import PostgresClone, Stay
+from mintdb.engines.postgresql.connecting import connect
 from mintdb.engines.postgresql.errors import DatabaseNotOurs, LockTimeout, NameBusy
-from mintdb.engines.postgresql.maintenance import Maintenance, connect
+from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.variables import unmisled
 
 OWN_CONNECTIONS = 3  # of each process: maintenance, the clone's own session, its reference
@@ -133,7 +134,7 @@ class PostgresServer:
         except BaseException:
             databases.drop(self._maintenance, building)
             raise
-        strategy = databases.choose_strategy(self._maintenance, name, owner)
+        strategy = strategies.choose_strategy(self._maintenance, name, owner)
         databases.note(self._maintenance, name, strategy=strategy, run=run, told=told)
 
     def drop_template(self, name: str) -> None:

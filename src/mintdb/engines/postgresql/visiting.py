@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from mintdb.contract import Session
 from mintdb.core import ours
 from mintdb.engines.postgresql import sessions
-from mintdb.engines.postgresql.maintenance import APPLICATION
+from mintdb.engines.postgresql.connecting import APPLICATION
 
 if TYPE_CHECKING:
     import psycopg
