@@ -22,6 +22,7 @@ Terminate = Callable[[int], object]
 """What ends one backend on the server, by its pid; NO_BACKEND where there is no server to ask, and nobody can."""
 
 NO_BACKEND = 0  # see contract.Session
+FORGOTTEN = "The garbage collector is trying to clean up non-checked-in connection"  # by an asynchronous engine
 
 
 def end(entries: Iterable[Entry], terminate: Terminate) -> list[Entry]:
@@ -102,12 +103,9 @@ def _finish_async(entry: Entry, connection: object) -> None:
             entry.driver.finish(connection)
 
 
-OF_AN_ASYNC_ENGINE = "The garbage collector is trying to clean up non-checked-in connection"  # SQLAlchemy's
-
-
 def collect(generation: int = 2) -> None:
     """Run the garbage collector. What it finds is in the ledger; others' own warnings would blame the caller."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        warnings.filterwarnings("ignore", OF_AN_ASYNC_ENGINE)
+        warnings.filterwarnings("ignore", FORGOTTEN)
         gc.collect(generation)
