@@ -52,7 +52,7 @@ class Account:
 
     def _verdicts(
         self, sessions: Sessions, locking: frozenset[int], kept: frozenset[int], astray: frozenset[int]
-    ) -> list[Verdict]:
+    ) -> tuple[list[Verdict], float]:
         ledger.take_stock()
         ended = ledger.ended_since(self.began, self.database, port=self.port)
         entries = [*ended, *self.forgotten(), *self.open_entries(), *self._attached()]
@@ -61,8 +61,10 @@ class Account:
         dropped = ledger.ended_backends(self.database, port=self.port)
         scope = Scope(self.test, self.began, tolerated, threads, os.getpid(), locking, kept, astray, dropped)
         known = {entry.backend_pid for entry in entries if entry.is_open}
-        rows = [row if row.backend_pid in known else traced(row) for row in sessions()]
-        return judge_all(entries, rows, scope, own=_own_sessions(entries))
+        own, seen = _own_sessions(entries), sessions()
+        looked = clock.monotonic()  # at once: whoever is busy besides must not make the test seem longer than it was
+        rows = [row if row.backend_pid in known else traced(row) for row in seen]
+        return judge_all(entries, rows, scope, own=own), looked
 
     def _attached(self) -> list[Entry]:
         """What was opened on another file, and is in a transaction with this one attached."""

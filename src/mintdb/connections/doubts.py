@@ -10,7 +10,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
 
-from mintdb import clock
 from mintdb.connections.closing import collect
 from mintdb.connections.facts import Entry, Owner
 from mintdb.connections.habits import habits, line_of
@@ -19,8 +18,8 @@ from mintdb.connections.pools import pools
 from mintdb.connections.stack import Site, lies_in_package
 from mintdb.connections.verdict import Kind, Verdict, purpose_of
 
-Judge = Callable[[frozenset[int]], list[Verdict]]
-"""Verdicts on everything, where the entries with these id() are kept on purpose."""
+Judge = Callable[[frozenset[int]], tuple[list[Verdict], float]]
+"""Verdicts on everything, where the entries with these id() are kept on purpose, and when somebody saw the sessions."""
 
 # A pool reuses what is idle before it opens more. So many idle ones of one line, unused by the test, are no pool's.
 UNUSED = {
@@ -44,14 +43,13 @@ def judge_fairly(judge: Judge, *, began: float, is_last: bool = False) -> list[V
 
     `is_last`: nobody follows who could take a connection from a list.
     """
-    verdicts = judge(frozenset())
-    lasted = clock.monotonic() - began  # at the moment to which the sessions' times refer
+    verdicts, looked = judge(frozenset())
     accused = _accused(verdicts)
     if not accused:
         return verdicts
     collect(YOUNG)
     if not all(entry.is_open for entry in accused):
-        verdicts = judge(frozenset())
+        verdicts, looked = judge(frozenset())
         accused = _accused(verdicts)
     unknown = {entry for entry in accused if line_of(entry) not in _no_garbage}
     # What may stay as it is has nothing more to gain than to be garbage.
@@ -60,7 +58,7 @@ def judge_fairly(judge: Judge, *, began: float, is_last: bool = False) -> list[V
         id(entry)
         for entry, verdict in accused.items()
         if holds[id(entry)] > (Hold.GATHERED if is_last else Hold.LIVING)
-        and _is_kept(verdict, entry, holds[id(entry)], verdicts, began, lasted)
+        and _is_kept(verdict, entry, holds[id(entry)], verdicts, began, looked - began)
     )
     doubtful = [entry for entry in unknown if not holds[id(entry)]]
     if any(entry.is_open for entry in doubtful):
@@ -73,10 +71,10 @@ def judge_fairly(judge: Judge, *, began: float, is_last: bool = False) -> list[V
 
 def _judge_again(judge: Judge, kept: frozenset[int], kept_pools: Container[Owner | None]) -> list[Verdict]:
     """A pool that is kept may have opened more meanwhile, in a thread of its own, and may open more at any moment."""
-    verdicts = judge(kept)
+    verdicts, _ = judge(kept)
     while newcomers := {id(e) for e in _accused(verdicts) if e.owner in kept_pools and id(e) not in kept}:
         kept |= newcomers
-        verdicts = judge(kept)
+        verdicts, _ = judge(kept)
     return verdicts
 
 

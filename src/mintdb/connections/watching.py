@@ -77,8 +77,8 @@ class Watch:
         suspects = find_suspects(self._entries(), since=self._began, older_threads=self._threads)
         astray = find_astray(suspects, since=self._began)
 
-        def verdicts_with(kept: frozenset[int]) -> list[Verdict]:
-            return self._verdicts([*self._entries(), *self._forgotten()], kept, astray)
+        def verdicts_with(kept: frozenset[int]) -> tuple[list[Verdict], float]:
+            return self._verdicts([*self._entries(), *self._forgotten()], kept, astray), monotonic()
 
         verdicts = judge_fairly(verdicts_with, began=self._began, is_last=is_last)
         entries = self._entries()
