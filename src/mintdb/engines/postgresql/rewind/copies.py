@@ -34,17 +34,17 @@ MOST_BYTES = 16 << 20  # of the tables that are held without a reference
 
 INSERT = sql.SQL("""
 insert into {table} ({written}) overriding system value
-select {written} from {rows} with ordinality w ({names}, mint_o) order by mint_o
+select {written} from {rows} with ordinality w ({names}, "mint o") order by "mint o"
 returning ctid, pg_current_xact_id()::xid
 """)
 DIFFERS = sql.SQL("""
-select true from rows from ({rows}, unnest($2::text[]::tid[])) w ({names}, mint_at)
-  join only {table} t on t.ctid = w.mint_at
+select true from rows from ({rows}, unnest($2::text[]::tid[])) w ({names}, "mint at")
+  join only {table} t on t.ctid = w."mint at"
  where t.{name}::text collate "C" is distinct from w.{name}::text collate "C" limit 1
 """)
 REPLACED = sql.SQL("""
-select s.mint_o, v.mint_o from {mine} with ordinality s ({names}, mint_o)
-  join {theirs} with ordinality v ({names}, mint_o) on {same}
+select s."mint o", v."mint o" from {mine} with ordinality s ({names}, "mint o")
+  join {theirs} with ordinality v ({names}, "mint o") on {same}
 """)
 
 
