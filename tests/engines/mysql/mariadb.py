@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 
 import pymysql
 import pytest
-from pymysql.constants import ER
+from pymysql.constants import CLIENT, ER
 from tests.engines.mysql.debian_mysql import find_mysql, why_not
 
 from mintdb.address import Address, parse_url
@@ -27,6 +28,9 @@ from mintdb.engines.places import find_cache
 from mintdb.engines.ports import HOST, find_free_port
 
 OBJECTS = "select table_name, table_type from information_schema.tables where table_schema = database() order by 1"
+COLUMNS = """
+select table_name, column_name from information_schema.columns where table_schema = database()
+ order by table_name, ordinal_position"""  # the invisible ones included
 ROUTINES = (
     "select routine_type, routine_name from information_schema.routines where routine_schema = database() order by 2"
 )
@@ -163,7 +167,7 @@ def new_name(server: MysqlServer, worker: str = "main") -> str:
 
 def dump(address: Address) -> dict[str, object]:
     """Everything in a database that a test could see: rows in their order, counters, definitions."""
-    connection = connect(address)
+    connection = connect(address, client_flag=CLIENT.MULTI_STATEMENTS)
     try:
         with connection.cursor() as cursor:
             return dict(_dump(cursor, address.database))
@@ -171,26 +175,38 @@ def dump(address: Address) -> dict[str, object]:
         connection.close()
 
 
-def _columns(ask: Callable[[str], list[Any]], table: str) -> str:
-    """All of a table's columns, the invisible ones included."""
-    here = f"table_schema = database() and table_name = '{table}'"
-    found = ask(f"select column_name from information_schema.columns where {here} order by ordinal_position")
-    return ", ".join(f"`{column}`" for (column,) in found)
-
-
 def _dump(cursor: Any, database: str) -> Iterator[tuple[str, object]]:
-    def ask(statement: str) -> list[Any]:
-        cursor.execute(statement)
-        return list(cursor.fetchall())
-
-    yield "collation", ask("select @@collation_database")
-    for table, kind in ask(OBJECTS):
-        shown = ask(f"show create {'view' if kind == 'VIEW' else 'table'} `{table}`")[0][1]
-        yield f"{kind} {table}", shown.replace(f"`{database}`.", "")
-        yield f"rows of {table}", ask(f"select {_columns(ask, table)} from `{table}`")
-    for kind, routine in ask(ROUTINES):
-        yield f"{kind} {routine}", ask(f"show create {kind} `{routine}`")[0][1:3]
-    triggers = ask("show triggers")
+    yield "collation", _ask(cursor, "select @@collation_database")
+    objects = _ask(cursor, OBJECTS)
+    columns: defaultdict[str, list[str]] = defaultdict(list)
+    for table, column in _ask(cursor, COLUMNS):
+        columns[table].append(f"`{column}`")
+    made = [f"show create {'view' if kind == 'VIEW' else 'table'} `{table}`" for table, kind in objects]
+    rows = [f"select {', '.join(columns[table])} from `{table}`" for table, _ in objects]
+    for (table, kind), shown, found in zip(objects, _ask_all(cursor, made), _ask_all(cursor, rows), strict=True):
+        yield f"{kind} {table}", shown[0][1].replace(f"`{database}`.", "")
+        yield f"rows of {table}", found
+    routines = _ask(cursor, ROUTINES)
+    shown_routines = _ask_all(cursor, [f"show create {kind} `{routine}`" for kind, routine in routines])
+    for (kind, routine), shown in zip(routines, shown_routines, strict=True):
+        yield f"{kind} {routine}", shown[0][1:3]
+    triggers = _ask(cursor, "show triggers")
     yield "triggers", [(t[0], t[1], t[2], t[3], t[4], t[6], t[7]) for t in triggers]  # t[5] is the time of its making
-    for event in ask("select event_name from information_schema.events where event_schema = database()"):
-        yield f"event {event[0]}", ask(f"show create event `{event[0]}`")[0][1:4]
+    for event in _ask(cursor, "select event_name from information_schema.events where event_schema = database()"):
+        yield f"event {event[0]}", _ask(cursor, f"show create event `{event[0]}`")[0][1:4]
+
+
+def _ask(cursor: Any, statement: str) -> list[Any]:
+    cursor.execute(statement)
+    return list(cursor.fetchall())
+
+
+def _ask_all(cursor: Any, statements: Sequence[str]) -> list[list[Any]]:
+    """The rows of each, in one round trip."""
+    if not statements:
+        return []
+    cursor.execute(";".join(statements))
+    found = [list(cursor.fetchall())]
+    while cursor.nextset():
+        found.append(list(cursor.fetchall()))
+    return found
