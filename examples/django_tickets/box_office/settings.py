@@ -22,6 +22,8 @@ DATABASES = {
     }
 }
 CELERY_BROKER_URL = os.environ.get("BROKER_URL", "filesystem://")
-CELERY_BROKER_TRANSPORT_OPTIONS = dict.fromkeys(
-    ("data_folder_in", "data_folder_out", "control_folder"), os.environ.get("BROKER_FOLDER", "/tmp")
-)
+BROKER_FOLDERS = "data_folder_in", "data_folder_out", "control_folder"
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    **dict.fromkeys(BROKER_FOLDERS, os.environ.get("BROKER_FOLDER", "/tmp")),
+    "polling_interval": 0.1,  # seconds
+}

@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from django.conf import settings
 from django.db import connection
 
 from box_office.celery import app
@@ -19,7 +20,7 @@ PATIENCE = 60  # seconds
 @pytest.fixture(scope="session")
 def worker(django_db_setup, tmp_path_factory):
     folder = tmp_path_factory.mktemp("broker")
-    options = dict.fromkeys(app.conf.broker_transport_options, str(folder))
+    options = app.conf.broker_transport_options | dict.fromkeys(settings.BROKER_FOLDERS, str(folder))
     app.conf.update(broker_url="filesystem://", broker_transport_options=options)
     values = connection.settings_dict
     own = {"BROKER_FOLDER": str(folder), "DJANGO_SETTINGS_MODULE": "box_office.settings"}
