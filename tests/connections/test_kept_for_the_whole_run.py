@@ -330,7 +330,7 @@ import sqlalchemy as sa
 def a_moment_later():
     "So that it is beyond doubt that the next test has not used what this one leaves."
     yield
-    time.sleep(0.05)
+    time.sleep(0.3)
 
 @pytest.mark.parametrize("number", range(4))
 def test_list(number, a_moment_later):

@@ -159,7 +159,7 @@ def test_a_closed_entry_does_not_take_the_row_of_a_later_connection_with_the_sam
 
 
 def test_what_a_server_has_lost_when_it_was_restarted_is_not_blamed_for_who_has_its_number_now() -> None:
-    lost, later = entry(opened=BEGAN - 5, thread="poller"), entry(opened=BEGAN + 1)
+    lost, later = entry(opened=BEGAN - 5, by=by_thread("poller", 6)), entry(opened=BEGAN + 1)
 
     verdicts = judge_all([later, lost], [WRITING], SCOPE)
 
