@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from mintdb.connections.facts import Entry
+from mintdb.connections.facts import Entry, Opening
 from mintdb.connections.stack import Site
 
 ALIKE = 5  # tests; as many as a pool that is told nothing keeps connections
@@ -25,13 +25,14 @@ class Habits:
 
     def learn(self, entry: Entry, *, is_kept: bool) -> None:
         """Somebody has looked for what keeps a connection, its pool or its thread."""
-        if (making := _find_making(entry)) is None:
+        making, opening = _find_making(entry), _find_opening(entry)
+        if making is None or opening is None:
             return
         line, *_ = making
         if is_kept:
             self._kept.add(line)
         else:
-            self._unkept[making].add(_find_test(entry))
+            self._unkept[making].add(opening.test or "")
 
     def is_never_kept(self, entry: Entry) -> bool:
         """Whether nothing kept what was made alike in several tests, nor ever what else its line made."""
@@ -48,17 +49,16 @@ def line_of(entry: Entry) -> Site | None:
 
 
 def _find_making(entry: Entry) -> Making | None:
-    opening = entry.owner.opening if entry.owner else entry.opening
-    line, test = line_of(entry), _find_test(entry)
-    if line is None or opening is None or not test:
+    line, opening = line_of(entry), _find_opening(entry)
+    if line is None or opening is None or not opening.test:
         return None
-    function = opening.fixture or test.partition("[")[0]  # fixtures of one name differ from file to file
-    return line, test.partition("::")[0], function, entry.taking is not None
+    function = opening.fixture or opening.test.partition("[")[0]
+    # Fixtures of one name differ from file to file.
+    return line, opening.test.partition("::")[0], function, entry.taking is not None
 
 
-def _find_test(entry: Entry) -> str:
-    opening = entry.owner.opening if entry.owner else entry.opening
-    return (opening and opening.test) or ""
+def _find_opening(entry: Entry) -> Opening | None:
+    return entry.owner.opening if entry.owner else entry.opening
 
 
 habits = Habits()
