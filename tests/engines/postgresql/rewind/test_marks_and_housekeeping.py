@@ -75,6 +75,21 @@ def test_a_mark_of_very_many_rows_stands_on_a_template_of_its_own(clone_of, monk
     assert clone.rows("select count(*) from item where id = 7") == [(1,)]
 
 
+def test_a_small_table_that_a_fixture_makes_large_lies_in_order_again_when_that_has_ended(clone_of):
+    clone = clone_of(*SEED)
+    state = clone.rows("select * from seed")
+    clone.run("insert into seed select g, repeat('x', 100) from generate_series(100, 3000) g")
+    clone.push_mark()
+    large = clone.rows("select * from seed order by id")
+    for _ in range(2):
+        clone.run("delete from seed where id in (3, 5)", "vacuum seed", "insert into seed values (5000, 'test')")
+        clone.put_back()
+        assert clone.rows("select * from seed order by id") == large
+    clone.pop_mark()
+    clone.put_back()
+    assert clone.rows("select * from seed") == state
+
+
 def test_a_mark_that_was_interrupted_while_it_was_taken_is_none(clone_of, monkeypatch):
     clone = clone_of(*SEED)
     state = clone.rows("select * from seed")

@@ -44,15 +44,30 @@ def live(relation: Relation, blocks: Blocks, columns: sql.Composable | None = No
     return sql.SQL(" union all ").join(head + sql.SQL(" where ") + between("t.ctid", *span) for span in spans)
 
 
+def in_order(rows: sql.Composed) -> sql.Composed:
+    """The same rows, as they lie."""
+    return rows + sql.SQL(" order by 1")
+
+
+def array(ctids: Iterable[str]) -> sql.Composed:
+    """An array of them, which psycopg would examine one by one."""
+    return sql.SQL("{}::tid[]").format(sql.Literal("{" + ",".join(f'"{ctid}"' for ctid in ctids) + "}"))
+
+
 def place(ctid: str) -> tuple[int, int]:
     """Block and offset of a ctid, as text."""
-    block, _, offset = ctid.strip("()").partition(",")
+    block, offset = ctid[1:-1].split(",")
     return int(block), int(offset)
+
+
+def block_of(ctid: str) -> int:
+    """The block of a ctid, as text."""
+    return int(ctid[1 : ctid.index(",")])
 
 
 def lies_in(blocks: Blocks, ctid: str) -> bool:
     """Whether a remembered row lies there."""
-    return blocks is None or place(ctid)[0] in blocks
+    return blocks is None or block_of(ctid) in blocks
 
 
 def between(column: str, first: int, end: int) -> sql.Composed:

@@ -13,11 +13,11 @@ from dataclasses import field
 from psycopg import sql
 
 from mintdb.engines.postgresql.rewind import wire
-from mintdb.engines.postgresql.rewind.blocks import Blocks, between, joined, lies_in, live, place, ranges
+from mintdb.engines.postgresql.rewind.blocks import Blocks, array, between, in_order, joined, lies_in, live, ranges
 from mintdb.engines.postgresql.rewind.columns import Shape, keys, names, shape
 from mintdb.engines.postgresql.rewind.deltas import Delta, Forgotten, Inserted, Undone
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
-from mintdb.engines.postgresql.rewind.held import FLOOR, Held, Identity, Row
+from mintdb.engines.postgresql.rewind.held import FLOOR, SMALL_PAGES, Held, Identity, Row
 from mintdb.engines.postgresql.rewind.relations import Relation
 from mintdb.engines.postgresql.rewind.session import Session, names_as_the_user
 from mintdb.engines.postgresql.rewind.wire import Value
@@ -26,7 +26,7 @@ from mintdb.facts import dataclass
 PAGE = 8192
 NO_BLOCK = 0xFFFFFFFF  # InvalidBlockNumber: behind any other
 FEW_RANGES = 4  # to be emptied by a statement each
-SMALL_BYTES = 16 * PAGE  # a seed whose physical order is kept: about 2,000 narrow rows
+SMALL_BYTES = SMALL_PAGES * PAGE  # a seed whose physical order is kept: about 2,000 narrow rows
 FIRST_BORN = 1 << 40  # row numbers below are the floor's rows in physical order
 MOST_BORN = 200_000  # rows of one mark in one table; held here they take about 500 bytes each, and what they say
 MOST_BYTES = 16 << 20  # of the tables that are held without a reference
@@ -64,9 +64,14 @@ class Copies:
         """Whether anything is known of its rows."""
         return relation.oid in self.tables
 
-    def is_small(self, relation: Relation) -> bool:
-        """Whether its physical order is kept."""
-        return self.tables[relation.oid].small
+    def keeps_order(self, relation: Relation) -> bool:
+        """Whether its physical order at the newest mark is kept."""
+        return self.tables[relation.oid].keeps_order
+
+    def has_strayed(self, relation: Relation) -> bool:
+        """Whether its rows may lie in another order than the newest mark's, which has to be kept again."""
+        held = self.tables.get(relation.oid)
+        return held is not None and held.strayed and held.keeps_order
 
     @contextmanager
     def journaled(self) -> Iterator[None]:
@@ -114,9 +119,9 @@ class Copies:
     def _fetch(self, relation: Relation, held: Held, blocks: Blocks) -> None:
         """Learn the floor's rows in `blocks`."""
         source, columns = (self.reference(), None) if self.reference else (self.session, held.shape.value)
-        found = {row[:2]: row[2:] for row in source.execute(live(relation, blocks, columns))}
+        found = {row[:2]: row[2:] for row in source.execute(in_order(live(relation, blocks, columns)))}
         had = held.covered or frozenset()
-        new = sorted((lies for lies in found if not (had and lies_in(had, lies[0]))), key=_place)
+        new = [lies for lies in found if not (had and lies_in(had, lies[0]))]
         for number, lies in enumerate(new, start=held.last_of_floor + 1):
             # Without a reference a swap may be to what was dumped: its rows lie elsewhere, in the same order.
             held.put(number, Row(FLOOR, None, lies, home=lies[0] if self.reference else None))
@@ -128,7 +133,7 @@ class Copies:
     def _live(self, relation: Relation, blocks: Blocks) -> dict[Identity, None]:
         if blocks == frozenset():
             return {}
-        return dict.fromkeys(self.session.execute(live(relation, blocks)).fetchall())
+        return dict.fromkeys(self.session.execute(in_order(live(relation, blocks))).fetchall())
 
     def undo(self, relation: Relation, blocks: Blocks) -> Undone:
         """Delete what is there now and not in the newest mark; find what is in the mark and not there now."""
@@ -138,15 +143,14 @@ class Copies:
         missing = sorted(gone)
         # One neighbour of the missing rows on each of their pages goes with them: the map of free space counts in steps
         # of 32 bytes, rounded down, so where one row was it sees room for none.
-        beside = held.neighbours(missing) if held.small else []
+        beside = held.neighbours(missing) if held.keeps_order else []
         self._delete(relation, [*young, *(lies for number in beside if (lies := held.rows[number].lies))])
         return Undone(len(young) + self._vacate(relation, vacant), missing, beside)
 
     def _delete(self, relation: Relation, rows: Sequence[Identity]) -> None:
         if rows:
-            places = sql.Literal([at for at, _ in rows])
-            statement = sql.SQL("delete from only {} where ctid = any ({}::tid[])")
-            self.session.execute(statement.format(relation.identifier, places))
+            statement = sql.SQL("delete from only {} where ctid = any ({})")
+            self.session.execute(statement.format(relation.identifier, array(at for at, _ in rows)))
 
     def _vacate(self, relation: Relation, spans: list[tuple[int, int]]) -> int:
         """Delete whatever lies there."""
@@ -172,6 +176,7 @@ class Copies:
             held.put(number, held.rows[number]._replace(lies=lies))
         self._check_generated(relation, form, values, lie)
         at_home = all(old is not None and old[0] == new[0] for old, new in zip(before, lie, strict=True))
+        held.strayed = not held.keeps_order and (held.strayed or not at_home)
         return Inserted(at_home, lie[0][1])
 
     def _values(self, relation: Relation, numbers: Iterable[int]) -> list[Value]:
@@ -184,9 +189,9 @@ class Copies:
 
     def _read(self, source: Session, relation: Relation, places: list[str]) -> dict[Identity, Value]:
         """The rows that lie in these places, and what they say."""
-        statement = sql.SQL("select t.ctid, t.xmin, {} from only {} t where t.ctid = any ({}::tid[])")
+        statement = sql.SQL("select t.ctid, t.xmin, {} from only {} t where t.ctid = any ({})")
         value = self.tables[relation.oid].shape.value
-        rows = source.execute(statement.format(value, relation.identifier, sql.Literal(places)))
+        rows = source.execute(statement.format(value, relation.identifier, array(places)))
         return {(at, xid): value for at, xid, value in rows}
 
     def _check_generated(self, relation: Relation, form: Shape, values: list[Value], lie: list[Identity]) -> None:
@@ -291,8 +296,9 @@ class Copies:
 def _compared(held: Held, blocks: Blocks, now: Collection[Identity]) -> tuple[list[int], list[Identity]]:
     """The newest mark's rows in `blocks` that are not there now, and what is there instead, as it lies."""
     there = {number: held.rows[number].lies for number in held.newest(blocks)}
-    young = set(now).difference(there.values())
-    return [number for number, lies in there.items() if lies not in now], sorted(young, key=_place)
+    known = set(there.values())
+    gone = [number for number, lies in there.items() if lies not in now]
+    return gone, [lies for lies in now if lies not in known]
 
 
 def _split(blocks: Blocks, occupied: frozenset[int]) -> tuple[Blocks, list[tuple[int, int]]]:
@@ -302,10 +308,6 @@ def _split(blocks: Blocks, occupied: frozenset[int]) -> tuple[Blocks, list[tuple
         return frozenset(range(end)), [(end, NO_BLOCK)]
     spans = ranges(blocks - occupied)
     return (occupied, spans) if len(spans) <= FEW_RANGES else (blocks, [])
-
-
-def _place(lies: Identity) -> tuple[int, int]:
-    return place(lies[0])
 
 
 def own_xid(session: Session) -> str:

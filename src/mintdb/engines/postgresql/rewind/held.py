@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from dataclasses import field
 from typing import NamedTuple, TypeAlias
 
-from mintdb.engines.postgresql.rewind.blocks import Blocks, place
+from mintdb.engines.postgresql.rewind.blocks import Blocks, block_of, place
 from mintdb.engines.postgresql.rewind.columns import Shape
 from mintdb.engines.postgresql.rewind.wire import Value
 from mintdb.facts import dataclass
 
 Identity: TypeAlias = tuple[str, str]  # ctid and xmin
+SMALL_PAGES = 16
+ROWS_OF_SMALL = SMALL_PAGES * 226  # of one column of four bytes each
 FLOOR = 0  # the mark in which the floor's rows were born
 
 
@@ -31,7 +33,7 @@ class Row(NamedTuple):  # thousands are made at once: a frozen dataclass takes f
     @property
     def block(self) -> int | None:
         """Where it lies."""
-        return place(self.lies[0])[0] if self.lies else None
+        return block_of(self.lies[0]) if self.lies else None
 
 
 @dataclass
@@ -39,10 +41,11 @@ class Held:
     """The rows of one table."""
 
     shape: Shape
-    small: bool  # its physical order is kept
+    small: bool  # at the floor
     covered: Blocks  # of the floor
     rows: dict[int, Row] = field(default_factory=dict)
     values: dict[int, Value] = field(default_factory=dict)  # of those that no reference has
+    strayed: bool = False  # rows were put elsewhere while the table was too large to keep its order
     last_of_floor: int = 0  # numbers given to the floor's rows so far
     _newest: dict[int | None, set[int]] = field(default_factory=dict)  # by block
     _journal: list[tuple[int, Row | None]] | None = field(default=None)
@@ -70,6 +73,12 @@ class Held:
         """Those of `blocks` where the newest mark has rows."""
         pages = self._newest.keys() - {None} if blocks is None else self._newest.keys() & blocks
         return frozenset(page for page in pages if page is not None)
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether its physical order is kept: a table that is small at the newest mark too."""
+        rows = sum(map(len, self._newest.values())) if len(self._newest) <= SMALL_PAGES + 1 else ROWS_OF_SMALL + 1
+        return self.small and rows <= ROWS_OF_SMALL
 
     def neighbours(self, numbers: Collection[int]) -> list[int]:
         """One more of the newest mark's rows on each page of these, where there is one."""

@@ -50,12 +50,12 @@ class Putter:
             undone = {relation: self._undo(relation, blocks) for relation, blocks in held.items()}
             absent = {relation: what.missing for relation, what in undone.items() if what.missing}
             self._refuse_wholesale(absent)
-            self._insert({r: self._ranked(r, numbers) for r, numbers in absent.items() if not self._copies.is_small(r)})
+            ordered = [relation for relation in absent if self._copies.keeps_order(relation)]
+            self._insert({r: self._ranked(r, numbers) for r, numbers in absent.items() if r not in ordered})
             for relation in sequences:
                 set_sequence(self.session, relation, self.marks.value(relation))
-        self._refill(
-            {r: self._ranked(r, [*n, *undone[r].beside]) for r, n in absent.items() if self._copies.is_small(r)}
-        )
+        strayed = [relation for relation in held if self._copies.has_strayed(relation)]
+        self._refill({r: self._ranked(r, [*absent[r], *undone[r].beside]) for r in ordered}, strayed)
         self.rows = sum(what.deleted + len(what.missing) for what in undone.values())
         self.tables = [relation for relation, what in undone.items() if what.deleted or what.missing]
 
@@ -100,12 +100,11 @@ class Putter:
         self.own += {one.xid for one in inserted.values()}
         return [relation for relation, one in inserted.items() if not one.at_home]
 
-    def _refill(self, absent: Mapping[Relation, list[int]]) -> None:
+    def _refill(self, absent: Mapping[Relation, list[int]], strayed: list[Relation]) -> None:
         """Put rows of small tables back where they lay: queries without ORDER BY show it."""
-        if not absent:
-            return
-        self.housekeeper.free_places(absent)
-        if astray := self._astray(self._insert(absent)):
+        if absent:
+            self.housekeeper.free_places(absent)
+        if astray := self._astray([*self._insert(absent), *strayed]):
             self._straighten(astray)
 
     def _straighten(self, astray: Mapping[Relation, list[int]]) -> None:

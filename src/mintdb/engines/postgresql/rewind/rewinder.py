@@ -311,7 +311,7 @@ class Rewinder:
         """Remember the physical order of small tables, and what the newest mark holds where."""
         floor = self._marks.floor
         for relation in map(floor.named, mark.deltas):
-            if floor.copies.is_small(relation):
+            if floor.copies.keeps_order(relation):
                 mark.orders[relation.label] = floor.copies.in_place(relation)
         self._map(mark)
 
