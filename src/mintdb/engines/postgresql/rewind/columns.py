@@ -9,10 +9,8 @@ from psycopg import sql
 
 from mintdb.engines.postgresql.rewind.relations import FIRST_USER_OID, Relation
 from mintdb.engines.postgresql.rewind.session import Session
-from mintdb.engines.postgresql.rewind.wire import Rows, Value
+from mintdb.engines.postgresql.rewind.wire import Literals, Rows, Value
 from mintdb.facts import dataclass
-
-TEXT_OID = 25
 
 
 @dataclass(frozen=True)
@@ -21,11 +19,17 @@ class Column:
 
     name: str
     generated: str  # empty, or how it is computed: "s" stored, "v" when it is read
+    said_as: LiteralString | None = None  # the type by which text says exactly what it holds, where its own does not
 
     @property
     def value(self) -> sql.Composable:
         """What of it is kept of a row `t`: nothing of what is only computed when it is read."""
         return sql.SQL("null") if self.generated == "v" else sql.Identifier("t", self.name)
+
+    @property
+    def said(self) -> sql.Composable:
+        """The same, where it travels as text."""
+        return self.value + sql.SQL("::" + self.said_as) if self.said_as else self.value
 
 
 @dataclass(frozen=True)
@@ -60,18 +64,20 @@ class Shape:
     @property
     def value(self) -> sql.Composed:
         """A row `t` as it travels."""
-        form = "record_send(row({})::{})" if self.is_binary else "textsend(row({})::{}::text)"
-        columns = sql.SQL(", ").join(column.value for column in self.columns)
-        return sql.SQL(form).format(columns, self.table)
+        if self.is_binary:
+            columns = sql.SQL(", ").join(column.value for column in self.columns)
+            return sql.SQL("record_send(row({})::{})").format(columns, self.table)
+        # Of no type of the user's, who may have declared casts of it to text.
+        said = sql.SQL(", ").join(column.said for column in self.columns)
+        return sql.SQL("textsend(textin(array_out(array[row({})::text])))").format(said)
 
-    def rows(self, values: Sequence[Value]) -> Rows:
+    def rows(self, values: Sequence[Value]) -> Rows | Literals:
         """Rows that have travelled, as a parameter."""
-        return Rows(values, self.oid if self.is_binary else TEXT_OID)
+        return Rows(values, self.oid) if self.is_binary else Literals(values)
 
     def unnest(self, parameter: LiteralString) -> sql.Composed:
-        """The rows of a parameter."""
-        form = sql.SQL("unnest({}::{}[])" if self.is_binary else "unnest({}::text[]::{}[])")
-        return form.format(sql.SQL(parameter), self.table)
+        """The rows of a parameter, which is read as an array of them and never cast."""
+        return sql.SQL("unnest({}::{}[])").format(sql.SQL(parameter), self.table)
 
     @property
     def names(self) -> sql.Composed:
@@ -102,9 +108,12 @@ def names(columns: Sequence[Column]) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
 
 
+# The name of an overloaded function is not enough to find it again.
 SHAPE: LiteralString = """
-select attname, attgenerated::text, c.reltype,
-       atttypid < %(first)s and t.typsend <> 0 and (t.typelem = 0 or e.typsend <> 0)
+select attname, attgenerated::text,
+       case when coalesce(e.oid, t.oid) in ('regproc'::regtype, 'regoper'::regtype)
+            then case when e.oid is null then 'oid' else 'oid[]' end end,
+       c.reltype, atttypid < %(first)s and t.typsend <> 0 and (t.typelem = 0 or e.typsend <> 0)
   from pg_class c left join pg_attribute on attrelid = c.oid and attnum > 0 and not attisdropped
   left join pg_type t on t.oid = atttypid left join pg_type e on e.oid = t.typelem
  where c.oid = %(table)s order by attnum
@@ -114,8 +123,8 @@ select attname, attgenerated::text, c.reltype,
 def shape(session: Session, relation: Relation) -> Shape:
     """Learn the columns of a table."""
     found = session.execute(SHAPE, {"first": FIRST_USER_OID, "table": relation.oid}).fetchall()
-    columns = tuple(Column(name, generated) for name, generated, _, _ in found if name)
-    return Shape(relation.identifier, columns, found[0][2], is_binary=all(row[3] for row in found))
+    columns = tuple(Column(*row[:3]) for row in found if row[0])
+    return Shape(relation.identifier, columns, found[0][3], is_binary=all(row[4] for row in found))
 
 
 KEYS: LiteralString = """

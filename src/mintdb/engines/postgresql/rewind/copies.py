@@ -40,7 +40,7 @@ returning ctid, pg_current_xact_id()::xid
 DIFFERS = sql.SQL("""
 select true from rows from ({rows}, unnest($2::text[]::tid[])) w ({names}, "mint at")
   join only {table} t on t.ctid = w."mint at"
- where t.{name}::text collate "C" is distinct from w.{name}::text collate "C" limit 1
+ where row(t.{name})::text collate "C" <> row(w.{name})::text collate "C" limit 1
 """)
 REPLACED = sql.SQL("""
 select s."mint o", v."mint o" from {mine} with ordinality s ({names}, "mint o")

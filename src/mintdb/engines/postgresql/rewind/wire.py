@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 from mintdb.engines.postgresql.rewind.session import Session
 from mintdb.facts import dataclass
 
-Value: TypeAlias = bytes  # a row, as record_send writes it, or as text
+Value: TypeAlias = bytes  # a row, as record_send writes it, or alone in an array, as array_out does
 
 # What array_recv reads: dimensions, whether there are nulls, the elements' type, the length and the first index.
 HEAD = struct.Struct("!iiIii")
@@ -39,8 +39,23 @@ class RowsDumper(Dumper):
         return head + b"".join(LENGTH.pack(len(value)) + value for value in obj.values)
 
 
+@dataclass(frozen=True)
+class Literals:
+    """Rows of one table as one parameter, an array in text form. Of what type it is, the statement alone says."""
+
+    values: Sequence[Value]
+
+
+class LiteralsDumper(Dumper):
+    """Joins arrays of one row each."""
+
+    def dump(self, obj: Literals) -> bytes:
+        return b"{" + b",".join(value[1:-1] for value in obj.values) + b"}"
+
+
 def execute(session: Session, statement: sql.Composed, *parameters: object) -> list[TupleRow]:
     """Run a statement whose parameters are $1, $2 …, so that a % in a name of the user's is nothing special."""
     with RawCursor(session) as cursor:
         cursor.adapters.register_dumper(Rows, RowsDumper)
+        cursor.adapters.register_dumper(Literals, LiteralsDumper)
         return cursor.execute(statement, parameters).fetchall()
