@@ -188,8 +188,9 @@ class Boundaries:
 
     def _release(self, alias: str, test: str, policy: str | None, *, keep: bool) -> str:
         lease = self.leases.pop(alias)
+        port = lease.address.port
         restored = self.keep(lease, test) if keep else lease.release()
-        self._summary.count(restored, test)
+        self._summary.count(restored, test, port=port or None)
         if self.mint.open(alias).pool.marks.held_test:
             self._summary.troubles.append(HELD.format(test=test))
         return self._note(test, policy or self.mint.settings.leaks_of(alias), alias, restored)

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 import ways
 from psycopg.rows import class_row
 
+from mintdb.connections import habits
 from mintdb.connections.account import Account, untold
 from mintdb.connections.explain import compose, tell
 from mintdb.connections.facts import Opening
@@ -150,26 +151,40 @@ def searches(work: Callable[[], object]) -> int:
     return len(walks)
 
 
-def test_what_nothing_kept_in_five_tests_is_told_in_the_sixth_without_a_search(run: Run, dsn: str) -> None:
-    held, found = [], []
+def make_engine(dsn: str) -> sa.Engine:
+    engine = sa.create_engine(dsn.replace("postgresql", "postgresql+psycopg"))
+    engine.connect().close()
+    return engine
+
+
+@pytest.mark.parametrize("slow", [0.0, 60.0])
+def test_a_pool_that_nothing_kept_in_five_tests_is_told_in_the_sixth_without_a_slow_search(
+    run: Run, dsn: str, monkeypatch: pytest.MonkeyPatch, slow: float
+) -> None:
+    monkeypatch.setattr(habits, "SLOW", slow)
+    held, found, name = [make_engine(dsn)], [], f"test_many_{slow}.py::test_refund"
 
     def test(number: int) -> None:
-        found.extend(run.guilty(lambda: held.append(connect(dsn)), f"test_many.py::test_refund[{number}]"))
+        found.extend(run.guilty(lambda: held.append(make_engine(dsn)), f"{name}[{number}]"))
 
     searched = [searches(lambda number=number: test(number)) > 0 for number in range(7)]
-    assert searched == [True] * 5 + [False] * 2
-    assert found == [("leak", "connect")] * 7
+    assert searched == [True] * 5 + [bool(slow)] * 2
+    assert found == [("leak", "make_engine")] * 7
+    for engine in held:
+        engine.dispose()
 
 
-@pytest.mark.parametrize("keeper", ["test_lasting.py::test_refund[7]", "test_many.py::test_login"])
-def test_what_another_test_keeps_is_searched_for_although_its_line_was_never_kept(
-    run: Run, dsn: str, keeper: str
+@pytest.mark.parametrize("test", ["test_lasting.py::test_refund[7]", "test_many.py::test_login", "alike"])
+def test_what_a_test_keeps_is_searched_for_although_its_line_was_never_kept(
+    run: Run, dsn: str, monkeypatch: pytest.MonkeyPatch, test: str
 ) -> None:
+    monkeypatch.setattr(habits, "SLOW", 0.0)
     gc.unfreeze()  # this module, which the suite's conftest has frozen
     held = []
     for number in range(6):
         assert run.guilty(lambda: held.append(connect(dsn)), f"test_many.py::test_refund[{number}]")
         held.pop().close()
+    keeper = "test_many.py::test_refund[6]" if test == "alike" else test
     assert run.guilty(lambda: kept.update({keeper: connect(dsn)}), keeper) == []
     assert run.guilty(lambda: kept.update({"again": connect(dsn)}), "test_many.py::test_refund[8]") == []
     kept.clear()

@@ -10,6 +10,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Sequence
 
+from mintdb import clock
 from mintdb.connections.closing import collect
 from mintdb.connections.facts import Entry, Owner
 from mintdb.connections.habits import habits, line_of
@@ -96,7 +97,9 @@ def _find_holds(accused: Iterable[Entry]) -> dict[int, Hold]:
         alike[entry.thread == "MainThread", entry.taking is not None].append(entry)
     for (is_main, is_taken), several in alike.items():
         things = {(id(entry), kind): thing for entry in several for kind, thing in _things(entry)}
+        began = clock.monotonic()
         holds = find_holds(things, locals_last=is_main, are_taken=is_taken)
+        habits.note_search(clock.monotonic() - began)
         for (key, kind), hold in holds.items():
             if hold >= LEAST[kind]:
                 found[key] = max(found[key], hold)

@@ -11,9 +11,10 @@ from mintdb.connections.facts import Entry, Opening
 from mintdb.connections.stack import Site
 
 ALIKE = 5  # tests; as many as a pool that is told nothing keeps connections
+SLOW = 0.05  # seconds; a search that takes less is no price for being sure
 
-Making = tuple[Site, str, str, bool]
-"""A line, the file of tests, the fixture or test function that led to it, and whether the connection is taken."""
+Making = tuple[Site, str, str]
+"""A line, the file of tests, and the fixture or test function that led to it."""
 
 
 class Habits:
@@ -22,6 +23,11 @@ class Habits:
     def __init__(self) -> None:
         self._unkept: defaultdict[Making, set[str]] = defaultdict(set)  # tests, by what nothing kept in them
         self._kept: set[Site] = set()
+        self._last_search = 0.0  # seconds
+
+    def note_search(self, seconds: float) -> None:
+        """A search has taken so long."""
+        self._last_search = seconds
 
     def learn(self, entry: Entry, *, is_kept: bool) -> None:
         """Somebody has looked for what keeps a connection, its pool or its thread."""
@@ -35,10 +41,15 @@ class Habits:
             self._unkept[making].add(opening.test or "")
 
     def is_never_kept(self, entry: Entry) -> bool:
-        """Whether nothing kept what was made alike in several tests, nor ever what else its line made."""
+        """Whether nothing kept what was made alike in several tests, nor ever what else its line made.
+
+        Never said where a search is quick, and of idle connections of pools alone: should it be wrong for once, the
+        pool opens another. What has no pool, or was taken from it, could not be given back to whoever keeps it.
+        """
         making = _find_making(entry)
-        if making is None or making not in self._unkept:
+        if self._last_search < SLOW or entry.owner is None or entry.taking is not None or making not in self._unkept:
             return False
+        assert making is not None
         line, *_ = making
         return line not in self._kept and len(self._unkept[making]) >= ALIKE
 
@@ -54,7 +65,7 @@ def _find_making(entry: Entry) -> Making | None:
         return None
     function = opening.fixture or opening.test.partition("[")[0]
     # Fixtures of one name differ from file to file.
-    return line, opening.test.partition("::")[0], function, entry.taking is not None
+    return line, opening.test.partition("::")[0], function
 
 
 def _find_opening(entry: Entry) -> Opening | None:

@@ -66,7 +66,8 @@ class CloneAccounts:
         if any(v.kind is Kind.RESIDENT and v.session is not None and v.session.is_busy for v in verdicts):
             clone.welcome()  # its transaction only reads: nobody is to end it on the way
         words = [*tell(found, test=test), *prepared]
-        notes = list(filter(None, map(_tell_lock, verdicts)))
+        lasted = clock.monotonic() - self._account.began
+        notes = [note for verdict in verdicts if (note := _tell_lock(verdict, lasted))]
         return Connections(opened, peak, [f.to_plain() for f in found], words, compose(words), notes)
 
     def remember(self) -> None:
@@ -136,10 +137,12 @@ class CloneAccounts:
         return leaks
 
 
-def _tell_lock(verdict: Verdict) -> str | None:
-    """Of what is rewound nothing is in its way, and so it stays."""
+def _tell_lock(verdict: Verdict, lasted: float) -> str | None:
+    """Of a lock in a transaction that is older than the test: it stays, for nothing of it is in the rewind's way."""
     entry, session = verdict.entry, verdict.session
     if verdict.kind is not Kind.RESIDENT or entry is None or session is None or not (session.is_busy and session.holds):
+        return None
+    if (session.seconds_in_transaction or 0.0) <= lasted:
         return None
     holder = where_from(entry)
     return tell_lock(session.holds, holder) if holder else None

@@ -87,15 +87,15 @@ class Summary:
         self.reports += [story for story in self.failures if story.test == test]
         self.failures = [story for story in self.failures if story.test != test]
 
-    def count(self, restored: Restored | None, test: str = "") -> None:
-        """Count one put-back."""
+    def count(self, restored: Restored | None, test: str = "", *, port: int | None = None) -> None:
+        """Count one put-back, on the server at that port of those that this process has connections to."""
         if restored is None:
             return
         _count(self.ways, str(restored.way))
         if restored.reason:
             _count(self.reasons, restored.reason)
         if restored.way is Way.SWAP or not restored.report:
-            self.ended += [(test, _with_its_line(session)) for session in restored.ended]
+            self.ended += [(test, _with_its_line(session, port)) for session in restored.ended]
         self.cut_off += [(test, session) for session in restored.cut_off]
         for note in restored.connections.notes:
             self._once(note)
@@ -110,7 +110,7 @@ class Summary:
                 f"{lost} of a wider fixture went when the database was swapped after {test or 'a lease'}: {OR_A_CLONE}"
             )
         if restored.horizon_held_by is not None:
-            holder = _name_with_its_line(restored.horizon_held_by)
+            holder = _name_with_its_line(restored.horizon_held_by, port)
             self._once(f"{holder} keeps an old snapshot: tables that tests change grow meanwhile")
         self.seconds.append(restored.seconds)
         self.worst = max(self.worst, (restored.seconds, test))
@@ -217,14 +217,18 @@ class Summary:
         )
 
 
-def _with_its_line(session: Session) -> Session:
+def _with_its_line(session: Session, port: int | None) -> Session:
     """The same, with the line that opened it, if this process did."""
-    found = [entry.site for entry in ledger.open_entries() if entry.backend_pid == session.backend_pid and entry.site]
+    found = [
+        entry.site
+        for entry in ledger.open_entries(port=port)
+        if entry.backend_pid == session.backend_pid and entry.site
+    ]
     return replace(session, opened=str(found[0])) if found else session
 
 
-def _name_with_its_line(backend_pid: int) -> str:
-    [name] = name_backends([backend_pid], ledger.open_entries())
+def _name_with_its_line(backend_pid: int, port: int | None) -> str:
+    [name] = name_backends([backend_pid], ledger.open_entries(port=port))
     return name
 
 
