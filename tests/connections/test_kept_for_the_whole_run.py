@@ -563,3 +563,63 @@ def test_a_connection_of_the_whole_run_loses_what_a_test_did_not_commit_and_goes
     # asyncpg counts on a transaction that it has begun itself: it is the only one that has to connect again.
     assert ENDED in output
     assert output.count("  ended  ") == 1
+
+
+APPS = {
+    "conftest.py": """
+        from mintdb.connections import habits
+
+        habits.SLOW = 0.0  # as in an application of some size
+        """,
+    "apps.py": """
+        import os
+        import sqlalchemy as sa
+
+        DEFAULT = {}
+
+        def create_app():
+            app = sa.create_engine(os.environ["DATABASE_URL"].replace("://", "+psycopg://"))
+            app.me = app
+            return app
+
+        def get_app():
+            return DEFAULT.setdefault("app", DEFAULT.get("app") or create_app())
+        """,
+    "test_apps.py": """
+        import os
+
+        import apps
+        import pytest
+        import sqlalchemy as sa
+
+        @pytest.fixture
+        def client(request):
+            return apps.get_app() if "default" in request.node.name else apps.create_app()
+
+        @pytest.fixture(autouse=True)
+        def only_its_own(client):
+            with client.connect() as connection:
+                others = "select count(*) from pg_stat_activity where datname = current_database()"
+                assert connection.scalar(sa.text(others)) <= 3  # the first one's may stay, and the default one's
+
+        @pytest.mark.parametrize("number", range(8))
+        def test_new(number):
+            pass
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_default(number):
+            pass
+        """,
+}
+
+
+def test_what_is_made_like_five_leaks_is_closed_unsearched_but_nobody_is_accused_of_it(
+    server_home: Path, tmp_path: Path
+) -> None:
+    suite = new_suite(tmp_path / "suite").write(**APPS)
+    ran = suite.run("-q", "--mintdb-leaks=error")
+    note = r"mintdb: the pools of apps\.py:\d+ in create_app were left open in test after test: where it makes more .*"
+    assert len(re.findall(note, ran.output)) == 1, ran.output
+    guilty = re.findall(r"^ERROR test_apps\.py::(\S+) - Failed: LEAK", ran.output, re.MULTILINE)
+    assert set(guilty) <= {f"test_new[{number}]" for number in range(6)}, ran.output
+    assert ran.outcomes == {"passed": 10, "error": len(guilty)}, ran.output

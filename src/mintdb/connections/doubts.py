@@ -52,6 +52,8 @@ def judge_fairly(judge: Judge, *, began: float, is_last: bool = False) -> list[V
     if not all(entry.is_open for entry in accused):
         verdicts, looked = judge(frozenset())
         accused = _accused(verdicts)
+    for entry in filter(habits.is_never_kept, accused):
+        entry.told = True  # enough alike were: it is closed without a word, for it may be kept all the same
     unknown = {entry for entry in accused if line_of(entry) not in _no_garbage}
     # What may stay as it is has nothing more to gain than to be garbage.
     holds = _find_holds(entry for entry, verdict in accused.items() if entry in unknown or not verdict.may_stay)

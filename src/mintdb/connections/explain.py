@@ -50,6 +50,14 @@ def tell_lock(locks: Sequence[str], holder: str) -> str:
     )
 
 
+def tell_habit(line: object) -> str:
+    """What there is to say once of a line whose pools are closed without a search, having been told several times."""
+    return (
+        f"the pools of {line} were left open in test after test: where it makes more for the same fixture or test"
+        " function, they are closed and not told, since to look who keeps them is slow here"
+    )
+
+
 def compose(told: Iterable[Told]) -> str:
     """One report; empty if there is nothing to say. Below each title stand at most 10 lines' worth of connections."""
     by_title: dict[str, list[Told]] = defaultdict(list)

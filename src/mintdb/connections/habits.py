@@ -11,7 +11,7 @@ from mintdb.connections.facts import Entry, Opening
 from mintdb.connections.stack import Site
 
 ALIKE = 5  # tests; as many as a pool that is told nothing keeps connections
-SLOW = 0.05  # seconds; a search that takes less is no price for being sure
+SLOW = 0.05
 
 Making = tuple[Site, str, str]
 """A line, the file of tests, and the fixture or test function that led to it."""
@@ -43,8 +43,8 @@ class Habits:
     def is_never_kept(self, entry: Entry) -> bool:
         """Whether nothing kept what was made alike in several tests, nor ever what else its line made.
 
-        Never said where a search is quick, and of idle connections of pools alone: should it be wrong for once, the
-        pool opens another. What has no pool, or was taken from it, could not be given back to whoever keeps it.
+        It may be wrong of the next one: so nobody is accused of that. Never said where a search is quick, and of idle
+        connections of pools alone: a pool opens another where one was closed that somebody keeps.
         """
         making = _find_making(entry)
         if self._last_search < SLOW or entry.owner is None or entry.taking is not None or making not in self._unkept:

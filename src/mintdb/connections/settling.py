@@ -8,10 +8,11 @@ from dataclasses import field, replace
 from mintdb import clock
 from mintdb.connections import closing, state
 from mintdb.connections.account import Account, untold
-from mintdb.connections.explain import compose, tell, tell_lock, tell_prepared
+from mintdb.connections.explain import compose, tell, tell_habit, tell_lock, tell_prepared
 from mintdb.connections.facts import Entry, Serverless
 from mintdb.connections.finding import Finding, find, where_from
 from mintdb.connections.foreign import traced
+from mintdb.connections.habits import habits, line_of
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.takings import make_up, write_off
@@ -67,7 +68,7 @@ class CloneAccounts:
             clone.welcome()  # its transaction only reads: nobody is to end it on the way
         words = [*tell(found, test=test), *prepared]
         lasted = clock.monotonic() - self._account.began
-        notes = [note for verdict in verdicts if (note := _tell_lock(verdict, lasted))]
+        notes = [note for v in verdicts if (note := _tell_lock(v, lasted) or _tell_habit(v))]
         return Connections(opened, peak, [f.to_plain() for f in found], words, compose(words), notes)
 
     def remember(self) -> None:
@@ -146,6 +147,14 @@ def _tell_lock(verdict: Verdict, lasted: float) -> str | None:
         return None
     holder = where_from(entry)
     return tell_lock(session.holds, holder) if holder else None
+
+
+def _tell_habit(verdict: Verdict) -> str | None:
+    """Of what is closed without a search, and without an accusation."""
+    entry = verdict.entry
+    if verdict.kind is not Kind.LEAK or entry is None or not habits.is_never_kept(entry):
+        return None
+    return tell_habit(line_of(entry))
 
 
 def _with_its_end(finding: Finding, verdict: Verdict, ended: Sequence[Entry]) -> Finding:
