@@ -105,6 +105,25 @@ def test_a_mark_that_was_interrupted_while_it_was_taken_is_none(clone_of, monkey
     assert clone.rows("select * from seed") == state
 
 
+def test_a_mark_that_was_interrupted_while_it_was_dropped_is_gone(clone_of, monkeypatch):
+    clone = clone_of(*SEED)
+    state = clone.rows("select * from seed")
+    clone.run("delete from seed where id = 1", "insert into seed values (99, 'fixture')")
+    clone.push_mark()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(clone.rewinder, "_give_way", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            clone.pop_mark()
+    clone.floors.pop()
+    assert clone.rewinder.wrote()
+    assert clone.put_back() is None  # a swap
+    assert clone.rows("select * from seed") == state
+
+
 def test_a_mark_tells_what_was_written_since_the_mark_below(clone_of):
     clone = clone_of(*SEED)
     clone.run("insert into item (v) values ('fixture')")

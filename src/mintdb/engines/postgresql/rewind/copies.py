@@ -284,7 +284,8 @@ class Copies:
         """Learn, on a fresh clone, what a mark changed; the rows themselves are still to be put there."""
         held = self.tables[relation.oid]
         homes = {row.home: number for number, row in held.rows.items()}
-        for number in (*delta.hidden, *(homes[home] for home in delta.hidden_home)):
+        known = (number for number in delta.hidden if number in held.rows)  # the others' mark was dropped in the end
+        for number in (*known, *(homes[home] for home in delta.hidden_home)):
             held.put(number, held.rows[number]._replace(hidden=mark))
         for number, value in delta.born:
             held.put(number, Row(mark, None, None, home=None))

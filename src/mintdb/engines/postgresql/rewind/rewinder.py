@@ -117,13 +117,15 @@ class Rewinder:
         last = len(self._marks) - 1
         if not 1 <= index <= last or index < self._marks.floor.level or (index == self._marks.floor.level < last):
             raise ValueError(f"mark {index} of {last} cannot be dropped")
-        mark = self._marks.stack.pop(index)
-        if mark.ddl:
-            self._swap_needed = "the mark that was dropped had changed the schema"
-        elif not self._swap_needed:
+        mark = self._marks.stack[index]
+        known = "the mark that was dropped had changed the schema" if mark.ddl else self._swap_needed
+        self._swap_needed = known or "dropping a mark was interrupted"  # until it is done
+        del self._marks.stack[index]
+        if not known:
             try:
                 with _hindrances_told():
                     self._forget(mark, index)
+                self._swap_needed = None
             except CannotRewind as obstacle:
                 self._swap_needed = obstacle.reason
 
