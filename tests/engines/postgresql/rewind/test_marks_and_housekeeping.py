@@ -13,6 +13,7 @@ SEED = [
 ]
 ITEMS = "select id, v from item order by id"
 DDL = "create table made (id int)"
+TIGHT = "insert into doc select repeat('x', 9000000) from generate_series(1, 2)"  # in the table it is compressed
 TODAY = (
     "create function today() returns boolean language sql as"
     " $$select coalesce(current_setting('mint.today', true), '') = 'yes'$$"
@@ -56,23 +57,47 @@ def test_many_rows_among_and_behind_those_of_a_mark_go(clone_of, near):
 
 def test_what_is_too_large_to_be_held_without_a_reference_is_swapped(clone_of):
     fill = "insert into bulk select g, repeat('x', 1000) from generate_series(1, 17000) g"
-    clone = clone_of(*SEED, "create table bulk (id int, pad text)", fill, with_reference=False)
+    clone = clone_of(
+        *SEED, "create table bulk (id int, pad text)", fill, "create table doc (v text)", TIGHT, with_reference=False
+    )
     clone.run("delete from seed")
     assert clone.put_back().trail is Trail.WAL
     clone.run("delete from bulk where id = 1")
     assert clone.put_back() is None
     assert "public.bulk is too large to be held" in clone.reasons[-1]
     assert clone.rows("select count(*) from bulk") == [(17000,)]
+    clone.run("delete from doc")
+    assert clone.put_back() is None
+    assert clone.rows("select length(v) from doc") == [(9_000_000,)] * 2
 
 
 def test_a_mark_of_very_many_rows_stands_on_a_template_of_its_own(clone_of, monkeypatch):
     monkeypatch.setattr(copies, "MOST_BORN", 200)
-    clone = clone_of(*SEED)
-    clone.run("insert into item select g from generate_series(1, 201) g")
-    assert clone.push_mark().ddl
-    clone.run("delete from item where id = 7")
-    assert clone.put_back().trail is Trail.WAL
-    assert clone.rows("select count(*) from item where id = 7") == [(1,)]
+    clone = clone_of(*SEED, "create table doc (v text)")
+    for statement in ("insert into item select g from generate_series(1, 201) g", TIGHT):
+        clone.run(statement)
+        assert clone.push_mark().ddl
+        clone.run("delete from item where id = 7", "delete from doc")
+        assert clone.put_back().trail is Trail.WAL
+        assert clone.rows("select count(*) from item where id = 7") == [(1,)]
+    assert clone.rows("select count(*) from doc") == [(2,)]
+
+
+def test_a_mark_on_a_large_table_is_brought_along_without_learning_where_its_rows_lie(clone_of, monkeypatch):
+    monkeypatch.setattr(copies, "MOST_KNOWN", 400)
+    fill = "insert into large select g, repeat('x', 100) from generate_series(1, 2000) g"
+    clone = clone_of("create table large (id int primary key, pad text)", fill)
+    clone.run("delete from large where id in (3, 1900)", "insert into large values (0, 'fixture')")
+    assert not clone.push_mark().ddl
+    state = clone.rows("select * from large order by id")
+    for statement, swapped in (
+        *((DDL, True), ("update large set pad = 'test' where id in (0, 4, 1000)", False)),
+        *(("delete from large", True), ("update large set pad = 'test' where id in (0, 4, 1901)", False)),
+    ):
+        clone.run(statement)
+        assert (clone.put_back() is None) is swapped
+        assert clone.rows("select * from large order by id") == state
+    assert clone.reasons[-1] == "public.large may have changed in more rows than mintdb remembers the places of"
 
 
 def test_a_small_table_that_a_fixture_makes_large_lies_in_order_again_when_that_has_ended(clone_of):

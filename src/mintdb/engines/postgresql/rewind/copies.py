@@ -29,13 +29,19 @@ FEW_RANGES = 4  # to be emptied by a statement each
 SMALL_BYTES = SMALL_PAGES * PAGE  # a seed whose physical order is kept: about 2,000 narrow rows
 FIRST_BORN = 1 << 40  # row numbers below are the floor's rows in physical order
 MOST_BORN = 200_000  # rows of one mark in one table; held here they take about 500 bytes each, and what they say
-MOST_BYTES = 16 << 20  # of the tables that are held without a reference
+MOST_KNOWN = 200_000  # rows of the floor's large tables: to know where one lies takes about 450 bytes
+MOST_BYTES = 16 << 20  # of what is held: tables without a reference, and what one mark wrote to one table
+ROWS_OF_PAGE = 291  # MaxHeapTuplesPerPage
 
 
 INSERT = sql.SQL("""
 insert into {table} ({written}) overriding system value
 select {written} from {rows} with ordinality w ({names}, "mint o") order by "mint o"
 returning ctid, pg_current_xact_id()::xid
+""")
+WEIGHED = sql.SQL("""
+select mint_at, mint_x, case when sum(octet_length(said)) over () <= {room} then said end
+  from ({rows} offset 0) r order by 1
 """)
 DIFFERS = sql.SQL("""
 select true from rows from ({rows}, unnest($2::text[]::tid[])) w ({names}, "mint at")
@@ -91,9 +97,25 @@ class Copies:
             "select oid, pg_table_size(oid) from unnest(%s::oid[]) oid order by 2, 1", (list(tables),)
         )
         for oid, size in sizes.fetchall():
-            left -= size
-            if left >= 0:
-                self._fetch(tables[oid], self._begin(tables[oid]), None)
+            if size <= left:
+                left -= max(size, self._hold(tables[oid], left))
+
+    def _hold(self, relation: Relation, room: int) -> int:
+        """How many bytes the rows took, which may have been compressed in the table; 0 if they are not held."""
+        held = self._begin(relation)
+        found = self._weighed(self._all(relation), room)
+        if found is None:
+            del self.tables[relation.oid]
+            return 0
+        # No home: a swap may be to what was dumped, where rows lie elsewhere, in the same order.
+        held.values.update(enumerate(found.values(), start=1))
+        self._learn(held, [(lies, None) for lies in found], None)
+        return sum(map(len, found.values()))
+
+    def _weighed(self, rows: sql.Composed, room: int) -> dict[Identity, Value] | None:
+        """Rows as they lie and what they say; None, and nothing is sent, if that has more bytes than `room`."""
+        found = {(at, xid): said for at, xid, said in self.session.execute(WEIGHED.format(rows=rows, room=room))}
+        return None if None in found.values() else found
 
     def cover(self, relation: Relation, blocks: Blocks) -> Blocks:
         """Make sure that the floor's rows in `blocks` are known; returns the blocks to look at."""
@@ -106,6 +128,22 @@ class Copies:
                 self._fetch(relation, held, wanted)
         return blocks
 
+    def _fetch(self, relation: Relation, held: Held, blocks: Blocks) -> None:
+        """Learn where the floor's rows in `blocks` lie, of which the reference tells what they say."""
+        assert self.reference is not None  # else all are known
+        known = sum(other.last_of_floor for other in self.tables.values() if not other.small)
+        if not held.small and _crowded(self.reference(), relation, blocks, max(MOST_KNOWN - known, 0)):
+            raise CannotRewind(f"{relation.label} may have changed in more rows than mintdb remembers the places of")
+        found = self.reference().execute(in_order(live(relation, blocks)))
+        had = held.covered or frozenset()
+        self._learn(held, [((at, xid), at) for at, xid in found if not (had and lies_in(had, at))], blocks)
+
+    def _learn(self, held: Held, new: Sequence[tuple[Identity, str | None]], blocks: Blocks) -> None:
+        for number, (lies, home) in enumerate(new, start=held.last_of_floor + 1):
+            held.put(number, Row(FLOOR, None, lies, home))
+        held.last_of_floor += len(new)
+        held.covered = joined(held.covered, blocks)
+
     def _begin(self, relation: Relation) -> Held:
         small = self._size(relation) <= SMALL_BYTES
         held = Held(shape(self.session, relation), small, covered=None if relation.empty else frozenset())
@@ -115,20 +153,6 @@ class Copies:
         source = self.reference() if self.reference and not relation.empty else self.session
         row = source.execute("select pg_relation_size(%s::oid)", (relation.oid,)).fetchone()
         return int(row[0]) if row else 0
-
-    def _fetch(self, relation: Relation, held: Held, blocks: Blocks) -> None:
-        """Learn the floor's rows in `blocks`."""
-        source, columns = (self.reference(), None) if self.reference else (self.session, held.shape.value)
-        found = {row[:2]: row[2:] for row in source.execute(in_order(live(relation, blocks, columns)))}
-        had = held.covered or frozenset()
-        new = [lies for lies in found if not (had and lies_in(had, lies[0]))]
-        for number, lies in enumerate(new, start=held.last_of_floor + 1):
-            # Without a reference a swap may be to what was dumped: its rows lie elsewhere, in the same order.
-            held.put(number, Row(FLOOR, None, lies, home=lies[0] if self.reference else None))
-            if columns:
-                (held.values[number],) = found[lies]
-        held.last_of_floor += len(new)
-        held.covered = joined(held.covered, blocks)
 
     def _live(self, relation: Relation, blocks: Blocks) -> dict[Identity, None]:
         if blocks == frozenset():
@@ -183,16 +207,16 @@ class Copies:
         """What rows say."""
         held, numbers = self.tables[relation.oid], list(numbers)
         homes = [home for number in numbers if number not in held.values and (home := held.rows[number].home)]
-        fetched = self._read(self.reference(), relation, homes) if homes and self.reference else {}
-        by_home = {at: value for (at, _), value in fetched.items()}
+        fetched = self.reference().execute(self._lying(relation, homes)) if homes and self.reference else ()
+        by_home = {at: value for at, _, value in fetched}
         return [held.values[n] if n in held.values else by_home[held.rows[n].home or ""] for n in numbers]
 
-    def _read(self, source: Session, relation: Relation, places: list[str]) -> dict[Identity, Value]:
+    def _lying(self, relation: Relation, places: list[str]) -> sql.Composed:
         """The rows that lie in these places, and what they say."""
-        statement = sql.SQL("select t.ctid, t.xmin, {} from only {} t where t.ctid = any ({})")
-        value = self.tables[relation.oid].shape.value
-        rows = source.execute(statement.format(value, relation.identifier, array(places)))
-        return {(at, xid): value for at, xid, value in rows}
+        return sql.SQL("{} where t.ctid = any ({})").format(self._all(relation), array(places))
+
+    def _all(self, relation: Relation) -> sql.Composed:
+        return live(relation, None, sql.SQL("{} as said").format(self.tables[relation.oid].shape.value))
 
     def _check_generated(self, relation: Relation, form: Shape, values: list[Value], lie: list[Identity]) -> None:
         # A function that is falsely declared immutable gives another value now.
@@ -214,6 +238,8 @@ class Copies:
     def take(self, relation: Relation, blocks: Blocks, mark: int) -> Delta | None:
         """Make what lies in `blocks` the state of a new mark; None where it is the state of the mark below."""
         held = self.tables[relation.oid]
+        if _crowded(self.session, relation, blocks, MOST_BORN + len(held.newest(blocks))):
+            raise CannotRewind(f"more than {MOST_BORN} rows of {relation.label} are new")
         gone, young = _compared(held, blocks, self._live(relation, blocks))
         born = self._bear(relation, young, mark)
         hidden = [held.rows[number] for number in gone]
@@ -229,11 +255,11 @@ class Copies:
         )
 
     def _bear(self, relation: Relation, young: Sequence[Identity], mark: int) -> tuple[tuple[int, Value], ...]:
-        if len(young) > MOST_BORN:
-            raise CannotRewind(f"{len(young)} rows of {relation.label} are new, more than are held")
         held = self.tables[relation.oid]
         # What is gone by now was deleted by a late writer: the mark has been without it all the same.
-        found = self._read(self.session, relation, [at for at, _ in young]) if young else {}
+        found = self._weighed(self._lying(relation, [at for at, _ in young]), MOST_BYTES) if young else {}
+        if found is None:
+            raise CannotRewind(f"the new rows of {relation.label} are larger than what is held")
         born = list(enumerate((lies for lies in young if lies in found), start=self.next_born + 1))
         self.next_born += len(born)
         for number, lies in born:
@@ -280,18 +306,25 @@ class Copies:
             found = wire.execute(self.session, statement, *values)
         return {back[mine - 1]: later[its - 1] for mine, its in found}
 
-    def replay(self, relation: Relation, mark: int, delta: Delta) -> None:
-        """Learn, on a fresh clone, what a mark changed; the rows themselves are still to be put there."""
+    def replay(self, relation: Relation, mark: int, delta: Delta) -> Blocks:
+        """Learn, on a fresh clone, what a mark changed; the rows themselves are still to be put there.
+
+        Returns where those lie that the mark does not have.
+        """
+        self.cover(relation, delta.blocks_at_home)
         held = self.tables[relation.oid]
         homes = {row.home: number for number, row in held.rows.items()}
         known = (number for number in delta.hidden if number in held.rows)  # the others' mark was dropped in the end
-        for number in (*known, *(homes[home] for home in delta.hidden_home)):
+        hidden = [*known, *(homes[home] for home in delta.hidden_home)]
+        blocks = {held.rows[number].block for number in hidden}
+        for number in hidden:
             held.put(number, held.rows[number]._replace(hidden=mark))
         for number, value in delta.born:
             held.put(number, Row(mark, None, None, home=None))
             held.values[number] = value
         # Rows that are born from now on must not be given the numbers of these.
         self.next_born = max([self.next_born, *(number for number, _ in delta.born)])
+        return frozenset(block for block in blocks if block is not None)
 
 
 def _compared(held: Held, blocks: Blocks, now: Collection[Identity]) -> tuple[list[int], list[Identity]]:
@@ -300,6 +333,14 @@ def _compared(held: Held, blocks: Blocks, now: Collection[Identity]) -> tuple[li
     known = set(there.values())
     gone = [number for number, lies in there.items() if lies not in now]
     return gone, [lies for lies in now if lies not in known]
+
+
+def _crowded(source: Session, relation: Relation, blocks: Blocks, most: int) -> bool:
+    """Whether more rows than that lie there."""
+    if blocks is not None and len(blocks) <= most // ROWS_OF_PAGE:
+        return False
+    rows = sql.SQL("select from ({} limit {}) r having count(*) > {}").format(live(relation, blocks), most + 1, most)
+    return source.execute(rows).rowcount > 0
 
 
 def _split(blocks: Blocks, occupied: frozenset[int]) -> tuple[Blocks, list[tuple[int, int]]]:

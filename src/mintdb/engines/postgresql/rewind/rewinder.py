@@ -348,9 +348,7 @@ class Rewinder:
         floor, changes = self._marks.floor, Changes()
         for mark in self._marks.above_the_floor():
             for relation, delta in ((floor.named(label), delta) for label, delta in mark.deltas.items()):
-                floor.copies.cover(relation, None)
-                floor.copies.replay(relation, mark.number, delta)
-                changes.add(relation, None)
+                changes.add(relation, floor.copies.replay(relation, mark.number, delta))
             for relation in map(floor.named, mark.sequences):
                 changes.add(relation, None)
             self._map(mark)
