@@ -34,7 +34,7 @@ def test_an_opener_beyond_the_limit_is_told_who_holds_what(connect: psycopg.conn
     2 × tests/connections/test_budget.py:LINE in <listcomp>, thread "MainThread", open for up to 0.0 s
   1. close what is not needed any more, at the lines above
   2. or, where pools hold them idle, let these close what is given back:  keep_idle = false
-  3. or allow more:  max_connections = 2  (wait longer:  connection_timeout = 0.05)"""
+  3. or allow more:  max_connections = 4  (wait longer:  connection_timeout = 0.05)"""
     )
     for connection in held:
         connection.close()

@@ -623,3 +623,45 @@ def test_what_is_made_like_five_leaks_is_closed_unsearched_but_nobody_is_accused
     guilty = re.findall(r"^ERROR test_apps\.py::(\S+) - Failed: LEAK", ran.output, re.MULTILINE)
     assert set(guilty) <= {f"test_new[{number}]" for number in range(6)}, ran.output
     assert ran.outcomes == {"passed": 10, "error": len(guilty)}, ran.output
+
+
+POLLING = """
+    import os
+    import threading
+
+    import psycopg
+    import pytest
+
+    @pytest.fixture(scope="session", autouse=True)
+    def poller():
+        stop, begun = threading.Event(), threading.Event()
+
+        def poll():
+            with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+                while not stop.wait(0.005):
+                    with connection.transaction():
+                        connection.execute("select pg_advisory_xact_lock(7)")
+                        connection.execute("select pg_sleep(0.02)")
+                    begun.set()
+
+        thread = threading.Thread(target=poll, name="poller")
+        thread.start()
+        begun.wait()
+        yield
+        stop.set()
+        thread.join()
+
+    @pytest.mark.parametrize("number", range(30))
+    def test_beside_it(number):
+        with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+            connection.execute("insert into currency values ('CHF2')")
+    """
+
+
+def test_a_wider_poller_that_only_reads_is_neither_ended_nor_told_to_hold_its_lock(
+    server_home: Path, tmp_path: Path
+) -> None:
+    ran = new_suite(tmp_path / "suite").write(test_polling=POLLING).run("-q")
+    assert ran.outcomes == {"passed": 30}, ran.output
+    assert "had to end" not in ran.output, ran.output
+    assert "held from test to test" not in ran.output, ran.output

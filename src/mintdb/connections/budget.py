@@ -96,7 +96,11 @@ class Budget:
     def _exceeded(self) -> ConnectionBudgetExceeded:
         held = self._held()
         return ConnectionBudgetExceeded(
-            held=len(held), limit=self.limit, timeout=self.timeout, holders=holders(held, clock.monotonic())
+            held=len(held),
+            limit=self.limit,
+            more=2 * self.limit,
+            timeout=self.timeout,
+            holders=holders(held, clock.monotonic()),
         )
 
 

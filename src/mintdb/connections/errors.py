@@ -13,7 +13,7 @@ class ConnectionBudgetExceeded(MintdbError):
 {holders}
   1. close what is not needed any more, at the lines above
   2. or, where pools hold them idle, let these close what is given back:  keep_idle = false
-  3. or allow more:  max_connections = {limit}  (wait longer:  connection_timeout = {timeout:g})"""
+  3. or allow more:  max_connections = {more}  (wait longer:  connection_timeout = {timeout:g})"""
 
 
 class TooManyProcesses(ServerError):

@@ -204,7 +204,7 @@ class PostgresClone:
 
     # putting back
 
-    def _settle(self, seconds: float, *, ahead: bool = False) -> Settled:
+    def _settle(self, seconds: float | None, *, ahead: bool = False) -> Settled:
         maintenance, own = self._stay.maintenance, self._own_backends()
         started = clock.monotonic()
         seen, put = self._put_back_ahead(own) if ahead else (None, None)
@@ -212,12 +212,18 @@ class PostgresClone:
         seen = seen or sessions.glance(maintenance, self._name, but=own)
         in_the_way: Sequence[Session] = ()
         if seen.busy:
-            in_the_way = sessions.wait_until_quiet(maintenance, self._name, settle=seconds, older=self._older, but=own)
+            in_the_way = self._wait(seconds, own)
         prepared = databases.roll_back_prepared(maintenance, self._name) if seen.prepared else ()
         if seen.replicates:
             replication.remove(maintenance, self._name, but=self._replicating)
         present = Present(seen.backends, in_the_way, prepared, seen.arrivals, spent)
         return Settled(clock.monotonic(), present, put)
+
+    def _wait(self, seconds: float | None, own: list[int]) -> Sequence[Session]:
+        maintenance, name, older = self._stay.maintenance, self._name, self._older
+        if seconds is None:  # that was done before
+            return sessions.wait_for_passers_by(maintenance, name, older=older, but=own)
+        return sessions.wait_until_quiet(maintenance, name, settle=seconds, older=older, but=own)
 
     def _take_settled(self) -> Settled:
         """What the caller has just found, if that was nobody in the way; else what is found now."""
@@ -226,7 +232,7 @@ class PostgresClone:
             is_done = isinstance(settled.put, PutBack)  # who writes later than that is for the next put-back
             if is_done or clock.monotonic() - settled.at < JUST_NOW:
                 return settled
-        return self._settle(0)
+        return self._settle(None)
 
     def _put_back_ahead(self, own: list[int]) -> tuple[Glance | None, PutBack | Look | None]:
         """See who is connected and, where nobody is at work, put back what is simple: one trip instead of two."""

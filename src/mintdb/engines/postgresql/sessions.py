@@ -40,6 +40,7 @@ from locks group by pid
 COUNTS_AT_ONCE = 150000  # the first version whose statistics are in shared memory, and no half second behind
 POLL = 0.002  # seconds; a terminated backend is gone in 0.6 ms
 STUCK_AFTER = 0.1  # seconds; a program that is between two statements of a transaction goes on within some milliseconds
+PASSING = 0.2  # seconds; a statement of somebody who comes by, as a poller does, is over in some milliseconds
 END_TIMEOUT = 5.0  # seconds; a backend in an uninterruptible wait of the file system is all that takes longer
 
 
@@ -127,6 +128,22 @@ def wait_until_quiet(
         if all(_is_stuck(s) for s in in_the_way) or clock.monotonic() >= deadline:
             return in_the_way
         clock.sleep(POLL)
+
+
+def wait_for_passers_by(
+    maintenance: Maintenance, database: str, *, older: Collection[int] = (), but: Collection[int] = ()
+) -> list[Session]:
+    """Who is in the way after others were waited for already. Whoever has only just begun something may finish it."""
+    deadline = clock.monotonic() + PASSING
+    while True:
+        in_the_way = wait_until_quiet(maintenance, database, settle=0, older=older, but=but)
+        if not any(map(_is_passing, in_the_way)) or clock.monotonic() >= deadline:
+            return in_the_way
+        clock.sleep(POLL)
+
+
+def _is_passing(session: Session) -> bool:
+    return session.state == "active" and (session.seconds_in_state or 0.0) < PASSING
 
 
 def _is_stuck(session: Session) -> bool:
