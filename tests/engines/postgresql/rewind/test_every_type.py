@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from rewind_site import Clone
 
 from mintdb.engines.postgresql.rewind import Trail
 
@@ -85,6 +86,14 @@ SCHEMA = [
     "insert into long select g, (select string_agg(md5((x + g)::text), '') from generate_series(1, 400) x),"
     " decode(repeat('00ff', 5000), 'hex') from generate_series(1, 5) g",
 ]
+MARKUP = [  # read by PostgreSQL 15 alone here
+    "create table markup (id int, v xml, vs xml[])",
+    """insert into markup values (2, ' <c>"</c>', null),
+       (1, '<?xml version="1.0" encoding="UTF-8"?><a/>', array['<?xml version="1.0"?><b/>'::xml])""",
+    "create domain page as xml",
+    "create table pages (v page)",
+    """insert into pages values ('<?xml version="1.0" encoding="UTF-8"?><a/>')""",
+]
 VIRTUAL = """do $$ begin if current_setting('server_version_num')::int >= 180000 then
   execute 'alter table plain add column read int generated always as (id + 1) virtual'; end if; end $$"""
 TABLES = {  # and what of a row is not seen in its text
@@ -117,3 +126,22 @@ def test_rows_of_every_type_come_back_as_they_were(clone_of, with_reference):
     assert {table: sorted(rows) for table, rows in contents(clone).items()} == {
         table: sorted(rows) for table, rows in marked.items()
     }
+
+
+def test_xml_comes_back_with_its_declaration(site_15):
+    clone = Clone(site_15, site_15.template(*MARKUP))
+    markup, pages = "select id, v::text, vs::text[] from markup order by id", "select v::xml::text from pages"
+    before = clone.rows(markup), clone.rows(pages)
+    clone.run("delete from markup where id = 1")
+    clone.put_back()
+    clone.run("delete from pages")
+    assert clone.put_back() is None
+    assert (clone.rows(markup), clone.rows(pages)) == before
+    clone.run("update markup set id = 3 where id = 1")
+    assert not clone.push_mark().ddl
+    marked = clone.rows(markup)
+    clone.swap()
+    assert clone.rows(markup) == marked
+    clone.run(MARKUP[-1])
+    assert clone.push_mark().ddl
+    clone.close()

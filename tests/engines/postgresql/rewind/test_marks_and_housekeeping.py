@@ -224,10 +224,21 @@ def test_a_mark_with_rows_that_a_trigger_would_change_again_survives_a_swap(clon
             "alter table fickle add check (length(pad) < 6) not valid",
             "delete from fickle where id in (3, 20)",
         ],
+        [
+            "create domain odd int",
+            "create table fickle (id int, n odd)",
+            "insert into fickle select g, 2 from generate_series(2, 40) g",
+            "alter domain odd add check (value % 2 = 1) not valid",
+            "delete from fickle where id in (3, 20)",
+        ],
+        [
+            "create domain function as regproc[]",
+            "create table fickle (id int, which function default '{1397}')",  # abs(integer), of six of that name
+        ],
     ],
     ids=[
         *("generated", "check", "domain", "no column", "parts", "partition", "index", "date", "not binary"),
-        "not valid",
+        *("not valid", "domain not valid", "function"),
     ],
 )
 def test_a_mark_with_rows_that_could_not_be_inserted_again_survives_a_swap(clone_of, statements):
@@ -251,6 +262,17 @@ def test_a_mark_with_rows_of_a_usual_table_needs_no_template_of_its_own(clone_of
     )
     clone.run("insert into usual values (1, 'a', 3)")
     assert not clone.push_mark().ddl
+
+
+@pytest.mark.parametrize("kind", ["regclass", "regtype[]"])
+def test_a_mark_whose_rows_refer_to_a_table_needs_a_template_of_its_own_where_clones_are_dumped(clone_of, kind):
+    for with_reference in (True, False):
+        clone = clone_of(f"create table seed (kind {kind})", with_reference=with_reference)
+        value = "{seed}" if "[]" in kind else "seed"
+        clone.run(f"insert into seed values ('{value.replace('seed', 'pg_class')}')")
+        assert not clone.push_mark().ddl
+        clone.run(f"insert into seed values ('{value}')")
+        assert clone.push_mark().ddl is not with_reference
 
 
 def test_a_function_in_an_index_finds_what_it_finds_in_a_session_of_the_users(clone_of):

@@ -50,6 +50,7 @@ class Shape:
     columns: tuple[Column, ...]
     oid: int  # of that type
     is_binary: bool  # no type of the user's, which has another oid in another database, and none without such a form
+    is_exact: bool  # what it says is all that it holds
 
     @property
     def written(self) -> tuple[Column, ...]:
@@ -108,23 +109,42 @@ def names(columns: Sequence[Column]) -> sql.Composed:
     return sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
 
 
-# The name of an overloaded function is not enough to find it again.
-SHAPE: LiteralString = """
+# Of a statement that names its columns' types in `touched`: all types that they are made of, and which are only within
+# a type of the user's.
+TYPES = sql.SQL("""
+types (oid, within) as (
+  select atttypid, false from touched
+  union
+  select part.oid, types.within or types.oid >= %(first)s from types join pg_type t using (oid), lateral (
+    select t.typbasetype union all select t.typelem
+    union all select attribute.atttypid from pg_attribute attribute
+               where attribute.attrelid = t.typrelid and attribute.attnum > 0 and not attribute.attisdropped
+    union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)) part (oid)
+   where part.oid <> 0
+)""")
+# The name of an overloaded function is not enough to find it again, and xml leaves its declaration out.
+SHAPE = sql.SQL("""
+with recursive touched as (
+  select atttypid from pg_attribute where attrelid = %(table)s and attnum > 0 and not attisdropped
+), {types}
 select attname, attgenerated::text,
        case when coalesce(e.oid, t.oid) in ('regproc'::regtype, 'regoper'::regtype)
-            then case when e.oid is null then 'oid' else 'oid[]' end end,
-       c.reltype, atttypid < %(first)s and t.typsend <> 0 and (t.typelem = 0 or e.typsend <> 0)
+            then case when e.oid is null then 'oid' else 'oid[]' end
+            when coalesce(e.oid, t.oid) = 'xml'::regtype then case when e.oid is null then 'text' else 'text[]' end end,
+       c.reltype, coalesce(e.oid, t.oid) <> 'xml'::regtype
+       and atttypid < %(first)s and t.typsend <> 0 and (t.typelem = 0 or e.typsend <> 0),
+       exists (select from types where within and oid = 'xml'::regtype)
   from pg_class c left join pg_attribute on attrelid = c.oid and attnum > 0 and not attisdropped
   left join pg_type t on t.oid = atttypid left join pg_type e on e.oid = t.typelem
  where c.oid = %(table)s order by attnum
-"""
+""").format(types=TYPES)
 
 
 def shape(session: Session, relation: Relation) -> Shape:
     """Learn the columns of a table."""
     found = session.execute(SHAPE, {"first": FIRST_USER_OID, "table": relation.oid}).fetchall()
     columns = tuple(Column(*row[:3]) for row in found if row[0])
-    return Shape(relation.identifier, columns, found[0][3], is_binary=all(row[4] for row in found))
+    return Shape(relation.identifier, columns, found[0][3], all(row[4] for row in found), is_exact=not found[0][5])
 
 
 KEYS: LiteralString = """

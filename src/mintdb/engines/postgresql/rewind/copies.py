@@ -186,6 +186,8 @@ class Copies:
         form = self.tables[relation.oid].shape
         if not form.written:
             raise CannotRewind(f"rows without a column that can be written are missing from {relation.label}")
+        if not form.is_exact:
+            raise CannotRewind(f"{relation.label} has xml within a type of your own, whose declaration would be lost")
         with names_as_the_user(self.session) if relation.calls else nullcontext():
             return self._insert(relation, form, numbers)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import LiteralString
 
+from psycopg import sql
+
 from mintdb.engines.postgresql.rewind.changes import obstacle_of
+from mintdb.engines.postgresql.rewind.columns import TYPES
 from mintdb.engines.postgresql.rewind.relations import FIRST_USER_OID, Relation
 from mintdb.engines.postgresql.rewind.session import Session
 
@@ -13,20 +16,12 @@ from mintdb.engines.postgresql.rewind.session import Session
 # are believed unless they read a table, a setting or the clock. Foreign keys are not looked at, because in replica role
 # they are not enforced. What a constraint NOT VALID has let stay would have to be inserted with its neighbours.
 # What is read from text as a time, or written so, depends on the DateStyle of whoever wrote the row.
-FICKLE: LiteralString = """
+# Some types do not say in text all that they hold, which is how they travel within a type of the user's.
+FICKLE = sql.SQL("""
 with recursive touched as (
   select attrelid, atttypid, attnum, attgenerated from pg_attribute
    where attrelid = any (%(tables)s) and attnum > 0 and not attisdropped
-), types (oid) as (
-  select atttypid from touched
-  union
-  select part.oid from types join pg_type t using (oid), lateral (
-    select t.typbasetype union all select t.typelem
-    union all select attribute.atttypid from pg_attribute attribute
-               where attribute.attrelid = t.typrelid and attribute.attnum > 0 and not attribute.attisdropped
-    union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)) part (oid)
-   where part.oid <> 0
-), expressions (said, in_index) as (
+), {types}, expressions (said, in_index) as (
   select conbin::text, false from pg_constraint
    where contype = 'c' and (conrelid = any (%(tables)s) or contypid in (select oid from types))
   union all
@@ -46,18 +41,46 @@ select from expressions
        where p.provolatile <> 'i' or p.oid >= %(first)s and (not in_index
              or coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) ~* '\\m(from|now|current_\\w+|clock_timestamp)\\M'))
 union all
-select from pg_constraint where conrelid = any (%(tables)s) and contype in ('c', 'n') and not convalidated
+select from pg_constraint
+ where contype in ('c', 'n') and not convalidated
+   and (conrelid = any (%(tables)s) or contypid in (select oid from types))
+union all
+select from types join pg_type t using (oid)
+ where t.oid < %(first)s and within and (typname in ('regproc', 'regoper', 'xml') or %(dumped)s and typname ~ '^reg')
 union all
 select from unnest(%(tables)s) rel
  where not exists (select from touched t where t.attrelid = rel and t.attgenerated = '')
 limit 1
-"""
+""").format(types=TYPES)
 
 
-def can_be_inserted_again(session: Session, relations: Iterable[Relation]) -> bool:
-    """Whether what lies in these tables could be put into a fresh clone, at any later time, as it is."""
+def can_be_inserted_again(session: Session, relations: Iterable[Relation], *, dumped: bool) -> bool:
+    """Whether what lies in these tables could be put into a fresh clone, at any later time, as it is.
+
+    `dumped` says that this clone may be made from a dump.
+    """
     relations = list(relations)
     if any(map(obstacle_of, relations)):
         return False
     oids = [relation.oid for relation in relations]
-    return not oids or not session.execute(FICKLE, {"tables": oids, "first": FIRST_USER_OID}).rowcount
+    if oids and session.execute(FICKLE, {"tables": oids, "first": FIRST_USER_OID, "dumped": dumped}).rowcount:
+        return False
+    return not (dumped and oids and _refers(session, relations))
+
+
+NAMING: LiteralString = """
+select attrelid, attname from pg_attribute join pg_type t on t.oid = atttypid left join pg_type e on e.oid = t.typelem
+ where attrelid = any (%s) and attnum > 0 and not attisdropped and coalesce(e.typname, t.typname) ~ '^reg'
+   and t.oid < %s
+"""
+
+
+def _refers(session: Session, relations: Iterable[Relation]) -> bool:
+    """Whether a row refers to a table, function or type of the user's, whose oid is another after a dump."""
+    by_oid = {relation.oid: relation for relation in relations}
+    statement = sql.SQL("select from only {} where {} <= any (array[{}]::oid[]) limit 1")
+    columns = session.execute(NAMING, (list(by_oid), FIRST_USER_OID)).fetchall()
+    return any(
+        session.execute(statement.format(by_oid[oid].identifier, FIRST_USER_OID, sql.Identifier(name))).rowcount
+        for oid, name in columns
+    )

@@ -219,8 +219,9 @@ class Rewinder:
 
     def _can_replay(self, changes: Changes) -> bool:
         """Whether a mark's rows could be put into a fresh clone; otherwise it needs a template of its own."""
-        relations = self._marks.floor.relations
-        return can_be_inserted_again(self._session, [relations[oid] for oid in changes.tables])
+        floor = self._marks.floor
+        touched = [floor.relations[oid] for oid in changes.tables]
+        return can_be_inserted_again(self._session, touched, dumped=floor.copies.reference is None)
 
     def _unlogged_written(self) -> bool:
         unlogged = {relation.oid for relation in self._marks.floor.survey.unlogged}
