@@ -150,6 +150,8 @@ def _hold(root: Any, one: object) -> Hold:  # Any: a module's names, a class, or
     if issubclass(type(root), type):
         lasts = "<locals>" not in root.__qualname__ and _of(root) not in MACHINERY | BOOKKEEPING
         return Hold.LASTING if lasts else Hold.UNKNOWN
+    if root is vars(sys) and issubclass(type(one), RUNNING):
+        return Hold.GATHERED  # the last exception that nobody caught: its frames do nothing more
     name, file = str(root.get("__name__")), root.get("__file__")
     is_for_the_run = name == "__main__" if file is None else not is_library(file)
     if not is_for_the_run or name.partition(".")[0] in MACHINERY | BOOKKEEPING:
