@@ -126,6 +126,7 @@ def test_a_mark_that_was_interrupted_while_it_was_taken_is_none(clone_of, monkey
     monkeypatch.setattr(clone.rewinder, "_take_sequences", interrupt)  # the last that is done for a mark
     with pytest.raises(KeyboardInterrupt):
         clone.push_mark()
+    assert not any(held.values for held in clone.rewinder._marks.floor.copies.tables.values())
     clone.put_back()
     assert clone.rows("select * from seed") == state
 

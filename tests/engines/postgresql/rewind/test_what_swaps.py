@@ -214,6 +214,29 @@ def test_a_lock_in_the_way_is_transient_and_nothing_is_lost(clone_of):
     assert clone.rows("select from item union all select from other") == []
 
 
+def test_what_was_put_back_in_vain_is_not_taken_to_be_there(clone_of):
+    tables = ("one", "two")  # large enough to be put back in one transaction
+    fill = "(id) as select g, repeat('x', 100) from generate_series(1, 2000) g"
+    clone = clone_of(*(f"create table {table} {fill}" for table in tables))
+
+    def change() -> None:
+        clone.run(*(f"delete from {table} where id = 7" for table in tables))
+
+    change()
+    clone.put_back()
+    known = clone.rewinder._marks.floor.copies.tables
+    for locked in tables:
+        change()
+        before = {oid: dict(held.rows) for oid, held in known.items()}
+        with clone.session() as holder, holder.transaction():
+            holder.execute(f"lock table {locked} in share mode")
+            with pytest.raises(CannotRewind, match="lock timeout"):
+                clone.rewinder.put_back()
+        assert all(rows.items() <= known[oid].rows.items() for oid, rows in before.items())
+        clone.rewinder.put_back()
+        assert clone.rows("select count(*) from one union all select count(*) from two") == [(2000,), (2000,)]
+
+
 def test_a_second_try_still_knows_the_new_file_of_a_table(clone_of):
     clone = clone_of(TABLE, "insert into item values (1, 'kept')", "create table other (id int)")
     clone.run("truncate item", "insert into other values (1)")

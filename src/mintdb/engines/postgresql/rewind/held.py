@@ -105,6 +105,8 @@ class Held:
             self._journal = None
             for number, row in reversed(journal):
                 self.put(number, row)
+                if row is None:
+                    self.values.pop(number, None)
             raise
         finally:
             self._journal = None

@@ -35,7 +35,8 @@ class Rewinder:
 
     `connection` is mintdb's own session on the clone, autocommit, of a superuser; CannotRewind is raised where it is
     none. `reference` opens a session on an untouched file copy of the same template, from which rows are fetched when
-    they are needed; without it every row and catalog is copied at the start. `kept` is the `map` of an earlier clone.
+    they are needed; without it every catalog is held from the start, and the rows of all tables but the large ones.
+    `kept` is the `map` of an earlier clone.
     """
 
     def __init__(
