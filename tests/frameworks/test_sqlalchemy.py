@@ -392,8 +392,8 @@ MISTAKES = """
             with pytest.raises(DriverOfTheOtherKind):
                 create(mintdb.address, driver)
         for create in (create_engine, create_async_engine):
-            with pytest.raises(DriverNotInstalled, match="pip install pg8000"):
-                create(mintdb.address, "pg8000")
+            with pytest.raises(DriverNotInstalled, match="pip install psycopg2cffi"):
+                create(mintdb.address, "psycopg2cffi")
 """
 
 

@@ -35,11 +35,11 @@ def message_of(fails: Callable[[], object]) -> str:
 
 def test_a_driver_that_is_not_installed() -> None:
     assert (
-        message_of(lambda: create_engine(SHOP, "pg8000"))
+        message_of(lambda: create_engine(SHOP, "psycopg2cffi"))
         == """\
-an engine for postgresql+pg8000 needs a driver that cannot be imported
-  it said    No module named 'pg8000'
-  1. pip install pg8000
+an engine for postgresql+psycopg2cffi needs a driver that cannot be imported
+  it said    No module named 'psycopg2cffi'
+  1. pip install psycopg2cffi
   2. or name another driver in the fixture mintdb_engine_options:  return {"driver": "…"}"""
     )
 

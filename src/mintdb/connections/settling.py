@@ -22,6 +22,7 @@ from mintdb.facts import dataclass
 
 GOODBYE = 0.1  # seconds; the server ends a session 1 to 5 ms after its client has closed it
 POLL = 0.005
+LONG = 1.0  # seconds; a transaction that is at work is over by then, however short a test is
 OUTSIDE = "a lease"  # what a report calls a lease that no test has
 
 
@@ -139,11 +140,11 @@ class CloneAccounts:
 
 
 def _tell_lock(verdict: Verdict, lasted: float) -> str | None:
-    """Of a lock in a transaction that is older than the test: it stays, for nothing of it is in the rewind's way."""
+    """Of a lock in a transaction that was there before the test: it stays, for nothing of it is in the rewind's way."""
     entry, session = verdict.entry, verdict.session
     if verdict.kind is not Kind.RESIDENT or entry is None or session is None or not (session.is_busy and session.holds):
         return None
-    if (session.seconds_in_transaction or 0.0) <= lasted:
+    if (session.seconds_in_transaction or 0.0) <= max(lasted, LONG):
         return None
     holder = where_from(entry)
     return tell_lock(session.holds, holder) if holder else None
