@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mintdb.connections.explain import compose, explain_sprawl, tell, tell_lock
+from mintdb.connections.explain import compose, explain_sprawl, tell, tell_habit, tell_lock
 from mintdb.connections.finding import Finding
 from mintdb.connections.stack import Site
 from mintdb.connections.verdict import Kind
@@ -66,7 +66,16 @@ def test_a_lock_that_stays() -> None:
         tell_lock(["advisory lock 8"], "opened shop/db.py:5 in connect")
         == """\
 advisory lock 8 is held from test to test, in a transaction that does not end, by a connection \
-(opened shop/db.py:5 in connect): whoever else asks for it waits"""
+(opened shop/db.py:5 in connect): whoever else asks for it waits; commit or roll back there"""
+    )
+
+
+def test_pools_that_are_closed_unsearched() -> None:
+    assert (
+        tell_habit("shop/app.py:7 in create_app")
+        == """\
+the pools of shop/app.py:7 in create_app were left open in test after test: where it makes more for the same fixture \
+or test function, they are closed and not told, since to look who keeps them is slow here; close each with its test"""
     )
 
 

@@ -46,7 +46,7 @@ def tell_lock(locks: Sequence[str], holder: str) -> str:
     """What there is to say of a lock that a connection keeps in a transaction which may go on."""
     return (
         f"{', '.join(locks)} is held from test to test, in a transaction that does not end, by a connection ({holder}):"
-        " whoever else asks for it waits"
+        " whoever else asks for it waits; commit or roll back there"
     )
 
 
@@ -54,7 +54,7 @@ def tell_habit(line: object) -> str:
     """What there is to say once of a line whose pools are closed without a search, having been told several times."""
     return (
         f"the pools of {line} were left open in test after test: where it makes more for the same fixture or test"
-        " function, they are closed and not told, since to look who keeps them is slow here"
+        " function, they are closed and not told, since to look who keeps them is slow here; close each with its test"
     )
 
 

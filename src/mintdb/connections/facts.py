@@ -277,7 +277,7 @@ class Entry(_Done):
     ending: Ending | None = field(default=None, init=False)
     baseline: object = field(default=None, init=False)  # the session state to return to; only `state` reads it
     was_async: bool = field(default=False, init=False)  # if collected: whether it was an event loop's
-    told: bool = field(default=False, init=False)  # somebody was accused of it: once is enough
+    told: bool = field(default=False, init=False)  # it has been said, or need not be
 
     @property
     def host(self) -> str:

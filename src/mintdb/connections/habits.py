@@ -11,7 +11,7 @@ from mintdb.connections.facts import Entry, Opening
 from mintdb.connections.stack import Site
 
 ALIKE = 5  # tests; as many as a pool that is told nothing keeps connections
-SLOW = 0.05
+SLOW = 0.05  # seconds; a search that takes less is no price for being sure
 
 Making = tuple[Site, str, str]
 """A line, the file of tests, and the fixture or test function that led to it."""

@@ -31,9 +31,8 @@ CELLS = 3  # of each: the backend's pid, when it was opened, and what most of a 
 ROWS = 2048
 BITS = 16  # for each of what they have in common: the port, and the places of thread, line and test
 NOWHERE = (None, 0)  # in place of a stack that is not known
-Told = tuple[
-    Opening | None, ByThread | None, Place, object, object, int
-]  # opening, thread, place, last frame; and their cell
+Told = tuple[Opening | None, ByThread | None, Place, object, object, int]
+"""What rows have in common: opening, thread, place, code and instruction of a stack's last frame; and their cell."""
 SIZE = ROWS_AT + ROWS * CELLS * 8  # when half is used, the file is begun anew with what is open, at the next test
 
 

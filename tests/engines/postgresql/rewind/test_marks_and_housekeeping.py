@@ -55,6 +55,10 @@ def test_many_rows_among_and_behind_those_of_a_mark_go(clone_of, near):
         assert clone.rows("select * from seed") == state
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def test_what_is_too_large_to_be_held_without_a_reference_is_swapped(clone_of):
     fill = "insert into bulk select g, repeat('x', 1000) from generate_series(1, 17000) g"
     clone = clone_of(
@@ -120,9 +124,6 @@ def test_a_mark_that_was_interrupted_while_it_was_taken_is_none(clone_of, monkey
     state = clone.rows("select * from seed")
     clone.run("update seed set v = 'fixture' where id < 4", "delete from seed where id = 9")
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(clone.rewinder, "_take_sequences", interrupt)  # the last that is done for a mark
     with pytest.raises(KeyboardInterrupt):
         clone.push_mark()
@@ -136,9 +137,6 @@ def test_a_mark_that_was_interrupted_while_it_was_dropped_is_gone(clone_of, monk
     state = clone.rows("select * from seed")
     clone.run("delete from seed where id = 1", "insert into seed values (99, 'fixture')")
     clone.push_mark()
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
         patched.setattr(clone.rewinder, "_give_way", interrupt)
