@@ -109,7 +109,8 @@ def children():
 def states():
     with psycopg.connect(app.URL) as connection:
         states = connection.execute(
-            "select state from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+            "select coalesce(state, 'starting') from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
         )
         return sorted(state for (state,) in states)
 
