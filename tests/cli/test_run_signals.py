@@ -136,6 +136,21 @@ def test_a_signal_to_the_whole_group_ends_mintdb_cleanly(start: Start) -> None:
     assert databases() == set()
 
 
+def test_a_run_that_was_stopped_for_a_while_goes_on_and_passes_on_what_was_sent_alone(start: Start) -> None:
+    running = start("run", "--", PYTHON, "-c", COUNTS)
+    assert running.stdout is not None
+    running.stdout.readline()
+    wait_for(lambda: psutil.Process(running.pid).status() == psutil.STATUS_SLEEPING, "it waits for the command")
+    running.send_signal(signal.SIGSTOP)
+    wait_for(lambda: psutil.Process(running.pid).status() == psutil.STATUS_STOPPED, "it is stopped")
+    time.sleep(0.6)  # longer than what waits with a limit waits at a time
+    running.send_signal(signal.SIGCONT)
+    wait_for(lambda: psutil.Process(running.pid).status() == psutil.STATUS_SLEEPING, "it goes on")
+    running.send_signal(signal.SIGUSR1)
+    shown, said = running.communicate(timeout=PATIENCE)
+    assert (running.returncode, shown) == (5, "SIGUSR1\n"), said
+
+
 SIMPLE = """
 import signal, sys
 del signal.sigwaitinfo  # as on Windows and macOS

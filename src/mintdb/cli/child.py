@@ -6,8 +6,9 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import click
@@ -18,7 +19,6 @@ from mintdb.facts import dataclass
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 # A terminal's Ctrl-C, and the kernel's hang-up, go to the whole foreground group: the command has them already.
 SI_KERNEL = 0x80  # asm-generic/siginfo.h; kill() gives SI_USER, which is 0
-LOOK_AGAIN = 0.5  # seconds; a SIGCHLD is lost to us where a library's thread, which has not blocked it, gets it
 PYTHON_IGNORES = ("SIGPIPE", "SIGXFSZ", "SIGXFZ")  # a command expects them as they were before Python started
 
 
@@ -89,13 +89,22 @@ def _spawn(program: Program, environ: Mapping[str, str], mask: set[signal.Signal
 
 
 def _wait(pid: int, watched: set[signal.Signals]) -> int:
+    threading.Thread(target=_tell_the_end, args=[pid, threading.get_ident()], daemon=True).start()
     while True:
-        caught = signal.sigtimedwait(watched, LOOK_AGAIN)
+        # Without a limit: after a Ctrl-Z and `fg`, CPython's sigtimedwait returns a signal that nobody sent.
+        caught = signal.sigwaitinfo(watched)
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             return _exit_code(os.waitstatus_to_exitcode(status))
-        if caught and caught.si_signo != signal.SIGCHLD and caught.si_code != SI_KERNEL:
+        if caught.si_signo != signal.SIGCHLD and caught.si_code != SI_KERNEL:
             os.kill(pid, caught.si_signo)  # it is not reaped yet, so the pid is still its own
+
+
+def _tell_the_end(pid: int, waiting: int) -> None:
+    """The kernel's SIGCHLD is lost where a library's thread, which has not blocked it, gets it: send another one."""
+    with suppress(ChildProcessError):  # reaped by now, so it was not lost
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        signal.pthread_kill(waiting, signal.SIGCHLD)
 
 
 def _exit_code(code: int) -> int:
