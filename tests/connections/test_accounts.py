@@ -207,6 +207,25 @@ def test_an_engine_that_is_garbage_is_no_excuse_and_its_connection_is_abandoned(
         gc.enable()
 
 
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_what_its_engines_dispose_has_left_behind_is_told_once_and_not_at_all_if_it_was_closed(
+    run: Run, dsn: str, *, is_closed: bool
+) -> None:
+    def body() -> None:
+        engine = sa.create_engine(dsn.replace("postgresql", "postgresql+psycopg"))
+        connection = engine.connect()
+        connection.execute(sa.text("select 1"))
+        if is_closed:
+            engine.dispose()
+            connection.close()
+        else:
+            del connection  # in a cycle of SQLAlchemy's own
+            engine.dispose()
+
+    for number in range(3):  # of its creation site the first may be for the whole run, and the third is not
+        assert len(run.guilty(body, f"test_{number}")) == (not is_closed)
+
+
 def test_a_session_wide_connection_is_resident_until_what_it_wrote_is_in_the_way(run: Run, dsn: str) -> None:
     run.ledger.enter(Opening(TEST, "setup", fixture="admin", scope="session"))
     admin = psycopg.connect(dsn)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import field
@@ -16,6 +15,7 @@ from mintdb.connections.errors import ConnectionBudgetExceeded, TooManyProcesses
 from mintdb.connections.facts import Entry
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
+from mintdb.connections.shortage import holders
 from mintdb.contract import Server
 from mintdb.facts import dataclass
 
@@ -131,27 +131,3 @@ def limited(budget: Budget) -> Iterator[Budget]:
     finally:
         stop()
         gate.keeper = before
-
-
-def holders(held: list[Entry], now: float) -> str:
-    """Who holds connections: a line for each line of source, the most frequent first."""
-    by_place: dict[str, list[Entry]] = defaultdict(list)
-    for entry in held:
-        by_place[_place(entry)].append(entry)
-    groups = sorted(by_place.items(), key=lambda group: len(group[1]), reverse=True)
-    return "\n".join(f"  {len(entries):3} × {place}{_by(entries)}, {_age(entries, now)}" for place, entries in groups)
-
-
-def _place(entry: Entry) -> str:
-    site = entry.site or (entry.owner.site if entry.owner else None)
-    return str(site) if site else f"{entry.driver.name}, opened before it could be seen"
-
-
-def _by(entries: list[Entry]) -> str:
-    threads = {entry.thread for entry in entries}
-    return f', thread "{threads.pop()}"' if len(threads) == 1 else f", {len(threads)} threads"
-
-
-def _age(entries: list[Entry], now: float) -> str:
-    oldest = max(now - entry.opened for entry in entries)
-    return f"open for {'up to ' if len(entries) > 1 else ''}{oldest:.1f} s"

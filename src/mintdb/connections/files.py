@@ -80,8 +80,11 @@ def is_of_the_application(*, skip: int = 1) -> bool:
     return current_thread() is not main_thread()
 
 
+HOOKS = os.path.join(os.path.dirname(__file__), "hooks", "")  # some of mintdb's stand between a library and its driver
+
+
 def _only_carries(file: str) -> bool:
-    if file.startswith("<") or is_library(file):
+    if file.startswith(("<", HOOKS)) or is_library(file):
         return True
     return _below_packages(file).partition("/")[0].removesuffix(".py") in CARRIERS
 

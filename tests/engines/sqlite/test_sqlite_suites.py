@@ -361,14 +361,17 @@ def test_an_applications_memory_is_one_database_that_outlives_its_connections(su
     suite.write(
         shop="""
         import sqlite3
+        from functools import partial
         from sqlalchemy import create_engine, text
         from sqlalchemy.ext.asyncio import create_async_engine
-        from sqlalchemy.pool import NullPool
+        from sqlalchemy.pool import NullPool, QueuePool
 
         POOLS = {"product": None, "customer": None, "coupon": NullPool}
         engine = create_engine("sqlite:///:memory:")
         async_engine = create_async_engine("sqlite+aiosqlite://")
         models = {name: create_engine("sqlite:///:memory:", poolclass=pool) for name, pool in POOLS.items()}
+        connect = partial(sqlite3.connect, ":memory:", check_same_thread=False)
+        models["purchase"] = create_engine("sqlite://", poolclass=QueuePool, creator=connect)
 
         def add(owner):
             connection = sqlite3.connect(":memory:")
@@ -447,7 +450,7 @@ def test_an_applications_memory_is_one_database_that_outlives_its_connections(su
                 with model.begin() as connection:
                     connection.execute(text(f"insert into {name} values (1)"))
             with ThreadPoolExecutor(4) as threads:
-                assert list(threads.map(dashboard, range(20))) == [[1, 1, 1]] * 20
+                assert list(threads.map(dashboard, range(20))) == [[1, 1, 1, 1]] * 20
 
         def test_the_tested_distribution_is_the_application_where_it_is_installed():
             from branches import north

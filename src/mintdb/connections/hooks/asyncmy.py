@@ -12,6 +12,7 @@ from mintdb.connections.facts import Entry
 from mintdb.connections.hooks.mysql import MysqlDriver, ending
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
 from mintdb.connections.ledger import ledger
+from mintdb.connections.shortage import explain_full_server
 
 # The driver's objects are `Any` here: it is compiled, and has no types.
 
@@ -55,6 +56,7 @@ def _finish_on_a_dead_loop(connection: Any) -> None:  # Any: see above
     connection._connected = False
 
 
+_explain = never_raises("asyncmy")(explain_full_server)
 _draft = never_raises("asyncmy")(ledger.draft)
 DRIVER = Asyncmy()
 
@@ -82,7 +84,11 @@ def _connect(original: Function) -> Function:
         if gate.keeper is not None:
             await gate.keeper.wait_async(lambda: as_text(self._db))
         draft = _draft(DRIVER)
-        result = await original(self)
+        try:
+            result = await original(self)
+        except Exception as error:
+            _explain(error, (str(self._host), self._port, ""))
+            raise
         _opened(self, draft)
         return result
 

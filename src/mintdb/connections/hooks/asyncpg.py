@@ -20,6 +20,7 @@ from mintdb.connections.hooks.likeness import likeness
 from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
+from mintdb.connections.shortage import explain_dry_pool, explain_full_server
 from mintdb.connections.sockets import shut
 from mintdb.connections.stack import Frames, take
 
@@ -256,9 +257,16 @@ def _connect(original: Function) -> Function:
     async def _connect(*args: Any, **kwargs: Any) -> Any:  # Any: see Function
         if gate.keeper is not None:
             await gate.keeper.wait_async(lambda: str(kwargs.get("database") or kwargs.get("dsn") or ""))
-        return await original(*args, **kwargs)
+        try:
+            return await original(*args, **kwargs)
+        except Exception as error:
+            _explain(error)
+            raise
 
     return _connect
+
+
+_explain = never_raises("asyncpg")(explain_full_server)
 
 
 def _initialize(original: Function) -> Function:
@@ -304,11 +312,20 @@ def _get_new_connection(original: Function) -> Function:
 def _acquire(original: Function) -> Function:
     @wraps(original)
     async def _acquire(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: see Function
-        proxy = await original(self, *args, **kwargs)
+        try:
+            proxy = await original(self, *args, **kwargs)
+        except TimeoutError as error:
+            _explain_dry_pool(error, self)
+            raise
         _taken(proxy)
         return proxy
 
     return _acquire
+
+
+@never_raises("asyncpg")
+def _explain_dry_pool(error: Exception, pool: Any) -> None:  # Any: see above
+    explain_dry_pool(error, _find_owner(pool))
 
 
 @never_raises("asyncpg")

@@ -12,6 +12,7 @@ from mintdb.connections.facts import Entry
 from mintdb.connections.hooks.mysql import MysqlDriver, ending
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
 from mintdb.connections.ledger import ledger
+from mintdb.connections.shortage import explain_full_server
 
 # The driver's objects are `Any` here: it is compiled, and has no types.
 PLACES = ("host", "user", "password", "database", "port")  # of the arguments that connect takes without names
@@ -41,6 +42,7 @@ class Mysqlclient(MysqlDriver):
         ledger.closed(connection)
 
 
+_explain = never_raises("MySQLdb")(explain_full_server)
 _draft = never_raises("MySQLdb")(ledger.draft)
 DRIVER = Mysqlclient()
 
@@ -70,7 +72,11 @@ def _init(original: Function) -> Function:
         if gate.keeper is not None:
             gate.keeper.wait(lambda: _database(given))
         draft = _draft(DRIVER)
-        original(self, *args, **kwargs)
+        try:
+            original(self, *args, **kwargs)
+        except Exception as error:
+            _explain(error, (str(given.get("host")), int(given.get("port") or 0), ""))
+            raise
         _opened(self, given, draft)
 
     return __init__

@@ -18,6 +18,7 @@ from mintdb.connections.hooks.collecting import teller
 from mintdb.connections.hooks.libpq import database_of, place_finder
 from mintdb.connections.hooks.patch import Function, Moved, Patches, cannot_see, never_raises
 from mintdb.connections.ledger import ledger
+from mintdb.connections.shortage import explain_full_server
 
 # The driver's objects are `Any` here: mintdb is type-checked where psycopg2 is not installed.
 
@@ -122,7 +123,11 @@ def install(psycopg2: ModuleType) -> Callable[[], None]:
             except Exception as reason:  # noqa: BLE001  as in never_raises, without the cost of one more call
                 cannot_see("psycopg2", reason)
                 draft = None
-            connection = original(dsn, connection_factory=factory, **kwargs)
+            try:
+                connection = original(dsn, connection_factory=factory, **kwargs)
+            except Exception as error:
+                _explain(error, NOWHERE if draft is None else draft.place)
+                raise
             try:
                 if connection.async_:
                     _follow(connection, draft)
@@ -145,6 +150,9 @@ def adopt(psycopg2: ModuleType, thing: Any) -> None:  # Any: see above
     """Who opened it is not known, and its class cannot be exchanged: only asking it shows that it was closed."""
     if issubclass(type(thing), psycopg2.extensions.connection) and not thing.closed and thing.get_backend_pid():
         never_raises("psycopg2")(_opened)(thing, ledger.draft(DRIVER, stack=()))
+
+
+_explain = never_raises("psycopg2")(explain_full_server)
 
 
 def _opened(connection: Any, draft: Entry | None) -> None:  # Any: see above

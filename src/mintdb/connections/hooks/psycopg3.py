@@ -14,6 +14,7 @@ from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.libpq import database_of, place_finder
 from mintdb.connections.hooks.patch import Function, Patches, cannot_see, never_raises
 from mintdb.connections.ledger import ledger
+from mintdb.connections.shortage import explain_full_server
 
 # The driver's objects are `Any` here: mintdb is type-checked where psycopg is not installed.
 
@@ -111,6 +112,9 @@ def _connect_gen(original: Any, place_of: Callable[[str], Place]) -> Any:  # Any
                 wanted = connecting.send((yield wanted))
         except StopIteration as done:
             connection = done.value
+        except Exception as error:
+            _explain(error, NOWHERE if draft is None else draft.place)
+            raise
         try:
             place = _place(connection.pgconn) if draft is None or draft.place is NOWHERE else draft.place
             ledger.opened(connection, DRIVER, place, connection.pgconn.backend_pid, draft)
@@ -119,6 +123,9 @@ def _connect_gen(original: Any, place_of: Callable[[str], Place]) -> Any:  # Any
         return connection
 
     return _connect_gen
+
+
+_explain = never_raises("psycopg")(explain_full_server)
 
 
 def _place(pgconn: Any) -> Place:  # Any: see above

@@ -19,6 +19,7 @@ from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.hooks.psycopg3 import DRIVER
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
+from mintdb.connections.shortage import explain_dry_pool
 from mintdb.connections.stack import Frames, take
 
 
@@ -206,6 +207,7 @@ def _name_holders(error: Exception, pool: Any) -> None:  # Any: see PsycopgPool
     """Say who holds all that is allowed: the pool's worker was refused, and only logs that."""
     if gate.keeper is not None and (note := gate.keeper.find_note(lambda: _find_database(pool))):
         error.add_note(note)
+    explain_dry_pool(error, pools.find(pool))
 
 
 def _find_database(pool: Any) -> str:  # Any: see PsycopgPool

@@ -13,6 +13,7 @@ from mintdb.connections.hooks.collecting import teller, telling
 from mintdb.connections.hooks.mysql import MysqlDriver, ending
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
 from mintdb.connections.ledger import ledger
+from mintdb.connections.shortage import explain_full_server
 
 # The driver's objects are `Any` here: mintdb is type-checked where PyMySQL is not installed.
 
@@ -42,6 +43,7 @@ class PyMySQL(MysqlDriver):
         ledger.closed(connection)
 
 
+_explain = never_raises("pymysql")(explain_full_server)
 _draft = never_raises("pymysql")(ledger.draft)
 DRIVER = PyMySQL()
 
@@ -68,7 +70,11 @@ def _connect(original: Function) -> Function:
         if gate.keeper is not None:
             gate.keeper.wait(lambda: as_text(self.db))
         draft = _draft(DRIVER)
-        original(self, sock)
+        try:
+            original(self, sock)
+        except Exception as error:
+            _explain(error, (str(self.host), self.port, ""))
+            raise
         _opened(self, draft)
 
     return connect

@@ -6,6 +6,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +17,7 @@ from mintdb.connections.hooks.likeness import likeness
 from mintdb.connections.hooks.patch import Moved, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
+from mintdb.connections.shortage import explain_dry_pool
 from mintdb.connections.stack import Frames, take
 
 # SQLAlchemy's objects are `Any` here: mintdb is type-checked where SQLAlchemy is not installed.
@@ -45,6 +47,10 @@ class SqlalchemyPool:
 
     def _was_disposed(self, pool: Any) -> bool:  # Any: see above
         return self._first_pool is not None and self._first_pool() is not pool
+
+    def has_replaced(self, pool: Any) -> bool:  # Any: see above
+        """Whether a pool was the engine's, which has another one since it was disposed of."""
+        return self._engine is not None and self._pool() not in (None, pool)
 
     def is_dressed(self) -> bool:
         pool = self._pool()
@@ -160,6 +166,7 @@ def install(sqlalchemy: ModuleType) -> Callable[[], None]:
     # Not Engine.__init__: wrapping it breaks create_engine(echo=…) and Flask-SQLAlchemy.
     patches.replace(sqlalchemy.engine.Dialect, "engine_created", _engine_created)
     patches.replace(sqlalchemy.util.queue.AsyncAdaptedQueue, "get", _waits_on_its_own_loop)
+    patches.replace(sqlalchemy.pool.QueuePool, "_do_get", partial(_says_who_has_them, sqlalchemy.exc.TimeoutError))
     events = [
         (sqlalchemy.pool.Pool, "connect", _connected),
         (sqlalchemy.pool.Pool, "checkout", _stands_still(sqlalchemy.exc.DisconnectionError)),
@@ -276,6 +283,24 @@ def _unbind(queue: Any) -> None:  # Any: see above
     queue._queue = free
 
 
+def _says_who_has_them(timed_out: type[Exception], original: Any) -> Any:  # Any: a function of SQLAlchemy's
+    """A pool that has run dry names those who drank."""
+
+    def _do_get(pool: Any) -> Any:  # Any: see above
+        try:
+            return original(pool)
+        except timed_out as error:
+            _explain(error, pool)
+            raise
+
+    return _do_get
+
+
+@never_raises("sqlalchemy")
+def _explain(error: Exception, pool: Any) -> None:  # Any: see above
+    explain_dry_pool(error, _find_owner(pool))
+
+
 @never_raises("sqlalchemy")
 def _checked_out(dbapi_connection: Any, record: Any, proxy: Any) -> None:  # Any: see above
     ledger.taken(record.driver_connection, proxy, skip=2)
@@ -293,7 +318,12 @@ def _checked_in(dbapi_connection: Any, record: Any) -> None:  # Any: see above
 
 @never_raises("sqlalchemy")
 def _given_back(record: Any) -> None:  # Any: see above
-    ledger.given_back(record.driver_connection, by_the_collector=_collector.is_at_work)
+    connection = record.driver_connection
+    ledger.given_back(connection, by_the_collector=_collector.is_at_work)
+    entry = ledger.find(connection)
+    if entry is not None and entry.owner is not None and isinstance(entry.owner.pool, SqlalchemyPool):
+        # Whoever gives it back after `dispose()` has closed all there was: that pool is dropped as it is.
+        entry.told |= entry.owner.pool.has_replaced(record._ConnectionRecord__pool)
 
 
 @never_raises("sqlalchemy")
