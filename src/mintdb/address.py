@@ -169,6 +169,9 @@ class Address:
         return {k: v for k, v in self.options.items() if k != "ssl_disabled"}
 
     def _jdbc(self) -> str:
+        if not self.host or self.host.startswith("/"):
+            why = "JDBC's drivers need a host that is reached by TCP"
+            raise UnknownUrlForm(form="jdbc", why=why, known=f"libpq, sqlalchemy, {self.engine}+DRIVER")
         host = f"[{self.host}]" if ":" in self.host else self.host
         options = {JDBC_NAMES.get(name, name): value for name, value in self.common_options().items()}
         given = {"user": self.user, "password": self.password, **options}
@@ -218,12 +221,16 @@ def parse_url(url: str) -> Address:
     if "," in parts.netloc:
         raise BadUrl(url=redact(url), why="it names several hosts; mintdb needs one server")
     options = dict(parse_qsl(parts.query))
+    if "service" in options:  # what its file says goes before PGDATABASE: its own database, not a clone
+        raise BadUrl(
+            url=redact(url), why=f"it names the service {options['service']!r}; mintdb needs what that stands for"
+        )
     try:
         port = parts.port or int(options.pop("port", 0))
     except ValueError as error:
         raise BadUrl(url=redact(url), why=str(error)) from None
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    host = parts.hostname or options.pop("host", "")
+    host = unquote(parts.hostname or "") or options.pop("host", "")
     return Address(
         engine=engine,
         database=unquote(parts.path.removeprefix("/")) or options.pop("dbname", ""),

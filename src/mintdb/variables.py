@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from mintdb.address import Address
+from mintdb.address import Address, UnknownUrlForm
 
 # https://www.postgresql.org/docs/current/libpq-envars.html: libpq's parameter -> the variable with the same meaning
 LIBPQ = {
@@ -67,13 +67,24 @@ def libpq_variables(address: Address) -> dict[str, str]:
     return {variable: value for variable, value in libpq.items() if value}
 
 
-def variables_for(address: Address) -> dict[str, str]:
-    """What tells a command where its database is, in every form that is commonly read."""
+def variables_for(address: Address, *, embedded: bool = False) -> dict[str, str]:
+    """What tells a command where its database is, in every form that is commonly read.
+
+    Of an `embedded` PostgreSQL it says that there is no TLS: Go's lib/pq would refuse to go without.
+    """
+    plain = {"PGSSLMODE": "disable"} if embedded and address.engine == "postgresql" else {}
     return {
         "DATABASE_URL": address.url,
-        "JDBC_DATABASE_URL": address.url_for("jdbc"),
+        **_jdbc_variables(address),
         **_OF_ENGINE.get(address.engine, libpq_variables)(address),
+        **plain,
     }
+
+
+def _jdbc_variables(address: Address) -> dict[str, str]:
+    with suppress(UnknownUrlForm):  # there is none of a socket, or of Snowflake's account
+        return {"JDBC_DATABASE_URL": address.url_for("jdbc")}
+    return {}
 
 
 def _file_variables(address: Address) -> dict[str, str]:

@@ -42,7 +42,7 @@ def test_variables_that_lead_elsewhere_are_taken_away(run: Run, monkeypatch: pyt
         monkeypatch.setenv(variable, value)
     script = "import os, psycopg; psycopg.connect(''); print(sorted(v for v in os.environ if v.startswith('PG')))"
     done = run("run", "--", PYTHON, "-c", script)
-    assert done.stdout == "['PGDATABASE', 'PGHOST', 'PGPASSWORD', 'PGPORT', 'PGUSER']\n", done.stderr
+    assert done.stdout == ("['PGDATABASE', 'PGHOST', 'PGPASSWORD', 'PGPORT', 'PGSSLMODE', 'PGUSER']\n"), done.stderr
 
 
 def test_the_settings_own_exports_are_set_too(run: Run, project: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mintdb.address import parse_url
 from mintdb.variables import LIBPQ, MISLEADING, variables_for, without_misleading
 
@@ -24,6 +26,18 @@ def test_tls_options_of_a_url_reach_libpq_by_its_variables() -> None:
         "PGSSLCERT": "/c.pem",
         "PGSSLKEY": "/k.pem",
     }
+
+
+def test_an_embedded_server_is_said_to_have_no_tls() -> None:
+    address = parse_url("postgresql://postgres:pw@127.0.0.1:5433/shop")
+    embedded, external = variables_for(address, embedded=True), variables_for(address)
+    assert {**embedded, "PGSSLMODE": None} == {**external, "PGSSLMODE": None}
+    assert (embedded["PGSSLMODE"], external.get("PGSSLMODE")) == ("disable", None)
+
+
+@pytest.mark.parametrize("url", ["postgresql://me@%2Fvar%2Frun/shop", "postgresql:///shop", "snowflake://me:pw@acme"])
+def test_what_no_jdbc_driver_reaches_has_no_variable_for_one(url: str) -> None:
+    assert "JDBC_DATABASE_URL" not in variables_for(parse_url(url))
 
 
 def test_an_option_of_the_url_stands_above_the_callers_variable() -> None:

@@ -419,6 +419,11 @@ def test_a_marker_with_a_wrong_value(
         ),
         ("postgresql://db:99999/shop", "postgresql://db:99999/shop", "Port out of range 0-65535"),
         (
+            "postgresql:///?service=shop&password=secret",
+            "postgresql:///?service=shop&password=***",
+            "it names the service 'shop'; mintdb needs what that stands for",
+        ),
+        (
             "oracle://db/shop?password=secret&sslpassword=secret",
             "oracle://db/shop?password=***&sslpassword=***",
             SCHEMES,

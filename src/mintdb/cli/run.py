@@ -36,7 +36,7 @@ KEEP = "MINTDB_KEEP_URL"
     context_settings={"allow_interspersed_args": False},
     short_help="Run a command with a database of its own.",
 )
-@click.option("--engine", metavar="ENGINE", help="The kind of database: postgresql, mysql, sqlite, snowflake.")
+@click.option("--engine", metavar="ENGINE", help="The kind of database: postgresql, mysql or sqlite.")
 @click.option("--name", metavar="NAME", help="The database's name, where the application has it hard-wired.")
 @click.option("--env", metavar="NAME", help="The environment of the settings file whose table counts.")
 @click.option("--url", metavar="URL", help="Use the server that this URL names, not an embedded one.")
@@ -77,15 +77,16 @@ def run(program: child.Program, given: dict[str, Any], *, keep: bool) -> int:  #
         raise click.UsageError("--keep cannot keep a database of MariaDB or MySQL")
     _end_cleanly_when_told_to()
     main = ready.main_alias(settings)
-    environ = without_misleading(os.environ, embedded=not settings.get_database(main).url)
+    embedded = not settings.get_database(main).url
+    environ = without_misleading(os.environ, embedded=embedded)
     for variable in set(os.environ) - set(environ):
         del os.environ[variable]  # mintdb's own connections read them too
     with Progress() as progress:
         mint = ready.open_all(settings, progress.announce)
     ended = False
     try:
-        variables = {**variables_for(mint.reserve(main)), **mint.exports(), **mint.hand_over(main).to_environment()}
-        variables |= leased_variable(mint.urls())
+        variables = {**variables_for(mint.reserve(main), embedded=embedded), **mint.exports()}
+        variables |= mint.hand_over(main).to_environment() | leased_variable(mint.urls())
         if settings.env:
             variables["MINTDB_ENV"] = settings.env
         with gathering(settings) as parts, between_tests(mint, parts) as urls:

@@ -16,7 +16,7 @@ import pytest
 from old_server import OldServer
 
 import mintdb
-from mintdb.address import Address
+from mintdb.address import Address, BadUrl
 from mintdb.engines import errors as common
 from mintdb.engines.account import find_account
 from mintdb.engines.postgresql import errors, inventory
@@ -432,6 +432,17 @@ no PostgreSQL server answers at postgresql://me:***@127.0.0.1:{port}/shop
   it said    connection to server at "127.0.0.1", port {port} failed: Connection refused
   1. start the server, or mend host and port in the URL
   2. or take the URL away: mintdb then runs a server of its own"""
+    )
+
+
+def test_a_url_with_an_option_that_libpq_does_not_know(project: Path) -> None:
+    url = "postgresql://me:secret@127.0.0.1/x?nonsense=1"
+    assert (
+        message_of(BadUrl, project, url=url)
+        == """\
+cannot use the database URL postgresql://me:***@127.0.0.1:5432/x?nonsense=1
+  invalid connection option "nonsense"
+  1. write it as  postgresql://user:password@host:port/database?sslmode=require"""
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, LiteralString
 
-from mintdb.address import Address
+from mintdb.address import Address, BadUrl
 from mintdb.core import ours
 from mintdb.engines.ports import HOST
 from mintdb.engines.postgresql.errors import (
@@ -62,6 +62,8 @@ def connect(
             connection = psycopg.connect(autocommit=True, **settings)  # type: ignore[arg-type]  # libpq's own parameters
     except psycopg.OperationalError as error:
         raise _explain(error, shown or address) from None
+    except psycopg.ProgrammingError as error:  # an option that libpq does not know, of a newer one perhaps
+        raise BadUrl(url=(shown or address).redacted, why=find_reason(str(error))) from None
     connection.prepare_threshold = 1
     ours.claim(connection)
     if connection.info.server_version >= OLDEST:
