@@ -7,12 +7,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from programs import Run
+from programs import Run, databases
 
 from mintdb.cli.answering import answering
 
 PROGRAM = """
 import os
+import socket
 import urllib.error
 import urllib.request
 
@@ -98,6 +99,63 @@ assert names() == []
     assert "idle in transaction" in said
 
 
+def test_a_swap_says_why_and_who_lost_a_connection(run: Run, program: Path) -> None:
+    run_program(
+        run,
+        program,
+        """
+held.execute("alter table customer add column mail text")
+backend = held.info.backend_pid
+swapped, ended = post("MINTDB_PUT_BACK_URL").splitlines()
+assert swapped.startswith("swapped in ")
+assert swapped.endswith(" ms, because the schema was changed: columns (pg_attribute)")
+assert ended.startswith(f"ended backend {backend}, "), ended
+""",
+    )
+
+
+def test_each_worker_has_a_database_of_its_own_under_one_name_always_the_same(run: Run, program: Path) -> None:
+    said = run_program(
+        run,
+        program,
+        """
+def variables(worker):
+    return dict(line.split("=", 1) for line in post("MINTDB_WORKER_URL", worker).splitlines())
+
+add("Ann")
+one, other = variables("1"), variables("pool/ä 2")
+assert one == variables("1")
+assert len({os.environ["DATABASE_URL"], one["DATABASE_URL"], other["DATABASE_URL"]}) == 3
+assert set(one) < set(os.environ)
+assert variables("") != variables("")
+
+with psycopg.connect(one["DATABASE_URL"]) as first, psycopg.connect(other["DATABASE_URL"]) as second:
+    for connection in (first, second):
+        assert connection.execute("insert into customer (name) values ('Bob') returning id").fetchone() == (1,)
+        connection.commit()
+    os.environ["MINE"] = other["MINTDB_PUT_BACK_URL"]
+    assert post("MINE", "the second worker's").startswith("rewound in ")
+    assert first.execute("select name from customer").fetchall() == [("Bob",)]
+    assert second.execute("select name from customer").fetchall() == []
+    second.execute("insert into customer (name) values ('Seed')")
+    second.commit()
+    os.environ["THEIRS"] = other["MINTDB_KEEP_URL"]
+    assert post("THEIRS") == "kept"
+    assert post("MINE").startswith("wrote nothing, ")
+assert names() == ["Ann"]
+left = psycopg.connect(one["DATABASE_URL"])
+left.execute("select 7")
+if not os.fork():
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(1, 2)
+    socket.socket(fileno=left.fileno()).recv(1)  # until the server ends it
+os._exit(0)
+""",
+    )
+    assert "still connected when the command had ended" in said
+    assert databases() == set()
+
+
 def test_only_who_knows_the_url_is_answered(run: Run, program: Path) -> None:
     run_program(
         run,
@@ -123,6 +181,6 @@ assert names() == ["Ann"]
 
 def test_nobody_waits_for_questions_after_the_command_has_ended() -> None:
     for _ in range(20):  # as a command that ends at once, before anything waits for it
-        with answering({"put-back": str}) as urls:
+        with answering({"put-back": lambda *said: ""}) as urls:
             assert list(urls) == ["put-back"]
         assert "mintdb answering" not in {thread.name for thread in threading.enumerate()}

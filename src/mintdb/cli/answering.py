@@ -9,6 +9,7 @@ from secrets import token_urlsafe
 from select import select
 from threading import Thread
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from mintdb.cli.signals import signals_blocked
 
@@ -19,7 +20,8 @@ HOST = "127.0.0.1"
 PATIENCE = 5.0  # seconds for whoever has connected to say what he wants
 LONGEST = 1000  # bytes of a body that are read: the name of a test, for a person to read
 
-Answer = Callable[[str], str]  # the body, and what is answered; what it raises is answered with 500
+# What a request says, what follows the URL in its path, and what is answered; what it raises is answered with 500.
+Answer = Callable[[str, str], str]
 
 
 @contextmanager
@@ -59,6 +61,12 @@ def _server(listener: socket.socket, routes: Mapping[str, Answer]) -> HTTPServer
     return server
 
 
+def _find(path: str, routes: Mapping[str, Answer]) -> tuple[Answer | None, str]:
+    """The answer whose URL a path begins with, and what follows."""
+    address = "/".join(path.split("/")[:3])
+    return routes.get(address), unquote(path[len(address) + 1 :])
+
+
 def _handler(routes: Mapping[str, Answer]) -> type[BaseHTTPRequestHandler]:
     from http.server import BaseHTTPRequestHandler
 
@@ -66,20 +74,20 @@ def _handler(routes: Mapping[str, Answer]) -> type[BaseHTTPRequestHandler]:
         timeout = PATIENCE
 
         def do_POST(self) -> None:  # as http.server calls it
-            answer = routes.get(self.path)
+            answer, rest = _find(self.path, routes)
             if answer is None:
                 self._say(404, "nothing is here")
                 return
             try:
                 body = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LONGEST))
-                said = answer(body.decode(errors="replace").strip())
+                said = answer(body.decode(errors="replace").strip(), rest)
             except Exception as error:  # noqa: BLE001  # whatever it is, the test that asked has to be told
                 self._say(500, str(error) or type(error).__name__)
             else:
                 self._say(200, said)
 
         def do_GET(self) -> None:  # see above
-            self._say(405 if self.path in routes else 404, "POST to this address")
+            self._say(405 if _find(self.path, routes)[0] else 404, "POST to this address")
 
         def log_message(self, *_: object) -> None:
             """What a test asks for is no news."""

@@ -26,15 +26,18 @@ def main_alias(settings: Settings) -> str:
     return DEFAULT if DEFAULT in known else known[0]
 
 
-def open_all(settings: Settings, announce: Callable[[str], None]) -> Mint:
-    """Every configured database, ready. Where another run holds a fixed name, says so and waits. Raises MintdbError."""
+def open_all(settings: Settings, announce: Callable[[str], None], *, worker: str = "") -> Mint:
+    """Every configured database, ready. Where another run holds a fixed name, says so and waits. Raises MintdbError.
+
+    They are the command's own, or those of one `worker` of it.
+    """
     try:
-        return _open_all(replace(settings, name_timeout=min(FIRST_WAIT, settings.name_timeout)), announce)
+        return _open_all(replace(settings, name_timeout=min(FIRST_WAIT, settings.name_timeout)), announce, worker)
     except NameBusy as busy:
         if settings.name_timeout <= FIRST_WAIT:
             raise
         announce(f"waiting up to {settings.name_timeout:g} s for database name {busy.name!r}{busy.holder}")
-        return _open_all(settings, announce)
+        return _open_all(settings, announce, worker)
 
 
 def url_to_show(mint: Mint, alias: str) -> str:
@@ -60,10 +63,10 @@ def leave(mint: Mint, *, keep: bool = False) -> None:
         mint.open(alias).server.close()
 
 
-def _open_all(settings: Settings, announce: Callable[[str], None]) -> Mint:
-    from mintdb.mint import Mint  # half of what a command imports: `mintdb --help` can do without
+def _open_all(settings: Settings, announce: Callable[[str], None], worker: str) -> Mint:
+    from mintdb.mint import MAIN, Mint  # half of what a command imports: `mintdb --help` can do without
 
-    mint = Mint(settings, announce=announce)
+    mint = Mint(settings, announce=announce, worker=worker or MAIN)
     try:
         for alias in aliases(settings):
             mint.open(alias)

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 GOODBYE = 0.3  # seconds; the backends of a command that has ended notice it within some milliseconds
 POLL = 0.01
-PUT_BACK = "MINTDB_PUT_BACK_URL"
-KEEP = "MINTDB_KEEP_URL"
 
 
 @click.command(
@@ -77,16 +75,14 @@ def run(program: child.Program, given: dict[str, Any], *, keep: bool) -> int:  #
         raise click.UsageError("--keep cannot keep a database of MariaDB or MySQL")
     _end_cleanly_when_told_to()
     main = ready.main_alias(settings)
-    embedded = not settings.get_database(main).url
-    environ = without_misleading(os.environ, embedded=embedded)
+    environ = without_misleading(os.environ, embedded=not settings.get_database(main).url)
     for variable in set(os.environ) - set(environ):
         del os.environ[variable]  # mintdb's own connections read them too
     with Progress() as progress:
         mint = ready.open_all(settings, progress.announce)
     ended = False
     try:
-        variables = {**variables_for(mint.reserve(main), embedded=embedded), **mint.exports()}
-        variables |= mint.hand_over(main).to_environment() | leased_variable(mint.urls())
+        variables = leading_to(mint) | mint.hand_over(main).to_environment()
         if settings.env:
             variables["MINTDB_ENV"] = settings.env
         with gathering(settings) as parts, between_tests(mint, parts) as urls:
@@ -97,15 +93,25 @@ def run(program: child.Program, given: dict[str, Any], *, keep: bool) -> int:  #
         _clean_up(mint, keep=keep and ended)
 
 
+def leading_to(mint: Mint) -> dict[str, str]:
+    """The variables that lead to a mint's databases."""
+    main = ready.main_alias(mint.settings)
+    embedded = not mint.settings.get_database(main).url
+    found = variables_for(mint.reserve(main), embedded=embedded)
+    return {**found, **mint.exports(), **leased_variable(mint.urls())}
+
+
 @contextmanager
 def between_tests(mint: Mint, parts: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """While the block lasts the command may have its databases put back, at the URLs in these variables."""
-    between = Between(mint, ready.aliases(mint.settings))
-    with answering({"put-back": between.put_back, "keep": between.keep}) as urls:
+    between = Between(mint, leading_to)
+    with answering({"put-back": between.put_back, "keep": between.keep, "worker": between.admit}) as urls:
         try:
-            yield {PUT_BACK: urls["put-back"], KEEP: urls["keep"]}
+            yield between.variables(urls)
         finally:
             between.close()
+            for worker in between.workers:
+                _clean_up(worker, keep=False)
             leave_part(between.summary, parts)
     for line in between.summary.lines():
         print(line, file=sys.stderr, flush=True)

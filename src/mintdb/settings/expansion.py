@@ -12,7 +12,7 @@ PREFIX = "MINTDB_"
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # Variables of mintdb's own that are no settings.
 BETWEEN_PROCESSES = ("HANDOVER", "WATCH", "REPORT_PARTS", "XDIST_WORKER_TAKEN", "LEASED", "OUTCOMES")
-FOR_THE_COMMAND = ("PUT_BACK_URL", "KEEP_URL")
+FOR_THE_COMMAND = ("PUT_BACK_URL", "KEEP_URL", "WORKER_URL")
 OTHERS = ("CACHE_DIR", "ACCOUNT", "EMULATION", "SOAK", *BETWEEN_PROCESSES, *FOR_THE_COMMAND)
 NAMES = {f"{PREFIX}{key.upper()}": key for key in (*RUN_KEYS, *DATABASE_KEYS) if key not in TABLES}
 LIKENESS = 0.75  # of difflib, without the prefix that all share: what nobody has mistyped is somebody else's variable
