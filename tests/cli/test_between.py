@@ -13,7 +13,7 @@ from mintdb.cli.answering import answering
 
 PROGRAM = """
 import os
-import socket
+import select
 import urllib.error
 import urllib.request
 
@@ -148,7 +148,7 @@ left.execute("select 7")
 if not os.fork():
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(1, 2)
-    socket.socket(fileno=left.fileno()).recv(1)  # until the server ends it
+    select.select([left], [], [])  # until the server ends it
 os._exit(0)
 """,
     )
