@@ -23,14 +23,15 @@ def session(client_port: int | None) -> Session:
 
 
 def test_another_process_is_named_by_its_client_port(dsn: str) -> None:
-    command = [sys.executable, "-c", CODE, dsn, "runworker"]
+    command = [sys.executable, "-c", CODE, dsn, "runworker", "/lib/a.jr:" * 200]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
         found = traced(session(int(worker.stdout.readline())))
         worker.stdin.close()
 
+    class_path = f"{'/lib/a.jr:' * 8}…{'/lib/a.jr:' * 8}"
     assert found.process == worker.pid
     assert found.command_line is not None
-    assert found.command_line.endswith(f"{dsn} runworker")
+    assert found.command_line.endswith(f"{dsn} runworker {class_path}")
 
 
 def test_a_session_of_this_process_is_its_own(dsn: str) -> None:

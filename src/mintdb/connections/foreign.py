@@ -16,6 +16,7 @@ from mintdb.address import redact
 from mintdb.contract import Session
 
 PROC = Path("/proc")
+LONGEST_WORD = 160  # characters: two lines of a terminal
 
 
 def traced(session: Session) -> Session:
@@ -89,7 +90,12 @@ def find_command_line(process: int) -> str | None:
         words = (PROC / str(process) / "cmdline").read_bytes().split(b"\0")
     except OSError:
         return None
-    return redact(" ".join(word.decode(errors="replace") for word in words if word)) or None
+    return " ".join(_shortened(redact(word.decode(errors="replace"))) for word in words if word) or None
+
+
+def _shortened(word: str) -> str:
+    """A word of a command line without its middle, where it is very long: a class path, or a whole program."""
+    return word if len(word) <= LONGEST_WORD else f"{word[: LONGEST_WORD // 2]}…{word[-LONGEST_WORD // 2 :]}"
 
 
 def _find_inode(port: int) -> str | None:
