@@ -310,6 +310,34 @@ LEAK  tests/test_orders.py::test_refund left 1 connection open
     )
 
 
+def test_what_a_thread_opened_alone_is_told_with_the_thread_and_the_line_that_started_it(run: Run, dsn: str) -> None:
+    def body() -> None:
+        thread = threading.Thread(target=psycopg.connect, args=[dsn], name="loader")
+        thread.start()
+        thread.join()
+
+    [verdict] = untold(run.test(body))
+    finding = find(verdict)
+    assert (finding.opened, finding.thread) == (None, "loader")
+    assert finding.started is not None
+    assert finding.started.line == body.__code__.co_firstlineno + 2
+
+
+def test_what_a_block_of_an_engine_has_taken_and_which_library_did_is_known(run: Run, dsn: str) -> None:
+    engine = sa.create_engine(dsn.replace("postgresql", "postgresql+psycopg"))
+    kept: list[object] = []
+
+    def body() -> None:
+        kept.append(engine.begin())
+        kept[0].__enter__()  # type: ignore[attr-defined]  # what the list has is a context manager
+
+    [entry] = [verdict.entry for verdict in run.test(body) if verdict.entry]
+    finding = find(Verdict(Kind.LEAK, "", entry, None))
+    assert (finding.begins, finding.package) == (True, "sqlalchemy")
+    kept.clear()
+    engine.dispose()
+
+
 def test_a_test_that_freezes_time_is_told_of_its_leak_all_the_same(run: Run, dsn: str) -> None:
     freezegun = pytest.importorskip("freezegun")
 

@@ -188,6 +188,51 @@ ABANDONED  tests/test_orders.py::test_refund never closed 1 connection, the garb
     )
 
 
+def test_one_that_a_thread_opened_without_a_line_of_the_applications() -> None:
+    finding = Finding(
+        Kind.LEAK,
+        backend_pid=7,
+        database="shop",
+        driver="psycopg",
+        thread="loader",
+        started=Site("shop/feed.py", 12, "load"),
+    )
+    assert (
+        compose(tell([finding], test=TEST))
+        == """\
+LEAK  tests/test_orders.py::test_refund left 1 connection open
+  backend 7, on shop
+  by       thread "loader", started shop/feed.py:12 in load
+  1. close it where it was opened:  with psycopg.connect(…) as conn: …
+"""
+    )
+    of_a_pool = replace(finding, owner="psycopg pool", owner_opened=Site("shop/db.py", 3, "<module>"), started=None)
+    assert "loader" not in compose(tell([of_a_pool], test=TEST))  # its worker
+
+
+@pytest.mark.parametrize(
+    ("facts", "step"),
+    [
+        (
+            {"driver": "psycopg2", "package": "aiopg"},
+            "close it where it was opened:  async with aiopg.create_pool(…) as pool: … (or aiopg.connect)",
+        ),
+        ({"driver": "psycopg2", "package": "pony"}, "close the database when the work is done:  db.disconnect()"),
+        ({"driver": "psycopg2", "package": "peewee"}, "close the database when the work is done:  db.close()"),
+        (
+            {"driver": "psycopg2", "package": "psycopg2"},
+            "close it where it was opened:  conn.close()  (psycopg2's `with conn:` only ends the transaction)",
+        ),
+        (
+            {"driver": "asyncpg", "package": "tortoise"},
+            "close what was opened with Tortoise.init(…):  await Tortoise.close_connections()",
+        ),
+    ],
+)
+def test_the_step_is_about_the_library_that_opened_it(facts: dict[str, Any], step: str) -> None:  # Any: as given
+    assert compose(tell([Finding(Kind.LEAK, **facts)], test=TEST)).splitlines()[-1] == f"  1. {step}"
+
+
 def test_a_wider_fixtures_session_that_wrote() -> None:
     finding = Finding(
         Kind.LEAK,
@@ -380,6 +425,10 @@ FOREIGN  1 connection of other processes on the database of tests/test_orders.py
             {"may_stay": True, "is_async": True},
             "commit what was begun, or take it back:  await conn.commit() or await conn.rollback()",
         ),
+        ({"begins": True}, "leave the block that was entered:  with engine.begin() as conn: …"),
+        ({"begins": True, "is_async": True}, "leave the block that was entered:  async with engine.begin() as conn: …"),
+        ({"package": "records"}, "give it back where it was taken:  with db.get_connection() as conn: …"),
+        ({"package": "dataset"}, "close the database when the work is done:  db.close()"),
     ],
 )
 def test_the_step_is_about_what_has_taken_the_connection(facts: dict[str, Any], step: str) -> None:  # Any: as given

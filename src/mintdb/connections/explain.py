@@ -15,6 +15,7 @@ from mintdb.contract import Told
 GROUPS_SHOWN = 10  # for each test: what a person reads before scrolling on
 BACKENDS_SHOWN = 5
 SITES_SHOWN = 40
+THREADED = {"psycopg pool", "asyncpg pool"}  # these open theirs in threads and tasks of their own
 QUERY_SHOWN = 160  # characters: two lines of a terminal
 
 
@@ -129,6 +130,7 @@ def _likeness(finding: Finding) -> object:
     return (
         finding.opened,
         finding.taken,
+        finding.started,
         finding.owner,
         finding.owner_opened,
         finding.state,
@@ -169,6 +171,9 @@ def _opened_lines(group: Sequence[Finding]) -> list[str]:
         lines.append(f"taken    {first.taken}{_by(group)}")
     elif first.opened:
         lines.append(f"opened   {first.opened}{_by(group)}")
+    elif (by := _by(group)) and first.owner not in THREADED:
+        started = f", started {first.started}" if first.started else ""
+        lines.append(f"by       {by.removeprefix(', ')}{started}")
     if first.fixture and not first.scope:
         lines.append(f"fixture  {first.fixture}")
     if first.owner_opened:

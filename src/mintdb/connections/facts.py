@@ -184,12 +184,27 @@ class Owner:
 
 
 @dataclass(frozen=True)
+class Start:
+    """When a thread was started, what was going on, and where; what a thread starts, has the first two of its own."""
+
+    moment: float  # seconds, monotonic
+    opening: Opening | None
+    stack: Frames = ()
+
+    @property
+    def site(self) -> Site | None:
+        """The application's line that started it."""
+        return find_app_site(self.stack)
+
+
+@dataclass(frozen=True)
 class ByThread:
     """Which thread it was: one object for all that a thread does."""
 
     first_name: str  # what it was called when it was first seen
     ident: int | None
     ref: ref[threading.Thread]
+    start: Start | None = None  # where that was seen
 
 
 class _Done:

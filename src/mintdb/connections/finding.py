@@ -8,7 +8,7 @@ from threading import Thread, main_thread
 from typing import Any
 
 from mintdb.connections.facts import Entry
-from mintdb.connections.stack import Frames, Site, passes
+from mintdb.connections.stack import Frames, Site, find_package, passes, runs
 from mintdb.connections.verdict import Kind, Verdict
 from mintdb.facts import dataclass
 
@@ -27,6 +27,7 @@ class Finding:
     opened: Site | None = None
     taken: Site | None = None  # from its pool; then `thread` is the taker's
     thread: str | None = None
+    started: Site | None = None  # that thread, where it is all that is known of who did it
     thread_is_to_stop: bool = False  # it runs on, and no package has started it
     task: str | None = None
     task_is_alive: bool = False
@@ -47,11 +48,13 @@ class Finding:
     was_ended: bool = False  # although it may stay: it could not be rolled back
     is_async: bool = False  # whether it belongs to an event loop
     session: str | None = None  # of SQLAlchemy's that has taken it: "Session" or "scoped_session"
+    package: str | None = None  # that the application called, and which opened or took it
+    begins: bool = False  # whether it was taken by `engine.begin()`
 
     @property
     def place(self) -> Site | None:
         """The line to look at: where it was taken from its pool, else opened, else where its pool was made."""
-        return self.taken or self.opened or self.owner_opened
+        return self.taken or self.opened or self.owner_opened or self.started
 
     def to_plain(self) -> dict[str, Any]:  # Any: JSON
         """What is known of it, as plain data; `place` and `pool_place` are lines of source as people read them."""
@@ -98,6 +101,7 @@ def find(
         opened=entry.site if entry else None,
         taken=entry.taking.site if entry and entry.taking else None,
         thread=holder.thread if holder else None,
+        started=holder.by.start.site if holder and holder.by.start and holder.site is None else None,
         thread_is_to_stop=thread is not None and _is_to_stop(thread, entry),
         task=entry.task if entry else None,
         task_is_alive=bool(entry and entry.task_is_alive),
@@ -117,6 +121,8 @@ def find(
         may_stay=verdict.may_stay,
         is_async=_is_async(entry),
         session=_find_session(entry.taking.stack) if entry and entry.taking else None,
+        package=find_package(holder.stack) if holder else None,
+        begins=bool(holder and _begins(holder.stack)),
     )
 
 
@@ -149,6 +155,10 @@ def _find_session(stack: Frames) -> str | None:
     if passes(stack, "sqlalchemy/orm/scoping.py"):
         return "scoped_session"
     return "Session" if passes(stack, "sqlalchemy/orm/session.py") else None
+
+
+def _begins(stack: Frames) -> bool:
+    return runs(stack, "Engine.begin") or runs(stack, "AsyncEngine.begin")
 
 
 def _is_async(entry: Entry | None) -> bool:

@@ -21,6 +21,7 @@ from weakref import ref
 from mintdb import clock
 from mintdb.connections.facts import NOT_YET, ByThread, Driver, Ending, Entry, Opening, Owner, Place, Taking
 from mintdb.connections.stack import Frames, take
+from mintdb.connections.threads import find_start
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -248,7 +249,7 @@ def find_thread() -> ByThread:
     known = _here.known
     if known is None or known.ident != threading.get_ident():
         thread = threading.current_thread()
-        known = _here.known = ByThread(thread.name, thread.ident, ref(thread))
+        known = _here.known = ByThread(thread.name, thread.ident, ref(thread), find_start(thread))
     return known
 
 

@@ -58,6 +58,18 @@ _CLOSING = {
     "sqlite3": "close it where it was opened:  conn.close()  (sqlite3's `with conn:` only ends the transaction)",
     "aiosqlite": "close it where it was opened:  async with aiosqlite.connect(…) as conn: …",
 }
+# Of libraries that open connections for the application, which has none to close.
+_ENDING_LIBRARIES = {
+    "aiopg": "close it where it was opened:  async with aiopg.create_pool(…) as pool: … (or aiopg.connect)",
+    "databases": "end the database where it was made:  async with Database(…) as database: …",
+    "dataset": "close the database when the work is done:  db.close()",
+    "peewee": "close the database when the work is done:  db.close()",
+    "piccolo": "end the pool where it was started:  await engine.close_connection_pool()",
+    "playhouse": "close the database when the work is done:  db.close()",
+    "pony": "close the database when the work is done:  db.disconnect()",
+    "records": "give it back where it was taken:  with db.get_connection() as conn: …",
+    "tortoise": "close what was opened with Tortoise.init(…):  await Tortoise.close_connections()",
+}
 
 
 def _closing(finding: Finding) -> str:
@@ -68,6 +80,10 @@ def _closing(finding: Finding) -> str:
     if finding.may_stay:
         one, wait = "session" if finding.session else "conn", "await " * finding.is_async
         return f"commit what was begun, or take it back:  {wait}{one}.commit() or {wait}{one}.rollback()"
+    if finding.package in _ENDING_LIBRARIES:
+        return _ENDING_LIBRARIES[finding.package]
+    if finding.begins:
+        return f"leave the block that was entered:  {'async ' * finding.is_async}with engine.begin() as conn: …"
     if finding.session:
         return _ENDING_SESSIONS[finding.session, finding.is_async]
     if finding.owner:

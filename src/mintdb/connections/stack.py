@@ -116,6 +116,20 @@ def lies_in_package(frames: Frames, but: Container[str]) -> bool:
     return False
 
 
+def find_package(frames: Frames) -> str | None:
+    """The installed package that the application called; None where it called none, or is not known."""
+    found = None
+    for code, _ in _pairs(frames):
+        _, is_installed, below = code.co_filename.replace(os.sep, "/").rpartition("-packages/")
+        found = below.partition("/")[0].removesuffix(".py") if is_installed else found
+    return found if find_app_site(frames) else None
+
+
+def runs(frames: Frames, function: str) -> bool:
+    """Whether what the application called went through a function or method: `Engine.begin`."""
+    return any(code.co_qualname == function for code, _ in _pairs(frames))
+
+
 def passes(frames: Frames, file: str) -> bool:
     """Whether what the application called went through that file of a package: `sqlalchemy/orm/session.py`."""
     return any(code.co_filename.replace(os.sep, "/").endswith(f"-packages/{file}") for code, _ in _pairs(frames))

@@ -7,19 +7,9 @@ from threading import Thread
 from weakref import WeakKeyDictionary
 
 from mintdb import clock
-from mintdb.connections.facts import Opening
-from mintdb.connections.ledger import ledger
+from mintdb.connections.facts import Opening, Start
+from mintdb.connections.stack import take
 from mintdb.connections.verdict import is_older_or_wider
-from mintdb.facts import dataclass
-
-
-@dataclass(frozen=True)
-class Start:
-    """When a thread was started, and what was going on."""
-
-    moment: float  # seconds, monotonic
-    opening: Opening | None
-
 
 LONG_AGO = Start(0.0, None)
 _starts: WeakKeyDictionary[Thread, Start] = WeakKeyDictionary()
@@ -38,10 +28,19 @@ def started_elsewhere(began: float) -> frozenset[int]:
     )
 
 
-def note_start(thread: Thread) -> None:
-    """A thread is being started. A server's workers are the server's, whichever test's request they are started for."""
-    starter = threading.current_thread()
+def note_start(thread: Thread, opening: Opening | None, *, skip: int = 1) -> None:
+    """A thread is being started. A server's workers are the server's, whichever test's request they are started for.
+
+    `skip` frames of hooks are left out of its stack.
+    """
+    starter, stack = threading.current_thread(), take(skip=skip + 1)
     if starter is threading.main_thread():
-        _starts[thread] = Start(clock.monotonic(), ledger.opening)
+        _starts[thread] = Start(clock.monotonic(), opening, stack)
     else:
-        _starts[thread] = _starts.get(starter, LONG_AGO)
+        of_the_starter = _starts.get(starter, LONG_AGO)
+        _starts[thread] = Start(of_the_starter.moment, of_the_starter.opening, stack)
+
+
+def find_start(thread: Thread) -> Start | None:
+    """How a thread was started, where that was seen."""
+    return _starts.get(thread)

@@ -7,6 +7,7 @@ from functools import wraps
 from threading import Thread
 
 from mintdb.connections.hooks.patch import Function, Patches, never_raises
+from mintdb.connections.ledger import ledger
 from mintdb.connections.threads import note_start
 
 
@@ -26,4 +27,6 @@ def _start(original: Function) -> Function:
     return start
 
 
-_note = never_raises("threading")(note_start)
+@never_raises("threading")
+def _note(thread: Thread) -> None:
+    note_start(thread, ledger.opening, skip=3)
