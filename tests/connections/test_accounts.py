@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import psycopg
+import psycopg2
 import pytest
 import sqlalchemy as sa
 import ways
@@ -312,7 +313,7 @@ LEAK  tests/test_orders.py::test_refund left 1 connection open
 
 def test_what_a_thread_opened_alone_is_told_with_the_thread_and_the_line_that_started_it(run: Run, dsn: str) -> None:
     def body() -> None:
-        thread = threading.Thread(target=psycopg.connect, args=[dsn], name="loader")
+        thread = threading.Thread(target=psycopg2.connect, args=[dsn], name="loader")
         thread.start()
         thread.join()
 
