@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import MINTDB, PATIENCE, Run, Start
+from programs import MINTDB, Run, Start
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture

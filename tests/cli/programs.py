@@ -9,10 +9,8 @@ import pty
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mintdb.address import Address
 from mintdb.engines.keeper import State
@@ -21,20 +19,10 @@ from mintdb.engines.postgresql.connecting import connect
 from mintdb.engines.postgresql.errors import ServerUnreachable
 from mintdb.engines.postgresql.keeper import find_state
 
-PATIENCE = 60.0  # seconds: for what takes far less than one on an idle machine
 MINTDB = str(Path(sys.executable).parent / "mintdb")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-def wait_for(true: Callable[[], object], what: str) -> Any:  # Any: whatever the condition returns
-    """Wait until something is so."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := true()):
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:g} s"
-        time.sleep(0.01)
-    return found
 
 
 class Terminal:

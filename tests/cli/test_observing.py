@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from programs import Run, live_states, wait_for
+from programs import Run, live_states
 from tests.frameworks.suites import QUIET
+from tests.waiting import wait_for
 
 SLOW = """
 import os

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from programs import Run, wait_for
+from programs import Run
 from tests.engines.mysql.mariadb import require_mariadb
 from tests.frameworks.suites import QUIET
+from tests.waiting import wait_for
 
 SETTINGS = """
 [tool.mintdb.databases.default]

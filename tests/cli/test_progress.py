@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from programs import MINTDB, PATIENCE, Terminal
+from programs import MINTDB, Terminal
+from tests.waiting import PATIENCE
 
 BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}"
 

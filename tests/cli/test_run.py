@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from programs import MINTDB, PATIENCE, Run, Start, databases, live_states, wait_for
+from programs import MINTDB, Run, Start, databases, live_states
+from tests.waiting import PATIENCE, wait_for
 
 PYTHON = sys.executable
 WAITS = "print('ready', flush=True); import time; time.sleep(600)"
@@ -102,22 +103,19 @@ def test_the_database_is_gone_when_the_command_has_ended(run: Run) -> None:
 
 
 def test_whoever_is_still_connected_is_named_and_ended(run: Run) -> None:
-    stays = (
-        "import psycopg, time; c = psycopg.connect(''); c.execute('select 42'); print('in', flush=True); time.sleep(99)"
-    )
+    stays = "import psycopg, time; c = psycopg.connect(''); c.execute('select 42'); print('in', flush=True)"
+    stays += "; time.sleep(600)"
     script = (
         "import subprocess, sys;"
         f"p = subprocess.Popen([sys.executable, '-c', {stays!r}], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL);"
         "p.stdout.readline(); print(p.pid)"
     )
-    started = time.monotonic()
     done = run("run", "--", PYTHON, "-c", script)
-    subprocess.run(["kill", done.stdout.strip()], check=True)
-    assert time.monotonic() - started < 50
+    subprocess.run(["kill", done.stdout.strip()], check=True)  # it goes on without its connection, and nobody waited
     assert re.fullmatch(
-        r"mintdb: still connected when the command had ended: backend \d+, .*idle in transaction for \d\.\d s,"
-        r" last ran select 42\n",
-        done.stderr,
+        r"mintdb: still connected when the command had ended: backend \d+, .*idle in transaction for \d+\.\d s,"
+        r" last ran select 42",
+        done.stderr.splitlines()[-1],
     ), done.stderr
     assert databases() == set()
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from programs import MINTDB, PATIENCE, Start, Terminal, databases, live_states, wait_for
+from programs import MINTDB, Start, Terminal, databases, live_states
+from tests.waiting import PATIENCE, wait_for
 
 from mintdb.engines.processes import is_alive
 

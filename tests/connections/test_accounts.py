@@ -244,7 +244,7 @@ def test_a_thread_that_is_older_than_the_test_does_not_incriminate_it(run: Run, 
     go, done = threading.Event(), threading.Event()
 
     def serve() -> None:
-        go.wait(10)
+        go.wait(60)
         ways.KEPT.append(psycopg.connect(dsn))
         done.set()
 
@@ -253,7 +253,7 @@ def test_a_thread_that_is_older_than_the_test_does_not_incriminate_it(run: Run, 
 
     def body() -> None:
         go.set()
-        done.wait(10)
+        done.wait(60)
 
     assert run.guilty(body) == []
     thread.join()
@@ -284,14 +284,14 @@ def test_the_whole_report(run: Run, dsn: str) -> None:
         connection = psycopg.connect(dsn)
         connection.execute("create temp table refunds (x int)")
         opened.set()
-        stop.wait(10)
+        stop.wait(60)
         connection.close()
 
     thread = threading.Thread(target=send_receipts, name="mailer")
 
     def body() -> None:
         thread.start()
-        opened.wait(10)
+        opened.wait(60)
 
     [verdict] = untold(run.test(body))
     finding = find(verdict)

@@ -28,7 +28,7 @@ def test_an_opener_beyond_the_limit_is_told_who_holds_what(
         held = [connect(dsn) for _ in range(2)]
         with pytest.raises(ConnectionBudgetExceeded) as refused:
             connect(dsn)
-    text = re.sub(r"py:\d+", "py:LINE", re.sub(r"up to \d\.\d", "up to 0.0", str(refused.value)))
+    text = re.sub(r"py:\d+", "py:LINE", re.sub(r"up to \d+\.\d", "up to 0.0", str(refused.value)))
     assert (
         text
         == f"""\
@@ -53,7 +53,7 @@ def test_a_psycopg_pool_that_gets_none_says_who_holds_them(
             psycopg_pool.ConnectionPool(dsn, min_size=1, open=False).open(wait=True, timeout=0.2)
 
     for error in (refused.value, never_ready.value):
-        assert re.sub(r"py:\d+", "py:LINE", re.sub(r"\d\.\d s", "0.0 s", "\n".join(error.__notes__))) == (
+        assert re.sub(r"py:\d+", "py:LINE", re.sub(r"\d+\.\d s", "0.0 s", "\n".join(error.__notes__))) == (
             f"""\
 1 connections are open and 1 are allowed (max_connections):
     1 × tests/connections/test_budget.py:LINE in test_a_psycopg_pool_that_gets_none_says_who_holds_them, \
@@ -144,7 +144,7 @@ def test_an_opener_that_failed_does_not_keep_its_place_for_ever(
     dsn: str, watched: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mintdb.connections.budget.CONNECTING", 0.1)
-    with limited(Budget(1, timeout=5)):
+    with limited(Budget(1, timeout=60)):
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(dsn.replace("/postgres", "/nowhere"))
         psycopg.connect(dsn).close()

@@ -17,7 +17,7 @@ from psycopg_pool import ConnectionPool
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-engine = sa.create_engine(os.environ["SQLALCHEMY_URL"], pool_size=1, max_overflow=1, pool_timeout=1)
+engine = sa.create_engine(os.environ["SQLALCHEMY_URL"], pool_size=1, max_overflow=1, pool_timeout=20)
 kept_by = sa.create_engine(os.environ["SQLALCHEMY_URL"])
 fresh = sa.create_engine(os.environ["SQLALCHEMY_URL"])
 later = create_async_engine(kept_by.url.set(drivername="postgresql+asyncpg"), pool_size=1, max_overflow=0)
@@ -242,14 +242,17 @@ def test_what_a_statement_a_listener_or_a_task_has():
     shop.statement = shop.loop.run_until_complete(shop.prepare())
     shop.loop.run_until_complete(shop.listen())
 
+    taken = asyncio.Event()
+
     async def work():
         connection = await shop.take_from_asyncpg()
+        taken.set()
         await asyncio.sleep(3600)
         await connection.execute("select 1")
 
     async def start():
         shop.task = asyncio.create_task(work())
-        await asyncio.sleep(0.1)
+        await taken.wait()
 
     shop.loop.run_until_complete(start())
 

@@ -142,7 +142,7 @@ class Worker:
 
     def ask(self, question):
         self.questions.put(question)
-        return self.answers.get(timeout=10)
+        return self.answers.get(timeout=60)
 
 worker, executor = None, ThreadPoolExecutor(2)
 
@@ -184,7 +184,7 @@ def with_a_library_s_pool_in_threads():
     def work():
         with shop.pool.connection_context():
             shop.pool.execute_sql("select 1")
-            meeting.wait(10)
+            meeting.wait(60)
 
     threads = [threading.Thread(target=work) for _ in range(3)]
     [thread.start() for thread in threads]
@@ -375,10 +375,10 @@ def test_thread():
         def run(self):
             self.connection = shop.in_the_threads_locals()
             done.set()
-            threading.Event().wait(30)
+            threading.Event().wait(600)
 
     Mailer(name="mailer", daemon=True).start()
-    assert done.wait(10)
+    assert done.wait(60)
 
 def test_lock():
     shop.in_a_global().cursor().execute("select pg_advisory_lock(8)")
@@ -559,7 +559,7 @@ def test_a_connection_of_the_whole_run_loses_what_a_test_did_not_commit_and_goes
     assert ran.output.count("likewise 1 more test:") == 7
     assert ran.output.count("likewise 3 more tests: test_forgetful.py::test_commits_nothing[asyncpg-b]") == 1
     output = re.sub(r"mint_\w+_main", "mint_N_main", ran.output)
-    output = re.sub(r"(?<=backend )\d+|\d\.\d(?= s)|(?<=Task-)\d+", "N", output)
+    output = re.sub(r"(?<=backend )\d+|\d+\.\d(?= s)|(?<=Task-)\d+", "N", output)
     assert TOLD in output
     # asyncpg counts on a transaction that it has begun itself: it is the only one that has to connect again.
     assert ENDED in output
@@ -676,8 +676,8 @@ FAILING = """
     import sqlalchemy as sa
 
     URL = os.environ["DATABASE_URL"]
-    engine = sa.create_engine(URL.replace("://", "+psycopg://"), pool_size=1, max_overflow=0, pool_timeout=1)
-    pool = psycopg_pool.ConnectionPool(URL, min_size=1, max_size=1, open=True, timeout=1)
+    engine = sa.create_engine(URL.replace("://", "+psycopg://"), pool_size=1, max_overflow=0, pool_timeout=20)
+    pool = psycopg_pool.ConnectionPool(URL, min_size=1, max_size=1, open=True, timeout=20)
 
     def test_fails_before_its_close():
         connection = engine.connect()

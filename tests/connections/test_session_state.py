@@ -278,7 +278,7 @@ def test_a_psycopg2_connection_on_which_another_thread_may_wait_is_not_asked(dsn
 
     worker = threading.Thread(target=listen)
     worker.start()
-    assert connected.wait(10)
+    assert connected.wait(60)
     state.remember(watched.open_entries())
     [entry] = state.put_back(watched.open_entries())
     assert entry.baseline is None
@@ -308,7 +308,7 @@ def test_whoever_polls_a_psycopg2_connection_does_not_take_our_answer(dsn: str, 
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(20)
+    asking.join(60)
     assert answers == [("LISTEN jobs",)] * 100
 
 
@@ -319,11 +319,11 @@ def test_a_pooled_psycopg2_connection_is_not_asked_while_another_thread_has_it(d
     def work() -> None:
         with engine.connect():
             taken.set()
-            enough.wait(10)
+            enough.wait(60)
 
     worker = threading.Thread(target=work)
     worker.start()
-    assert taken.wait(10)
+    assert taken.wait(60)
     [entry] = watched.open_entries()
     state.remember([entry])
     assert entry.baseline is None

@@ -161,7 +161,7 @@ def test_a_transaction_that_a_thread_holds_never_reaches_the_next_test(mint: Min
         connection = mint_connection(mint)
         run(connection, NEW)
         begun.set()
-        go_on.wait(30)
+        go_on.wait(60)
         try:
             connection.commit()
         except Exception as error:
@@ -171,12 +171,12 @@ def test_a_transaction_that_a_thread_holds_never_reaches_the_next_test(mint: Min
     thread = threading.Thread(target=work, name="mailer")
     with mint.lease(test="the test") as first:
         thread.start()
-        assert begun.wait(10)
+        assert begun.wait(60)
     assert first.restored
     assert "mailer" in first.restored.report
     with mint.lease() as second:
         go_on.set()
-        thread.join(10)
+        thread.join(60)
         assert rows(second, ACCOUNTS) == AT_THE_MARK
 
 

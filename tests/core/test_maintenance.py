@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psycopg
@@ -19,6 +18,7 @@ from mintdb.engines.postgresql.errors import DatabaseNotOurs, LockTimeout, Serve
 from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.own import own_address
 from mintdb.engines.postgresql.server import PostgresServer
+from tests.waiting import wait_for
 
 HOLDER = """
 import sys
@@ -75,10 +75,12 @@ def test_a_live_owners_databases_are_left_and_a_dead_ones_are_reaped(
         assert databases.exists(maintenance, name)
     finally:
         end(process)
-    deadline = time.monotonic() + 60
-    while databases.exists(maintenance, name):  # by us or by the keeper
+
+    def is_reaped() -> bool:  # by us or by the keeper
         databases.reap(maintenance)
-        assert time.monotonic() < deadline
+        return not databases.exists(maintenance, name)
+
+    wait_for(is_reaped, "the end of the dead owner's database")
 
 
 def test_a_database_that_mintdb_did_not_make_is_never_dropped(maintenance: Maintenance) -> None:
@@ -106,13 +108,11 @@ def test_a_name_that_somebody_else_took_after_us_is_not_ours(maintenance: Mainte
         maintenance.connection.execute(f"drop database {name}")
 
 
-def test_whoever_is_connected_a_drop_takes_no_time(maintenance: Maintenance) -> None:
+def test_a_drop_ends_whoever_is_connected(maintenance: Maintenance) -> None:
     name = str(DatabaseName(Role.CLONE, "busy", owner=maintenance.owner, worker="main"))
     databases.create(maintenance, name, template="template0", owner=maintenance.owner)
     with psycopg.connect(maintenance.address.with_database(name).url) as connection:
-        began = time.monotonic()
-        databases.drop(maintenance, name)
-        assert time.monotonic() - began < 4.5  # a plain drop would wait 5 s
+        databases.drop(maintenance, name)  # a plain drop would wait 5 s, and fail
         with pytest.raises(psycopg.OperationalError):
             connection.execute("select 1")
 

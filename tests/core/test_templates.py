@@ -190,6 +190,7 @@ SCHEMA = """
             connection.execute("create table t (n int)")
             connection.execute("select pg_sleep(0.3)")
 """
+TIMEOUT = 300.0  # seconds; a process here takes one, and ten times as long on a busy machine
 
 
 SEED = "insert into t values ('{content}')"
@@ -275,7 +276,7 @@ def test_many_processes_at_once_build_one_template(server: PostgresServer, tmp_p
     (tmp_path / "schema.py").write_text(textwrap.dedent(SCHEMA))
     command = [sys.executable, "script.py", project]
     runs = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(6)]
-    said = sorted(run.communicate(timeout=60)[0].strip() for run in runs)
+    said = sorted(run.communicate(timeout=TIMEOUT)[0].strip() for run in runs)
     assert said == ["False"] * 5 + ["True"]
     assert len([*tmp_path.glob("built-*")]) == 1
 
@@ -284,13 +285,14 @@ def test_a_template_whose_builder_dies_is_built_by_who_waits_for_it(
     server: PostgresServer, maintenance: Maintenance, tmp_path: Path, project: str
 ) -> None:
     (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT))
-    (tmp_path / "schema.py").write_text(textwrap.dedent(SCHEMA).replace("pg_sleep(0.3)", "pg_sleep(2)"))
+    (tmp_path / "schema.py").write_text(textwrap.dedent(SCHEMA).replace("pg_sleep(0.3)", "pg_sleep(600)"))
     command = [sys.executable, "script.py", project]
     first = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
     while not [*tmp_path.glob("built-*")]:
         assert first.poll() is None
+    (tmp_path / "schema.py").write_text(textwrap.dedent(SCHEMA))
     second = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     first.kill()
     first.wait()
-    assert second.communicate(timeout=60)[0].strip() == "True"
+    assert second.communicate(timeout=TIMEOUT)[0].strip() == "True"
     assert len([*tmp_path.glob("built-*")]) == 2

@@ -246,12 +246,12 @@ def test_two_suites_on_one_database_wait_for_each_other(two: Path, anywhere: tup
     def first() -> None:
         with mintdb.evolutions(two, url=url):
             inside.set()
-            go_on.wait(30)
+            go_on.wait(60)
             order.append("first ends")
 
     thread = threading.Thread(target=first)
     thread.start()
-    inside.wait(30)
+    inside.wait(60)
     with pytest.raises(EvolutionsBusy) as caught, mintdb.evolutions(two, url=url, lock_timeout=0.1):
         pass
     assert caught.value.holder.startswith(holder)
@@ -273,7 +273,7 @@ the evolutions of database {parse_url(url).database!r} are in the hands of anoth
 def test_a_killed_suite_leaves_a_state_that_is_named_and_can_be_resolved(
     write: Write, url: str, query: Query, tables: Tables
 ) -> None:
-    folder = write(n1=("create table a (id int); select pg_sleep(60);", "drop table a;"))
+    folder = write(n1=("create table a (id int); select pg_sleep(600);", "drop table a;"))
     script = f"import mintdb\nwith mintdb.evolutions({str(folder)!r}, url={url!r}): pass"
     suite = subprocess.Popen([sys.executable, "-c", script])
     waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"

@@ -11,6 +11,7 @@ import pytest
 from tests.faults import watching
 from tests.faults.conftest import Start
 from tests.frameworks.suites import Ran, Suite, new_suite
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -30,18 +31,18 @@ def test_a_forked_child_does_not_keep_a_killed_run_alive(project: Suite, start: 
                 app.add()
                 if os.fork() == 0:
                     pathlib.Path("child").write_text(str(os.getpid()))
-                    time.sleep(60)
+                    time.sleep(600)
                     os._exit(0)
                 while not pathlib.Path("child").exists(): time.sleep(0.02)
                 app.mark_and_wait("here")
         """
     )
     run = start(project)
-    watching.wait_for((project.folder / "here").exists, "the test")
+    wait_for((project.folder / "here").exists, "the test")
     child = psutil.Process(int((project.folder / "child").read_text()))
     watching.kill(run.pid)
     try:
-        watching.wait_for(lambda: not watching.leftovers(), "an end of the killed run's databases")
+        wait_for(lambda: not watching.leftovers(), "an end of the killed run's databases")
         assert child.is_running()
     finally:
         child.kill()

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -19,6 +18,7 @@ from tests.conftest import LINGER
 from tests.faults import watching
 from tests.faults.conftest import Start
 from tests.frameworks.suites import QUIET, TIMEOUT, Suite
+from tests.waiting import PATIENCE, wait_for
 
 WAITS = """
     import app
@@ -41,7 +41,7 @@ def waiting(project: Suite, start: Start) -> subprocess.Popen[str]:
     project.write(app=app + "\ndef exists(name):\n    time.sleep(0.02)\n    return pathlib.Path(name).exists()\n")
     project.write(test_it=WAITS)
     process = start(project)
-    watching.wait_for((project.folder / "here").exists, "the first test")
+    wait_for((project.folder / "here").exists, "the first test")
     return process
 
 
@@ -56,7 +56,7 @@ def test_a_run_whose_keeper_is_killed_goes_on_and_the_server_stops_in_the_end(
 ) -> None:
     keeper = keeper_of_the_home()
     watching.kill(keeper.pid)
-    keeper.wait(watching.PATIENCE)
+    keeper.wait(PATIENCE)
     (project.folder / "go").touch()
     output, _ = waiting.communicate(timeout=TIMEOUT)
     assert "2 passed" in output, output
@@ -69,7 +69,7 @@ def test_a_run_after_keeper_and_run_were_both_killed_sends_another_keeper(
     keeper = keeper_of_the_home()
     watching.kill(keeper.pid)
     watching.kill(waiting.pid)
-    keeper.wait(watching.PATIENCE)
+    keeper.wait(PATIENCE)
     (project.folder / "go").touch()
     ran = project.run()
     assert ran.outcomes == {"passed": 2}, ran.output
@@ -82,7 +82,7 @@ def test_a_server_that_dies_under_way_is_told_and_the_next_run_recovers(
     state = watching.state()
     assert state is not None
     watching.kill(state.server)
-    watching.wait_for(lambda: not watching.state(), "the server's end")
+    wait_for(lambda: not watching.state(), "the server's end")
     (project.folder / "go").touch()
     output, _ = waiting.communicate(timeout=TIMEOUT)
     assert waiting.returncode == 1
@@ -117,7 +117,7 @@ def test_ctrl_c_in_a_terminal_does_not_reach_the_server(project: Suite) -> None:
             [sys.executable, "-m", "pytest", *QUIET],
             os.environ | project.environment,
         )
-    watching.wait_for((project.folder / "here").exists, "the test")
+    wait_for((project.folder / "here").exists, "the test")
     before = watching.state()
     os.write(terminal, b"\x03")
     output = read_all(terminal)
@@ -144,7 +144,6 @@ def test_a_pipe_ends_when_pytest_ends(project: Suite) -> None:
     project.write(test_it="import app\n\ndef test_it(): app.add()\n")
     project.environment["MINTDB_LINGER"] = "120"
     command = f"{sys.executable} -m pytest {' '.join(QUIET)} | cat"
-    started = time.monotonic()
     subprocess.run(
         ["sh", "-c", command],
         cwd=project.folder,
@@ -154,7 +153,6 @@ def test_a_pipe_ends_when_pytest_ends(project: Suite) -> None:
         timeout=TIMEOUT,
     )
     assert watching.state() is not None, "the server was to linger"
-    assert time.monotonic() - started < 100
 
 
 def test_the_keeper_and_the_server_inherit_nothing(project: Suite) -> None:
@@ -229,7 +227,7 @@ def test_a_stopped_server_keeps_no_log_in_memory_and_starts_again(project: Suite
     assert ran.outcomes == {"passed": 2}, ran.output
     watching.server_stops(linger=LINGER)
     (log,) = find_places().live.glob("*/data/pg_wal")
-    watching.wait_for(lambda: size(log) <= 112 << 20, "the log's end")  # min_wal_size, 80 MB, and the newest files
+    wait_for(lambda: size(log) <= 112 << 20, "the log's end")  # min_wal_size, 80 MB, and the newest files
     ran = project.run()
     assert ran.outcomes == {"passed": 2}, ran.output
 

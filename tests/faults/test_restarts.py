@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from benchmarks.private_server import PrivateServer, embedded_bin, private_server
 
-from tests.faults import watching
 from tests.faults.conftest import Start
 from tests.frameworks.suites import TIMEOUT, Suite
+from tests.waiting import wait_for
 
 AWAY = 1.0  # seconds; a container's restart takes two or three
 APP = """
@@ -96,7 +96,7 @@ def test_a_suite_goes_on_after_an_external_server_was_restarted(
 ) -> None:
     suite_of(project, STOP)
     running = start(project, "--mintdb-url", f"postgresql://postgres@127.0.0.1:{server.port}/postgres")
-    watching.wait_for((project.folder / "here").exists, "the test before")
+    wait_for((project.folder / "here").exists, "the test before")
     server.stop()
     (project.folder / "stopped").touch()
     time.sleep(AWAY)

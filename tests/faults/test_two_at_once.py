@@ -10,6 +10,7 @@ import psycopg
 from tests.faults import watching
 from tests.faults.conftest import APP, Start
 from tests.frameworks.suites import TIMEOUT, Suite, new_suite
+from tests.waiting import wait_for
 
 TESTS = 30
 SUITE = f"""
@@ -54,9 +55,9 @@ def test_two_checkouts_with_two_workers_each_share_one_server_and_one_template(
 def test_a_run_that_is_killed_disturbs_nothing_of_the_other(tmp_path: Path, own_home: Path, start: Start) -> None:
     killed, other = (checkout(tmp_path / name) for name in ("first", "second"))
     run = start(killed, "-n", "2")
-    watching.wait_for(lambda: [*killed.folder.glob("server-*")], "the first test")
+    wait_for(lambda: [*killed.folder.glob("server-*")], "the first test")
     survivor = start(other, "-n", "2")
-    watching.wait_for(lambda: [*other.folder.glob("server-*")], "the other run's first test")
+    wait_for(lambda: [*other.folder.glob("server-*")], "the other run's first test")
     watching.kill(run.pid)
     output, _ = survivor.communicate(timeout=TIMEOUT)
     assert re.search(rf"{TESTS} passed", output), output
@@ -99,7 +100,7 @@ def test_a_live_runs_clone_is_never_reaped(tmp_path: Path, own_home: Path, start
         """
     )
     run = start(suite)
-    watching.wait_for((suite.folder / "here").exists, "the test")
+    wait_for((suite.folder / "here").exists, "the test")
     other = checkout(tmp_path / "second").write(test_it="import app\n\ndef test_it(): assert app.add() == 1\n")
     assert other.run().outcomes == {"passed": 1}
     with psycopg.connect((suite.folder / "url").read_text()) as connection:

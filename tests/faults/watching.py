@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 import psycopg
@@ -17,19 +14,7 @@ from mintdb.core.names import Role, find_role
 from mintdb.engines.keeper import State
 from mintdb.engines.places import find_places, read_password
 from mintdb.engines.postgresql.keeper import find_state
-
-T = TypeVar("T")
-PATIENCE = 60.0  # seconds; what is waited for here takes 3 at most on an idle machine
-POLL = 0.02  # seconds
-
-
-def wait_for(look: Callable[[], T], what: str, *, seconds: float = PATIENCE) -> T:
-    """The first true thing that `look` returns."""
-    deadline = time.monotonic() + seconds
-    while not (seen := look()):
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} s"
-        time.sleep(POLL)
-    return seen
+from tests.waiting import PATIENCE, wait_for
 
 
 def state() -> State | None:
@@ -93,4 +78,4 @@ def server_stops(*, linger: float) -> None:
     """Wait until nothing runs for this home any more; a state file may not outlive the server either."""
     wait_for(lambda: not processes(), f"an end of {processes()}", seconds=linger + PATIENCE)
     # The keeper takes the file away once the server is gone, an instant later.
-    wait_for(lambda: not [*Path(find_places().live).rglob("state.json")], "the end of the state file", seconds=PATIENCE)
+    wait_for(lambda: not [*Path(find_places().live).rglob("state.json")], "the end of the state file")

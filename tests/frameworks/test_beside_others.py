@@ -88,12 +88,12 @@ def test_under_coverage_freezegun_pyfakefs_pytest_socket_and_uvloop(suite: Suite
                     patch.setattr(time, "sleep", lambda seconds: pytest.fail("slept"))
                     yield
 
-            JOB = "import psycopg, sys; psycopg.connect(sys.argv[1]).execute('select pg_sleep(15), 42')"
+            JOB = "import psycopg, sys; psycopg.connect(sys.argv[1]).execute('select pg_sleep(60), 42')"
 
             def test_starts_a_job():
                 subprocess.Popen([sys.executable, "-c", JOB, os.environ["DATABASE_URL"]], stderr=subprocess.DEVNULL)
                 with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-                    at_work = "select 1 from pg_stat_activity where query = 'select pg_sleep(15), 42'"
+                    at_work = "select 1 from pg_stat_activity where query = 'select pg_sleep(60), 42'"
                     while not connection.execute(at_work).fetchone():
                         pass
         """,

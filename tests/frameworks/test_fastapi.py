@@ -101,7 +101,6 @@ TESTS = """
     import subprocess
     import sys
     import threading
-    import time
 
     import httpx
     import pytest
@@ -124,7 +123,7 @@ TESTS = """
 
 
     async def at_once(url, owners):
-        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
             answers = await asyncio.gather(*(client.post(f"/accounts/{owner}") for owner in owners))
         return sorted(answer.json() for answer in answers)
 
@@ -144,19 +143,12 @@ TESTS = """
 
     @pytest.fixture
     def uvicorn_process():
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
-        command = [sys.executable, "-m", "uvicorn", "apps:starlette", "--port", str(port), "--log-level", "error"]
-        with subprocess.Popen(command) as process:
-            deadline = time.monotonic() + 60
-            while time.monotonic() < deadline and process.poll() is None:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{port}"
-            process.terminate()
+        with socket.create_server(("127.0.0.1", 0)) as listener:  # whoever connects is answered as soon as it is up
+            file = listener.fileno()
+            command = [sys.executable, "-m", "uvicorn", "apps:starlette", "--fd", str(file), "--log-level", "error"]
+            with subprocess.Popen(command, pass_fds=[file]) as process:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+                process.terminate()
 
 
     @pytest.mark.parametrize("attempt", range(2))

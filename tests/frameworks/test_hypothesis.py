@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import mintdb
+from mintdb import clock
 from mintdb.contract import Restored, Way
 from mintdb.core.lease import Lease, NoMarkInTransaction, UncommittedWrites
 from mintdb.hypothesis import NoExamples, NothingToRewind, rewind_examples
@@ -243,11 +244,16 @@ def test_coroutines_are_rewound_aside_of_their_loop(insert: Insert, lease: Lease
 
 
 def test_putting_back_does_not_count_against_the_deadline(lease: Lease, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow() -> Restored:
-        time.sleep(0.05)
-        return Restored(Way.UNTOUCHED, 0.05)
+    now = 0.0
 
-    monkeypatch.setattr(lease, "rewind", slow)
+    def take_a_minute() -> Restored:
+        nonlocal now
+        now += 60
+        return Restored(Way.UNTOUCHED, 60)
+
+    monkeypatch.setattr(lease, "rewind", take_a_minute)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)  # Hypothesis's
+    monkeypatch.setattr(clock, "REAL", (lambda: now,))  # and ours
 
     @rewind_examples
     @settings(few, max_examples=2, deadline=40, phases=[Phase.generate])

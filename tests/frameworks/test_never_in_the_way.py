@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-import time
+import signal
 
 import psycopg
 import pytest
@@ -11,15 +12,13 @@ import pytest
 import mintdb
 from tests.frameworks.suites import Suite
 
-SETTLE = 0.3  # seconds; the suites' own setting, so that waiting is seen without taking long
-
 OPENINGS = {
     "idle": "connection.execute('select 1'); connection.commit()",
     "idle in transaction": "connection.execute(\"insert into account (owner) values ('x')\")",
-    "active": "threading.Thread(target=sleep, args=(connection,), daemon=True).start(); time.sleep(0.1)",
+    "active": "threading.Thread(target=sleep, args=(connection,), daemon=True).start(); until_active()",
 }
 TEST = """
-import contextlib, os, threading, time
+import contextlib, os, threading
 import freezegun, psycopg, pytest
 
 kept = []
@@ -31,12 +30,18 @@ def stopped():
 
 def sleep(connection):
     with contextlib.suppress(psycopg.Error):
-        connection.execute("select pg_sleep(60)")
+        connection.execute("select pg_sleep(600)")
 
 def test_leaves_a_connection():
     connection = psycopg.connect(os.environ["DATABASE_URL"])
     kept.append(connection)
     {opening}
+
+def until_active():
+    at_work = "select 1 from pg_stat_activity where query = 'select pg_sleep(600)' and state = 'active'"
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+        while not connection.execute(at_work).fetchone():
+            pass
 
 def test_next(mintdb):
     with mintdb.connect() as connection:
@@ -46,15 +51,13 @@ def test_next(mintdb):
 
 @pytest.mark.parametrize("state", OPENINGS)
 def test_a_leaked_connection_of_this_process_is_named_and_changes_no_exit_code(suite: Suite, state: str) -> None:
-    suite.environment["MINTDB_SETTLE"] = str(SETTLE)
+    suite.environment["MINTDB_SETTLE"] = "0.3"
     suite.write(test_leak=TEST.replace("{opening}", OPENINGS[state]))
-    ran = suite.run("--durations=0", "-vv")
+    ran = suite.run()  # nobody waits for the statement's end; how long it takes is measured in benchmarks/teardown.py
     assert ran.code == 0, ran.output
     assert "LEAK  test_leak.py::test_leaves_a_connection left 1 connection open" in ran.output
     assert re.search(rf"backend \d+, {state}", ran.output), ran.output
     assert "test_leak.py:17 in test_leaves_a_connection" in ran.output
-    took = re.search(r"([\d.]+)s teardown test_leak.py::test_leaves_a_connection", ran.output)
-    assert took is None or float(took[1]) < SETTLE + 2  # the exact bound is measured in benchmarks/teardown.py
 
 
 EXPECTED_TO_FAIL = """
@@ -93,7 +96,7 @@ def test_another_process_that_stays_connected_is_named_at_the_end(suite: Suite) 
             connection = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
             connection.execute("select 'at work'")
             print("ready", flush=True)
-            time.sleep(300)
+            time.sleep(600)
         """,
         test_worker="""
             import subprocess, sys
@@ -107,14 +110,13 @@ def test_another_process_that_stays_connected_is_named_at_the_end(suite: Suite) 
                 worker.returncode = 0  # whoever starts a daemon does not wait for it
         """,
     )
-    started = time.monotonic()
     ran = suite.run()
     assert ran.outcomes == {"passed": 1}, ran.output
     pid = (suite.folder / "worker.pid").read_text()
     assert f"process {pid}" in ran.output
     assert "worker.py" in ran.output
     assert "at work" in ran.output
-    assert time.monotonic() - started < 200
+    os.kill(int(pid), signal.SIGTERM)  # nobody waited for it
 
 
 def test_nothing_is_left_in_the_server(suite: Suite) -> None:

@@ -317,16 +317,20 @@ IN_ONE_TRANSACTION = """
             await failing
 
 
-    async def test_a_cancelled_task_takes_the_one_connection_with_it_and_that_is_said(joined):
+    def is_asleep(url):
+        with psycopg.connect(url, dbname="postgres") as beside:
+            asleep = "select 1 from pg_stat_activity where query ~ '^select pg_sleep' and state = 'active'"
+            return beside.execute(asleep).fetchone()
+
+
+    async def test_a_cancelled_task_takes_the_one_connection_with_it_and_that_is_said(joined, mintdb):
         async def slow():
             async with AsyncSessionLocal() as session:
-                sleeping.set()
-                await session.execute(text("select pg_sleep(60)"))
+                await session.execute(text("select pg_sleep(600)"))
 
-        sleeping = asyncio.Event()
         task = asyncio.create_task(slow())
-        await sleeping.wait()
-        await asyncio.sleep(0.1)
+        while not is_asleep(mintdb.url):
+            await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -8,12 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.engines.mysql.mariadb import new_name, new_template, root_of, run, stay
+from tests.waiting import wait_for
 
 import mintdb
 from mintdb.engines.keeper import KEEPER_LOCK, State
@@ -23,7 +23,6 @@ from mintdb.engines.mysql.maintenance import lock_key
 from mintdb.engines.mysql.server import MysqlServer
 from mintdb.engines.processes import is_alive
 
-TIMEOUT = 20.0  # seconds
 PROGRAM = """
 import sys, time, mintdb
 mint = mintdb.open(engine="mysql", schema="sql:schema.sql")
@@ -39,13 +38,6 @@ def live(own_home: Path) -> Iterator[Path]:
     with stay():
         pass
     return embedded.reserve(embedded.settings_for()).home.live
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def state_of(live: Path) -> State:
@@ -65,7 +57,7 @@ def test_what_a_killed_run_had_is_dropped_and_what_a_living_one_has_is_not(own_h
         programs[0].kill()
         with stay() as server:
             there = f"show databases like '{killed}'"
-            wait_for(lambda: not run(root_of(server), there))
+            wait_for(lambda: not run(root_of(server), there), "the end of what the killed run had")
             assert run(root_of(server), f"show databases like '{living}'") == [(living,)]
     finally:
         for program in programs:
@@ -95,14 +87,17 @@ def test_a_transaction_that_a_killed_run_had_prepared_keeps_no_database_and_no_s
         left = program.stdout.readline().strip()
         with stay() as server:
             program.kill()
-            wait_for(lambda: not run(root_of(server), f"show databases like '{left}'"))
+            wait_for(
+                lambda: not run(root_of(server), f"show databases like '{left}'"),
+                "the end of the killed run's database",
+            )
 
 
 def test_a_server_that_nobody_uses_stops_and_its_templates_are_there_when_it_runs_again(live: Path) -> None:
     with stay() as server:
         template = new_template(server, "create table t (id int)", "insert into t values (1)")
         processes = [state_of(live).server, state_of(live).keeper]
-    wait_for(lambda: not any(map(is_alive, processes)))
+    wait_for(lambda: not any(map(is_alive, processes)), "the end of server and keeper")
     assert find_state(live) is None
     with stay() as server:
         assert server.has_template(template)
@@ -115,11 +110,11 @@ def test_a_killed_keeper_is_replaced_by_whoever_comes_or_leaves(live: Path) -> N
     with stay():
         first = state_of(live).keeper
         os.kill(first, signal.SIGKILL)
-        wait_for(lambda: not is_alive(first))
+        wait_for(lambda: not is_alive(first), "the keeper's end")
         with stay():
             second = state_of(live).keeper
             assert second != first
-    wait_for(lambda: not is_alive(second))
+    wait_for(lambda: not is_alive(second), "the second keeper's end")
 
 
 def test_a_keeper_whose_session_was_ended_comes_back_and_no_server_stops_under_its_users(live: Path) -> None:
@@ -130,10 +125,9 @@ def test_a_keeper_whose_session_was_ended_comes_back_and_no_server_stops_under_i
         def holder() -> object:
             return run(root_of(server), held)[0][0]
 
-        wait_for(holder)
-        ended = holder()
+        ended = wait_for(holder, "the keeper's session")
         run(root_of(server), f"kill hard connection {ended}")
-        wait_for(lambda: holder() not in (None, ended))
+        wait_for(lambda: holder() not in (None, ended), "the keeper's next session")
         assert state_of(live) == before
 
 
@@ -141,7 +135,7 @@ def test_a_server_whose_folder_was_removed_stops_too(live: Path) -> None:
     with stay():
         state = state_of(live)
         shutil.rmtree(live)
-    wait_for(lambda: not is_alive(state.server) and not is_alive(state.keeper))
+    wait_for(lambda: not is_alive(state.server) and not is_alive(state.keeper), "the end of server and keeper")
 
 
 def test_a_server_that_was_killed_is_told_and_the_next_run_starts_anew(live: Path, tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ import asyncio
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ import sqlalchemy
 from external_server import PROGRAMS, ExternalServer, external_server
 from sqlalchemy.ext.asyncio import create_async_engine
 from tests.frameworks.suites import QUIET
+from tests.waiting import wait_for
 
 import mintdb
 from mintdb.contract import Way
@@ -132,51 +132,44 @@ def keepers(theirs: ExternalServer) -> list[int]:
     return [pid for (pid,) in rows]
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("role", ["postgres", "maker"])
 def test_a_run_leaves_templates_only_and_its_keeper_ends(schema: Path, theirs: ExternalServer, role: str) -> None:
-    wait_until(lambda: not keepers(theirs), "an end of the keepers before")
+    wait_for(lambda: not keepers(theirs), "an end of the keepers before")
     with open_mint(schema, theirs.address(role).url) as mint:
         for _ in range(3):
             use(mint, "alter table account add column extra int")
-        wait_until(lambda: len(keepers(theirs)) == 1, "the one keeper")
-        wait_until(lambda: any(name.endswith("_warm") for name in made(theirs)), "a warm clone")
-        wait_until(lambda: not any(name.endswith("_trash") for name in made(theirs)), "an end of what was swapped away")
-    wait_until(lambda: not keepers(theirs), "the keeper's end")
+        wait_for(lambda: len(keepers(theirs)) == 1, "the one keeper")
+        wait_for(lambda: any(name.endswith("_warm") for name in made(theirs)), "a warm clone")
+        wait_for(lambda: not any(name.endswith("_trash") for name in made(theirs)), "an end of what was swapped away")
+    wait_for(lambda: not keepers(theirs), "the keeper's end")
     assert made(theirs) == []
 
 
 @pytest.mark.parametrize("role", ["postgres", "maker"])
 def test_what_a_killed_run_leaves_is_cleared_up(schema: Path, theirs: ExternalServer, role: str) -> None:
     (schema / "test_a.py").write_text(
-        "import time, pathlib\n\ndef test(mintdb):\n    pathlib.Path('here').touch()\n    time.sleep(60)\n"
+        "import time, pathlib\n\ndef test(mintdb):\n    pathlib.Path('here').touch()\n    time.sleep(600)\n"
     )
     command = [sys.executable, "-m", "pytest", *QUIET, f"--mintdb-url={theirs.address(role).url}"]
     run = subprocess.Popen(command, cwd=schema, stdout=subprocess.DEVNULL)
-    wait_until((schema / "here").exists, "the test")
+    wait_for((schema / "here").exists, "the test")
     assert any("_main" in name for name in made(theirs))
     run.kill()
     run.wait()
-    wait_until(lambda: not made(theirs), "an end of the killed run's databases")
+    wait_for(lambda: not made(theirs), "an end of the killed run's databases")
 
 
 def test_a_keeper_that_was_killed_is_replaced(schema: Path, theirs: ExternalServer) -> None:
     with open_mint(schema, theirs.address().url) as mint:
         use(mint, "select 1")
-        wait_until(lambda: len(keepers(theirs)) == 1, "the keeper")
+        wait_for(lambda: len(keepers(theirs)) == 1, "the keeper")
         theirs.ask(
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name ~ '^mintdb run keeper'"
         )
-        wait_until(lambda: not keepers(theirs), "the keeper's end")
+        wait_for(lambda: not keepers(theirs), "the keeper's end")
         use(mint, "drop table currency")
     assert len(keepers(theirs)) == 1
-    wait_until(lambda: not made(theirs), "an end of what was swapped away")
+    wait_for(lambda: not made(theirs), "an end of what was swapped away")
 
 
 def test_two_roles_at_once_on_one_server(schema: Path, theirs: ExternalServer) -> None:
@@ -387,7 +380,7 @@ the schema needs role 'owner', which is on {theirs.address(login).redacted} only
 def clear_up(theirs: ExternalServer, login: str) -> set[str]:
     """Clear up once no run holds a role any more; the roles that are there afterwards."""
     held = "select count(*) from pg_stat_activity where application_name ~ '^mintdb run [^k]'"
-    wait_until(lambda: theirs.ask(held) == [(0,)], "an end of the runs")
+    wait_for(lambda: theirs.ask(held) == [(0,)], "an end of the runs")
     with closing(Maintenance(theirs.address(login), owner="looker")) as looker:
         databases.reap(looker)
     return {name for (name,) in theirs.ask(ROLES)}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import LiteralString
 
 import pytest
-from tests.faults.watching import wait_for
+from tests.waiting import wait_for
 
 from mintdb.address import Address
 from mintdb.core.names import DatabaseName, Role, new_token
