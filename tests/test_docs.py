@@ -41,11 +41,26 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")])
 ERRORS = ROOT / "docs" / "reference" / "errors.md"
 BLOCK = re.compile(r"^( *)```(\S*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-NAMED = re.compile(r"(?:#|--|//) ([\w./-]+\.(?:py|sql|toml|ini|yml|yaml|sh|mako|js))\n")
+NAMED = re.compile(r"(?:<\?php )?(?:#|--|//) ([\w./-]+\.(?:py|sql|toml|ini|yml|yaml|sh|mako|m?js|java|go|rb|php))\n")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 ELSEWHERE = ("pip ", "python -m pip ", "git ", "apt-get ", "sudo ", "docker ", "cd ", "make ", "npm ")  # not run here
 # Word of a page: plugin.
 WANTED = {"asyncio_mode": "asyncio", "from hypothesis import": "hypothesispytest", "Django": "django"}
+SHARED = Path("/usr/share")  # where Debian has the libraries of other languages
+LANGUAGES = {  # of a page's blocks: the programs, libraries and variables that they need, and Debian's packages
+    "java": (
+        ["javac", SHARED / "java/junit-jupiter.jar", SHARED / "java/postgresql.jar"],
+        {"CLASSPATH": f".:{SHARED}/java/*"},
+        "default-jdk-headless junit5 libpostgresql-jdbc-java",
+    ),
+    "go": (
+        ["go", SHARED / "gocode/src/github.com/lib/pq"],
+        {"GO111MODULE": "off", "GOPATH": str(SHARED / "gocode")},
+        "golang-go golang-github-lib-pq-dev",
+    ),
+    "ruby": (["rspec", SHARED / "doc/ruby-sequel", SHARED / "doc/ruby-pg"], {}, "ruby-rspec ruby-sequel ruby-pg"),
+    "php": (["phpunit", SHARED / "doc/php-pgsql"], {}, "phpunit php-pgsql"),
+}
 ROOM = "<!-- generated: python -m tests.test_docs -->"
 
 
@@ -113,9 +128,19 @@ def environment(page: Path, request: pytest.FixtureRequest) -> dict[str, str]:
             quiet = quiet.replace(f"no:{plugin}", plugin)
     if "node --test" in page.read_text(encoding="utf-8"):
         kept["NODE_PATH"] = request.getfixturevalue("node_modules")
+    for language in {block.kind for block in blocks_of(page)} & set(LANGUAGES):
+        kept |= _variables_of(language)
     plain = {"PYTEST_ADDOPTS": quiet, "COLUMNS": "80", "MINTDB_LINGER": "20"}
     named = {} if page.name == "README.md" else BY_NAME  # what a newcomer tries first is found by its entry point
     return {**kept, "PATH": path, **plain, **named}
+
+
+def _variables_of(language: str) -> dict[str, str]:
+    needed, variables, packages = LANGUAGES[language]
+    for each in needed:
+        if not (each.exists() if isinstance(each, Path) else shutil.which(each)):
+            pytest.skip(f"{each} is not installed: apt-get install {packages}")
+    return variables
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -153,8 +178,8 @@ def test_a_message_that_is_shown_is_held_word_by_word(block: Block) -> None:
 
 @pytest.mark.parametrize("block", ALL_BLOCKS, ids=str)
 def test_a_block_says_what_it_is(block: Block) -> None:
-    assert block.kind in ("toml", "python", "sql", "console", "sh", "text", "ini", "yaml", "js"), str(block)
-    if block.kind in ("sql", "ini", "yaml"):
+    assert block.kind in ("toml", "python", "sql", "console", "sh", "text", "ini", "yaml", "js", *LANGUAGES), str(block)
+    if block.kind in ("sql", "ini", "yaml", *LANGUAGES):
         assert block.file, f"{block}: it has no path, so nothing would check it"
 
 

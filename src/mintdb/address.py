@@ -28,6 +28,7 @@ LIBPQ_ONLY = {
     *("tcp_user_timeout", "channel_binding", "gssencmode", "load_balance_hosts", "sslsni", "sslcompression"),
 }
 IN_A_PATH = str.maketrans({"%": "%25", "?": "%3F", "#": "%23"})  # what means something else in a URL
+MARIADB_JDBC = "jdbc:mariadb"  # its driver takes no jdbc:mysql: from version 3 on, and MySQL's no other
 JDBC_NAMES = {"connect_timeout": "connectTimeout", "application_name": "ApplicationName"}
 
 
@@ -72,6 +73,8 @@ class Address:
     def url_for(self, form: str) -> str:
         """The URL in one form: `libpq`, `jdbc`, `sqlalchemy`, `path` (SQLite), or any SQLAlchemy `dialect+driver`.
 
+        For MariaDB's own JDBC driver there is `jdbc:mariadb`.
+
         Raises UnknownUrlForm for a dialect that is not this engine's, for a driver that nobody knows, and where a
         driver cannot be told this address's TLS options by URL.
         """
@@ -86,8 +89,8 @@ class Address:
             return self._render(
                 self.engine, _options_for(self.engine, self) if self.engine == "mysql" else self.options
             )
-        if form == "jdbc":
-            return self._jdbc()
+        if form == "jdbc" or (form == MARIADB_JDBC and self.engine == "mysql"):
+            return self._jdbc(form.partition(":")[2] or self.engine)
         dialect, _, driver = form.partition("+")
         if SCHEMES.get(dialect) != self.engine or not driver:
             raise UnknownUrlForm(
@@ -168,7 +171,7 @@ class Address:
         """Without what only PyMySQL understands: it alone asks for TLS unasked."""
         return {k: v for k, v in self.options.items() if k != "ssl_disabled"}
 
-    def _jdbc(self) -> str:
+    def _jdbc(self, scheme: str) -> str:
         if not self.host or self.host.startswith("/"):
             why = "JDBC's drivers need a host that is reached by TCP"
             raise UnknownUrlForm(form="jdbc", why=why, known=f"libpq, sqlalchemy, {self.engine}+DRIVER")
@@ -176,7 +179,7 @@ class Address:
         options = {JDBC_NAMES.get(name, name): value for name, value in self.common_options().items()}
         given = {"user": self.user, "password": self.password, **options}
         query = urlencode({k: v for k, v in given.items() if v}, quote_via=quote)
-        return f"jdbc:{self.engine}://{host}:{self.port}/{quote(self.database, safe='')}?{query}"
+        return f"jdbc:{scheme}://{host}:{self.port}/{quote(self.database, safe='')}?{query}"
 
 
 def _options_for(driver: str, address: Address) -> Mapping[str, str]:

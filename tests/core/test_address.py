@@ -94,6 +94,14 @@ def test_no_password_is_ever_shown(password: str, host: str, form: str) -> None:
     assert password not in address.redacted
 
 
+def test_mariadbs_jdbc_driver_has_a_form_of_its_own() -> None:
+    address = parse_url("mysql://me:pw@h:1/a")
+    assert address.url_for("jdbc") == "jdbc:mysql://h:1/a?user=me&password=pw"
+    assert address.url_for("jdbc:mariadb") == "jdbc:mariadb://h:1/a?user=me&password=pw"
+    with pytest.raises(UnknownUrlForm):
+        parse_url("postgresql://me:pw@h:1/a").url_for("jdbc:mariadb")
+
+
 def test_forms_of_another_engine_are_refused() -> None:
     address = Address("postgresql", "shop", "localhost", 5432, "me", "pw")
     for form in ("mysql+pymysql", "path", "sqlite", "postgresql+"):
