@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import random
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import psycopg2
+import psycopg_pool
 import pytest
 import sqlalchemy as sa
 import ways
@@ -225,6 +227,30 @@ def test_what_its_engines_dispose_has_left_behind_is_told_once_and_not_at_all_if
 
     for number in range(3):  # of its creation site the first may be for the whole run, and the third is not
         assert len(run.guilty(body, f"test_{number}")) == (not is_closed)
+
+
+def test_what_psycopgs_pools_drop_when_they_are_closed_was_given_back(run: Run, dsn: str) -> None:
+    """Their worker is about to reset the connection, and finds the pool closed."""
+
+    def body() -> None:
+        with (
+            psycopg_pool.ConnectionPool(dsn, min_size=1, open=True, reset=lambda connection: None) as pool,
+            pool.connection() as connection,
+        ):
+            connection.execute("select 1")
+
+    async def reset(connection: psycopg.AsyncConnection) -> None:
+        pass
+
+    async def serve() -> None:
+        async with (
+            psycopg_pool.AsyncConnectionPool(dsn, min_size=1, open=False, reset=reset) as pool,
+            pool.connection() as connection,
+        ):
+            await connection.execute("select 1")
+
+    assert [run.guilty(body, f"test_{number}") for number in range(2)] == [[], []]
+    assert [run.guilty(lambda: asyncio.run(serve()), f"test_{number}") for number in range(2)] == [[], []]
 
 
 def test_a_session_wide_connection_is_resident_until_what_it_wrote_is_in_the_way(run: Run, dsn: str) -> None:

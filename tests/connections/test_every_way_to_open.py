@@ -110,5 +110,12 @@ def test_a_connection_of_a_pools_worker_leads_to_where_the_pool_was_created(
     assert entry.owner.site.line == ways.line_of(way.__name__)
 
 
+def test_an_example_of_a_docstring_is_the_applications(dsn: str, watched: Ledger, forgotten: None) -> None:
+    example = compile("KEPT.append(psycopg.connect(dsn))", "<doctest shop.refund[3]>", "single")
+    exec(example, {"psycopg": ways.psycopg, "KEPT": ways.KEPT, "dsn": dsn})
+    [entry] = watched.open_entries()
+    assert str(entry.site) == "<doctest shop.refund[3]>:1 in <module>"
+
+
 def test_a_task_is_known_by_its_name(dsn: str, watched: Ledger, forgotten: None) -> None:
     assert only_entry(ways.psycopg_in_a_task, dsn, watched).task == "poller"

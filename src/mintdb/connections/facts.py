@@ -159,6 +159,14 @@ class Counting(Protocol):
 
 
 @runtime_checkable
+class Dropping(Protocol):
+    """A pool that, once it is closed, leaves to the garbage collector what it has just been given back."""
+
+    def was_closed(self) -> bool:
+        """Whether somebody closed it, and it is still there; a finalizer asks."""
+
+
+@runtime_checkable
 class Lender(Protocol):
     """A pool that goes on referring to what it has handed out: nothing of that is ever collected."""
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from mintdb import clock
-from mintdb.connections.facts import NOT_YET, ByThread, Driver, Ending, Entry, Opening, Owner, Place, Taking
+from mintdb.connections.facts import NOT_YET, ByThread, Driver, Dropping, Ending, Entry, Opening, Owner, Place, Taking
 from mintdb.connections.stack import Frames, take
 from mintdb.connections.threads import find_start
 
@@ -124,7 +124,7 @@ class Ledger:
     def collected(self, connection: object) -> bool:
         """A connection that was still open is being garbage-collected; whether while another test runs."""
         if entry := self.open_now.pop(id(connection), None):
-            self._end(entry, Ending.COLLECTED)
+            self._end(entry, CLOSED if _was_given_back_to_a_closed_pool(entry) else Ending.COLLECTED)
             with suppress(AttributeError):  # it was being taken apart
                 entry.was_async = entry.driver.is_async(connection)
             return _test(entry.opening) != _test(self._opening)
@@ -255,6 +255,12 @@ def find_thread() -> ByThread:
 
 def _leads_to(entry: Entry, database: str | None, port: int | None) -> bool:
     return (database is None or entry.database == database) and (port is None or entry.port == port)
+
+
+def _was_given_back_to_a_closed_pool(entry: Entry) -> bool:
+    """Whether the application has closed all there was, and the pool did the rest in its way."""
+    pool: object = entry.owner and entry.owner.pool
+    return entry.taking is None and isinstance(pool, Dropping) and pool.was_closed()
 
 
 def _name_of_task(loop: AbstractEventLoop) -> str | None:

@@ -155,7 +155,9 @@ def _line(code: CodeType, instruction: int) -> int:
 
 def is_app(file: str) -> bool:
     """Whether a source file is the application's (its tests included)."""
-    if file.startswith("<") or "/site-packages/" in file or "/dist-packages/" in file:
+    if file.startswith("<"):
+        return file.startswith("<doctest ")
+    if "/site-packages/" in file or "/dist-packages/" in file:
         return False
     return not file.startswith(_library_folders())
 

@@ -33,6 +33,11 @@ class PsycopgPool:
         pool = self._pool()
         return pool is not None and not pool.closed
 
+    def was_closed(self) -> bool:
+        """A connection that its worker had yet to reset when the pool was closed is dropped."""
+        pool = self._pool()
+        return pool is not None and bool(pool.closed)
+
     def is_dressed(self) -> bool:
         return getattr(self._pool(), "_configure", None) is not None
 
