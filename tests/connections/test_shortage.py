@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import asyncpg
 import psycopg
@@ -13,6 +14,7 @@ import psycopg_pool
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
+from tests.frameworks.suites import new_suite
 
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import Ledger, ledger
@@ -65,6 +67,46 @@ in test_jobs.py::test_0, test_jobs.py::test_1"""
 def shown(error: BaseException) -> str:
     [note] = error.__notes__
     return re.sub(r"\d+\.\d s", "0.0 s", re.sub(r"py:\d+", "py:LINE", note))
+
+
+DB = """
+import os
+
+import sqlalchemy as sa
+
+engine = sa.create_engine(os.environ["SQLALCHEMY_URL"], pool_size=2, max_overflow=0, pool_timeout=1)
+"""
+JOBS = """
+import sqlalchemy as sa
+
+from shop.db import engine
+
+running = []
+
+def start():
+    running.append(engine.connect())
+"""
+TESTS = """
+import pytest
+from shop import jobs
+
+@pytest.mark.parametrize("number", range(3))
+def test_run(number):
+    jobs.start()
+"""
+DRY = """\
+E   sqlalchemy.exc.TimeoutError: QueuePool limit of size 2 overflow 0 reached, connection timed out, timeout 1.00
+E   who has this pool's connections, made shop/db.py:6 in <module>:
+E       2 × taken shop/jobs.py:9 in start, out for up to 0.6 s, in test_jobs.py::test_run[0], test_jobs.py::test_run[1]
+"""
+
+
+def test_pytest_shows_it_below_the_error(tmp_path: Path, server_home: Path) -> None:
+    suite = new_suite(tmp_path / "project").write(**{"shop/db.py": DB, "shop/jobs.py": JOBS}, test_jobs=TESTS)
+    ran = suite.run("-q", "--tb=short")
+    assert ran.outcomes == {"passed": 2, "failed": 1}, ran.output
+    output = re.sub(r"up to \d+\.\d s", "up to 0.6 s", re.sub(r" \(Background on .*\)", "", ran.output))
+    assert DRY in output, ran.output
 
 
 async def of_an_asyncpg_pool(dsn: str) -> None:
