@@ -44,24 +44,24 @@ def live(relation: Relation, blocks: Blocks, columns: sql.Composable | None = No
     return sql.SQL(" union all ").join(head + sql.SQL(" where ") + between("t.ctid", *span) for span in spans)
 
 
-def in_order(rows: sql.Composed) -> sql.Composed:
-    """The same rows, as they lie."""
-    return rows + sql.SQL(" order by 1")
-
-
 def array(ctids: Iterable[str]) -> sql.Composed:
     """An array of them, which psycopg would examine one by one."""
     return sql.SQL("{}::tid[]").format(sql.Literal("{" + ",".join(f'"{ctid}"' for ctid in ctids) + "}"))
 
 
+def at_of(identity: str) -> str:
+    """The ctid of a row's identity, which is that and xmin."""
+    return identity[: identity.index(")") + 1]
+
+
 def place(ctid: str) -> tuple[int, int]:
-    """Block and offset of a ctid, as text."""
-    block, offset = ctid[1:-1].split(",")
-    return int(block), int(offset)
+    """Block and offset of a ctid, as text, or of an identity."""
+    comma = ctid.index(",")
+    return int(ctid[1:comma]), int(ctid[comma + 1 : ctid.index(")")])
 
 
 def block_of(ctid: str) -> int:
-    """The block of a ctid, as text."""
+    """The block of a ctid, as text, or of an identity."""
     return int(ctid[1 : ctid.index(",")])
 
 

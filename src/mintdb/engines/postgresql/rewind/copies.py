@@ -6,42 +6,42 @@ when it is needed; only rows that the reference does not have are kept, in this 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import field
+from typing import TypeAlias
 
 from psycopg import sql
 
 from mintdb.engines.postgresql.rewind import wire
-from mintdb.engines.postgresql.rewind.blocks import Blocks, array, between, in_order, joined, lies_in, live, ranges
+from mintdb.engines.postgresql.rewind.blocks import Blocks, array, at_of, between, live, ranges
 from mintdb.engines.postgresql.rewind.columns import Shape, keys, names, shape
 from mintdb.engines.postgresql.rewind.deltas import Delta, Forgotten, Inserted, Undone
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
 from mintdb.engines.postgresql.rewind.held import FLOOR, SMALL_PAGES, Held, Identity, Row
+from mintdb.engines.postgresql.rewind.reading import all_lying, lying, weighed
 from mintdb.engines.postgresql.rewind.relations import Relation
 from mintdb.engines.postgresql.rewind.session import Session, names_as_the_user
 from mintdb.engines.postgresql.rewind.wire import Value
 from mintdb.facts import dataclass
 
 PAGE = 8192
+Spans: TypeAlias = list[tuple[int, int]]  # half-open ranges of blocks
+
 NO_BLOCK = 0xFFFFFFFF  # InvalidBlockNumber: behind any other
 FEW_RANGES = 4  # to be emptied by a statement each
 SMALL_BYTES = SMALL_PAGES * PAGE  # a seed whose physical order is kept: about 2,000 narrow rows
-FIRST_BORN = 1 << 40  # row numbers below are the floor's rows in physical order
+FIRST_BORN = 1 << 42  # row numbers below are the floor's rows in physical order
 MOST_BORN = 200_000  # rows of one mark in one table; held here they take about 500 bytes each, and what they say
-MOST_KNOWN = 200_000  # rows of the floor's large tables: to know where one lies takes about 450 bytes
+MOST_KNOWN = 200_000  # rows of the floor's large tables: to look at more takes longer than a swap
 MOST_BYTES = 16 << 20  # of what is held: tables without a reference, and what one mark wrote to one table
-ROWS_OF_PAGE = 291  # MaxHeapTuplesPerPage
-
+MOST_FETCHED = 64 << 20  # bytes of one table's rows in one put-back: to fetch more takes longer than a swap
+MOST_KEPT = 4 << 20  # bytes of the small tables' rows that were fetched once, and need not be again
 
 INSERT = sql.SQL("""
 insert into {table} ({written}) overriding system value
 select {written} from {rows} with ordinality w ({names}, "mint o") order by "mint o"
-returning ctid, pg_current_xact_id()::xid
-""")
-WEIGHED = sql.SQL("""
-select mint_at, mint_x, case when sum(octet_length(said)) over () <= {room} then said end
-  from ({rows} offset 0) r order by 1
+returning ctid::text || pg_current_xact_id()::xid::text
 """)
 DIFFERS = sql.SQL("""
 select true from rows from ({rows}, unnest($2::text[]::tid[])) w ({names}, "mint at")
@@ -65,6 +65,7 @@ class Copies:
     reference: Callable[[], Session] | None
     tables: dict[int, Held] = field(default_factory=dict)
     next_born: int = FIRST_BORN
+    kept: int = 0  # bytes
 
     def has(self, relation: Relation) -> bool:
         """Whether anything is known of its rows."""
@@ -103,19 +104,14 @@ class Copies:
     def _hold(self, relation: Relation, room: int) -> int:
         """How many bytes the rows took, which may have been compressed in the table; 0 if they are not held."""
         held = self._begin(relation)
-        found = self._weighed(self._all(relation), room)
+        found = weighed(self.session, self._all(relation), room)
         if found is None:
             del self.tables[relation.oid]
             return 0
         # No home: a swap may be to what was dumped, where rows lie elsewhere, in the same order.
-        held.values.update(enumerate(found.values(), start=1))
-        self._learn(held, [(lies, None) for lies in found], None)
+        held.learn_all(found)
+        held.values.update(zip(held.rows, found.values(), strict=True))
         return sum(map(len, found.values()))
-
-    def _weighed(self, rows: sql.Composed, room: int) -> dict[Identity, Value] | None:
-        """Rows as they lie and what they say; None, and nothing is sent, if that has more bytes than `room`."""
-        found = {(at, xid): said for at, xid, said in self.session.execute(WEIGHED.format(rows=rows, room=room))}
-        return None if None in found.values() else found
 
     def cover(self, relation: Relation, blocks: Blocks) -> Blocks:
         """Make sure that the floor's rows in `blocks` are known; returns the blocks to look at."""
@@ -131,18 +127,12 @@ class Copies:
     def _fetch(self, relation: Relation, held: Held, blocks: Blocks) -> None:
         """Learn where the floor's rows in `blocks` lie, of which the reference tells what they say."""
         assert self.reference is not None  # else all are known
-        known = sum(other.last_of_floor for other in self.tables.values() if not other.small)
-        if not held.small and _crowded(self.reference(), relation, blocks, max(MOST_KNOWN - known, 0)):
+        known = sum(other.learnt for other in self.tables.values() if not other.small)
+        most = {} if held.small else {"most": max(MOST_KNOWN - known, 0)}
+        found = lying(self.reference(), relation, blocks, **most)
+        if found is None:
             raise CannotRewind(f"{relation.label} may have changed in more rows than mintdb remembers the places of")
-        found = self.reference().execute(in_order(live(relation, blocks)))
-        had = held.covered or frozenset()
-        self._learn(held, [((at, xid), at) for at, xid in found if not (had and lies_in(had, at))], blocks)
-
-    def _learn(self, held: Held, new: Sequence[tuple[Identity, str | None]], blocks: Blocks) -> None:
-        for number, (lies, home) in enumerate(new, start=held.last_of_floor + 1):
-            held.put(number, Row(FLOOR, None, lies, home))
-        held.last_of_floor += len(new)
-        held.covered = joined(held.covered, blocks)
+        held.learn(found, blocks)
 
     def _begin(self, relation: Relation) -> Held:
         small = self._size(relation) <= SMALL_BYTES
@@ -154,32 +144,24 @@ class Copies:
         row = source.execute("select pg_relation_size(%s::oid)", (relation.oid,)).fetchone()
         return int(row[0]) if row else 0
 
-    def _live(self, relation: Relation, blocks: Blocks) -> dict[Identity, None]:
-        if blocks == frozenset():
-            return {}
-        return dict.fromkeys(self.session.execute(in_order(live(relation, blocks))).fetchall())
+    def undo(self, tables: Mapping[Relation, Blocks]) -> dict[Relation, Undone]:
+        """Say how to delete what is there now and not in the newest mark; find what is in the mark and not there."""
+        parts = {r: _split(blocks, self.tables[r.oid].occupied(blocks)) for r, blocks in tables.items()}
+        wanted = [(relation, mixed) for relation, (mixed, _) in parts.items() if mixed != frozenset()]
+        found = dict(zip((relation for relation, _ in wanted), all_lying(self.session, wanted), strict=True))
+        return {r: self._undo(r, mixed, vacant, found.get(r, [])) for r, (mixed, vacant) in parts.items()}
 
-    def undo(self, relation: Relation, blocks: Blocks) -> Undone:
-        """Delete what is there now and not in the newest mark; find what is in the mark and not there now."""
+    def _undo(self, relation: Relation, mixed: Blocks, vacant: Spans, found: Sequence[Identity]) -> Undone:
         held = self.tables[relation.oid]
-        mixed, vacant = _split(blocks, held.occupied(blocks))
-        gone, young = _compared(held, blocks, self._live(relation, mixed))
+        gone, young = held.compare(mixed, found)
         missing = sorted(gone)
         # One neighbour of the missing rows on each of their pages goes with them: the map of free space counts in steps
         # of 32 bytes, rounded down, so where one row was it sees room for none.
         beside = held.neighbours(missing) if held.keeps_order else []
-        self._delete(relation, [*young, *(lies for number in beside if (lies := held.rows[number].lies))])
-        return Undone(len(young) + self._vacate(relation, vacant), missing, beside)
-
-    def _delete(self, relation: Relation, rows: Sequence[Identity]) -> None:
-        if rows:
-            statement = sql.SQL("delete from only {} where ctid = any ({})")
-            self.session.execute(statement.format(relation.identifier, array(at for at, _ in rows)))
-
-    def _vacate(self, relation: Relation, spans: list[tuple[int, int]]) -> int:
-        """Delete whatever lies there."""
+        going = [*young, *(lies for number in beside if (lies := held.rows[number].lies))]
         head = sql.SQL("delete from only {} where ").format(relation.identifier)
-        return sum(self.session.execute(head + between("ctid", *span)).rowcount for span in spans)
+        deletes = [head + sql.SQL("ctid = any ({})").format(array(map(at_of, going)))] if going else []
+        return Undone([*deletes, *(head + between("ctid", *span) for span in vacant)], missing, beside)
 
     def insert(self, relation: Relation, numbers: Sequence[int]) -> Inserted:
         """Put rows of the newest mark back, in this order, and remember where they lie now."""
@@ -196,22 +178,32 @@ class Copies:
         statement = INSERT.format(
             table=relation.identifier, written=names(form.written), rows=form.unnest("$1"), names=form.names
         )
-        lie: list[Identity] = [(at, xid) for at, xid in wire.execute(self.session, statement, form.rows(values))]
+        lie: list[Identity] = [lies for (lies,) in wire.execute(self.session, statement, form.rows(values))]
         before = [held.rows[number].lies for number in numbers]
         for number, lies in zip(numbers, lie, strict=True):
             held.put(number, held.rows[number]._replace(lies=lies))
         self._check_generated(relation, form, values, lie)
-        at_home = all(old is not None and old[0] == new[0] for old, new in zip(before, lie, strict=True))
+        at_home = all(old is not None and at_of(old) == at_of(new) for old, new in zip(before, lie, strict=True))
         held.strayed = not held.keeps_order and (held.strayed or not at_home)
-        return Inserted(at_home, lie[0][1])
+        return Inserted(at_home, lie[0].partition(")")[2])
 
     def _values(self, relation: Relation, numbers: Iterable[int]) -> list[Value]:
         """What rows say."""
         held, numbers = self.tables[relation.oid], list(numbers)
-        homes = [home for number in numbers if number not in held.values and (home := held.rows[number].home)]
-        fetched = self.reference().execute(self._lying(relation, homes)) if homes and self.reference else ()
-        by_home = {at: value for at, _, value in fetched}
-        return [held.values[n] if n in held.values else by_home[held.rows[n].home or ""] for n in numbers]
+        wanted = {n: home for n in numbers if n not in held.values and (home := held.rows[n].home)}
+        fetched = self._fetched(relation, list(wanted.values())) if wanted else {}
+        if held.small and self.kept + (size := sum(map(len, fetched.values()))) <= MOST_KEPT:
+            self.kept += size
+            held.values.update((number, fetched[home]) for number, home in wanted.items())
+        return [held.values[n] if n in held.values else fetched[wanted[n]] for n in numbers]
+
+    def _fetched(self, relation: Relation, homes: list[str]) -> dict[str, Value]:
+        """What the reference's rows of these places say."""
+        assert self.reference is not None  # else all are held
+        found = weighed(self.reference(), self._lying(relation, homes), MOST_FETCHED)
+        if found is None:
+            raise CannotRewind(f"what {relation.label} lacks is larger than what is fetched")
+        return {at_of(lies): value for lies, value in found.items()}
 
     def _lying(self, relation: Relation, places: list[str]) -> sql.Composed:
         """The rows that lie in these places, and what they say."""
@@ -226,7 +218,7 @@ class Copies:
             statement = DIFFERS.format(
                 rows=form.unnest("$1"), names=form.names, table=relation.identifier, name=sql.Identifier(name)
             )
-            if wire.execute(self.session, statement, form.rows(values), [at for at, _ in lie]):
+            if wire.execute(self.session, statement, form.rows(values), list(map(at_of, lie))):
                 raise CannotRewind(f"generated column {name!r} of {relation.label} is computed differently now")
 
     def in_place(self, relation: Relation) -> list[int]:
@@ -235,14 +227,15 @@ class Copies:
 
     def count(self, relation: Relation) -> int:
         """How many of the newest mark's rows are known."""
-        return len(self.tables[relation.oid].newest())
+        return self.tables[relation.oid].count()
 
     def take(self, relation: Relation, blocks: Blocks, mark: int) -> Delta | None:
         """Make what lies in `blocks` the state of a new mark; None where it is the state of the mark below."""
         held = self.tables[relation.oid]
-        if _crowded(self.session, relation, blocks, MOST_BORN + len(held.newest(blocks))):
+        found = lying(self.session, relation, blocks, MOST_BORN + held.count(blocks)) if blocks != frozenset() else []
+        if found is None:
             raise CannotRewind(f"more than {MOST_BORN} rows of {relation.label} are new")
-        gone, young = _compared(held, blocks, self._live(relation, blocks))
+        gone, young = held.compare(blocks, found)
         born = self._bear(relation, young, mark)
         hidden = [held.rows[number] for number in gone]
         for number, row in zip(gone, hidden, strict=True):
@@ -259,15 +252,18 @@ class Copies:
     def _bear(self, relation: Relation, young: Sequence[Identity], mark: int) -> tuple[tuple[int, Value], ...]:
         held = self.tables[relation.oid]
         # What is gone by now was deleted by a late writer: the mark has been without it all the same.
-        found = self._weighed(self._lying(relation, [at for at, _ in young]), MOST_BYTES) if young else {}
+        places = self._lying(relation, list(map(at_of, young)))
+        found = weighed(self.session, places, MOST_BYTES) if young else {}
         if found is None:
             raise CannotRewind(f"the new rows of {relation.label} are larger than what is held")
-        born = list(enumerate((lies for lies in young if lies in found), start=self.next_born + 1))
+        new = set(young)
+        said = {lies: value for lies, value in found.items() if lies in new}
+        born = dict(enumerate(said, start=self.next_born + 1))
         self.next_born += len(born)
-        for number, lies in born:
-            held.put(number, Row(mark, None, lies, home=None))
-            held.values[number] = found[lies]
-        return tuple((number, found[lies]) for number, lies in born)
+        held.add({number: Row(mark, None, lies, None) for number, lies in born.items()})
+        values = tuple(zip(born, said.values(), strict=True))
+        held.values.update(values)
+        return values
 
     def forget(self, relation: Relation, mark: int) -> Forgotten:
         """Drop a mark's changes of one table."""
@@ -315,9 +311,8 @@ class Copies:
         """
         self.cover(relation, delta.blocks_at_home)
         held = self.tables[relation.oid]
-        homes = {row.home: number for number, row in held.rows.items()}
         known = (number for number in delta.hidden if number in held.rows)  # the others' mark was dropped in the end
-        hidden = [*known, *(homes[home] for home in delta.hidden_home)]
+        hidden = [*known, *held.at_home(delta.hidden_home)]
         blocks = {held.rows[number].block for number in hidden}
         for number in hidden:
             held.put(number, held.rows[number]._replace(hidden=mark))
@@ -329,23 +324,7 @@ class Copies:
         return frozenset(block for block in blocks if block is not None)
 
 
-def _compared(held: Held, blocks: Blocks, now: Collection[Identity]) -> tuple[list[int], list[Identity]]:
-    """The newest mark's rows in `blocks` that are not there now, and what is there instead, as it lies."""
-    there = {number: held.rows[number].lies for number in held.newest(blocks)}
-    known = set(there.values())
-    gone = [number for number, lies in there.items() if lies not in now]
-    return gone, [lies for lies in now if lies not in known]
-
-
-def _crowded(source: Session, relation: Relation, blocks: Blocks, most: int) -> bool:
-    """Whether more rows than that lie there."""
-    if blocks is not None and len(blocks) <= most // ROWS_OF_PAGE:
-        return False
-    rows = sql.SQL("select from ({} limit {}) r having count(*) > {}").format(live(relation, blocks), most + 1, most)
-    return source.execute(rows).rowcount > 0
-
-
-def _split(blocks: Blocks, occupied: frozenset[int]) -> tuple[Blocks, list[tuple[int, int]]]:
+def _split(blocks: Blocks, occupied: frozenset[int]) -> tuple[Blocks, Spans]:
     """Where rows of the newest mark may lie, and the ranges where all that is there is young: it need not be read."""
     if blocks is None:
         end = max(occupied, default=-1) + 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
+from psycopg import sql
+
 from mintdb.engines.postgresql.rewind.blocks import Blocks, block_of
 from mintdb.engines.postgresql.rewind.wire import Value
 from mintdb.facts import dataclass
@@ -51,11 +53,11 @@ class Forgotten:
 
 @dataclass(frozen=True)
 class Undone:
-    """What bringing one table nearer to the newest mark did, and what is still to do."""
+    """What brings one table nearer to the newest mark."""
 
-    deleted: int
+    deletes: list[sql.Composed]
     missing: list[int]
-    beside: list[int]  # rows that were deleted only to make room for the missing ones; they are missing now too
+    beside: list[int]  # rows that are deleted only to make room for the missing ones; they are missing then too
 
 
 @dataclass(frozen=True)

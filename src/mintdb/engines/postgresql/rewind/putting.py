@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 
-from psycopg import sql
+from psycopg import Cursor, sql
+from psycopg.rows import TupleRow
 
 from mintdb.engines.postgresql.rewind.blocks import Blocks
 from mintdb.engines.postgresql.rewind.changes import Changes, obstacle_of
@@ -46,18 +46,19 @@ class Putter:
         sequences = [relations[oid] for oid in sorted(changes.sequences)]
         self._refuse(tables, sequences)
         held = {relation: self._cover(relation, blocks) for relation, blocks in tables.items()}
-        with self._transaction():
-            undone = {relation: self._undo(relation, blocks) for relation, blocks in held.items()}
-            absent = {relation: what.missing for relation, what in undone.items() if what.missing}
-            self._refuse_wholesale(absent)
-            ordered = [relation for relation in absent if self._copies.keeps_order(relation)]
-            self._insert({r: self._ranked(r, numbers) for r, numbers in absent.items() if r not in ordered})
-            for relation in sequences:
-                set_sequence(self.session, relation, self.marks.value(relation))
+        undone = self._undo(held)
+        absent = {relation: what.missing for relation, what in undone.items() if what.missing}
+        self._refuse_wholesale(absent)
+        ordered = [relation for relation in absent if self._copies.keeps_order(relation)]
+        strewn = {r: self._ranked(r, numbers) for r, numbers in absent.items() if r not in ordered}
+        values = [set_sequence(relation, self.marks.value(relation)) for relation in sequences]
+        deletes = [(relation, statement) for relation, what in undone.items() for statement in what.deletes]
+        counts = self._transact([statement for _, statement in deletes], strewn, values)
+        written = {relation for (relation, _), count in zip(deletes, counts, strict=True) if count}
         strayed = [relation for relation in held if self._copies.has_strayed(relation)]
         self._refill({r: self._ranked(r, [*absent[r], *undone[r].beside]) for r in ordered}, strayed)
-        self.rows = sum(what.deleted + len(what.missing) for what in undone.values())
-        self.tables = [relation for relation, what in undone.items() if what.deleted or what.missing]
+        self.rows = sum(counts) + sum(len(what.missing) - len(what.beside) for what in undone.values())
+        self.tables = [relation for relation in undone if relation in written or relation in absent]
 
     def _refuse(self, tables: Mapping[Relation, Blocks], sequences: list[Relation]) -> None:
         for obstacle in filter(None, map(obstacle_of, tables)):
@@ -78,13 +79,9 @@ class Putter:
             return None
         return self._copies.cover(relation, blocks)
 
-    def _undo(self, relation: Relation, blocks: Blocks) -> Undone:
-        if self._copies.has(relation):
-            return self._copies.undo(relation, blocks)
-        return Undone(self._empty(relation), [], [])
-
-    def _empty(self, relation: Relation) -> int:
-        return self.session.execute(sql.SQL("delete from only {}").format(relation.identifier)).rowcount
+    def _undo(self, held: Mapping[Relation, Blocks]) -> dict[Relation, Undone]:
+        known = self._copies.undo({relation: blocks for relation, blocks in held.items() if self._copies.has(relation)})
+        return {r: known[r] if r in known else Undone([_emptying(r)], [], []) for r in held}
 
     def _ranked(self, relation: Relation, numbers: list[int]) -> list[int]:
         return self.marks.ranked(relation, sorted(numbers))
@@ -119,23 +116,48 @@ class Putter:
         return {r: ordered for r, rows in lying.items() if rows != (ordered := self.marks.ranked(r, sorted(rows)))}
 
     def _rewrite(self, tables: Mapping[Relation, list[int]]) -> None:
-        with self._transaction():
-            for relation in tables:
-                self._empty(relation)
+        self._transact(list(map(_emptying, tables)), {}, [])
         self.housekeeper.free_places(tables)
         self._insert(tables)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        # No savepoint in here: what is re-inserted must carry the transaction's own xid.
-        cursor = self.session.execute("begin; select pg_current_xact_id()::xid::text")  # one trip
+    def _transact(
+        self, deletes: list[sql.Composed], absent: Mapping[Relation, list[int]], values: list[sql.Composed]
+    ) -> list[int]:
+        """Delete, insert and set values in one transaction, and in one trip but for what is inserted.
+
+        Returns how many rows went by each statement.
+        """
+        with self._copies.journaled():
+            try:
+                counts = self._begin(*deletes, *(() if absent else (*values, COMMIT)))
+                if absent:
+                    self._insert(absent)
+                    self.session.execute(sql.SQL(";").join([*values, COMMIT]))
+            except BaseException:
+                if not self.session.closed:
+                    self.session.execute("rollback")
+                raise
+        return counts[: len(deletes)]
+
+    def _begin(self, *statements: sql.Composable) -> list[int]:
+        """No savepoint in here: what is re-inserted must carry the transaction's own xid."""
+        cursor = self.session.execute(sql.SQL(";").join([BEGIN, *statements]))
         cursor.nextset()
-        try:
-            with self._copies.journaled():
-                yield
-                self.session.execute("commit")
-        except BaseException:
-            if not self.session.closed:
-                self.session.execute("rollback")
-            raise
         self.own += [str(xid) for (xid,) in cursor]
+        return _counts(cursor)
+
+
+# Of two results.
+BEGIN, COMMIT = sql.SQL("begin; select pg_current_xact_id()::xid::text"), sql.SQL("commit")
+
+
+def _counts(cursor: Cursor[TupleRow]) -> list[int]:
+    """How many rows each further statement had."""
+    counts = []
+    while cursor.nextset():
+        counts.append(cursor.rowcount)
+    return counts
+
+
+def _emptying(relation: Relation) -> sql.Composed:
+    return sql.SQL("delete from only {}").format(relation.identifier)

@@ -211,6 +211,6 @@ def read_sequence(session: Session, relation: Relation) -> tuple[SequenceValue, 
     return SequenceValue(row[0], row[1]), row[2]
 
 
-def set_sequence(session: Session, relation: Relation, value: SequenceValue) -> None:
-    """Put a sequence where it stood; setval also makes its next use visible in the WAL."""
-    session.execute("select setval(%s::oid::regclass, %s, %s)", (relation.oid, value.last, value.called))
+def set_sequence(relation: Relation, value: SequenceValue) -> sql.Composed:
+    """The statement that puts a sequence where it stood; setval also makes its next use visible in the WAL."""
+    return sql.SQL("select setval({}::oid::regclass, {}, {})").format(relation.oid, value.last, value.called)

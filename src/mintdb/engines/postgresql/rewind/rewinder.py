@@ -307,7 +307,7 @@ class Rewinder:
         for relation in sequences:
             value, ahead = read_sequence(self._session, relation)
             if ahead:
-                set_sequence(self._session, relation, value)
+                self._session.execute(set_sequence(relation, value))
             if value != self._marks.value(relation):
                 mark.sequences[relation.label] = value
 
