@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from mintdb.engines.postgresql.rewind import Trail, copies
@@ -146,6 +148,35 @@ def test_a_mark_that_was_interrupted_while_it_was_dropped_is_gone(clone_of, monk
     assert clone.rewinder.wrote()
     assert clone.put_back() is None  # a swap
     assert clone.rows("select * from seed") == state
+
+
+@pytest.mark.parametrize("interrupted", [True, False])  # or dropped when only a swap would do
+def test_what_a_later_mark_replaced_gives_way_in_a_swap_too(clone_of, monkeypatch, interrupted):
+    clone = clone_of(*SEED)
+    state = clone.rows("select * from seed")
+    clone.run("delete from seed where id in (1, 2)", "insert into seed values (99, 'outer')")
+    clone.push_mark()
+    clone.run("insert into seed values (1, 'later')", "delete from seed where id = 99")
+    clone.push_mark()
+
+    with monkeypatch.context() as patched:
+        if interrupted:
+            patched.setattr(clone.rewinder, "_forget", interrupt)
+        else:
+            clone.run(DDL)
+            assert clone.push_mark().ddl
+            clone.pop_mark()
+        with pytest.raises(KeyboardInterrupt) if interrupted else nullcontext():
+            clone.rewinder.drop_mark(1)
+    clone.floors.pop(1)
+    clone.put_back()
+    for statement in ("select", "delete from seed where id < 5", DDL):
+        clone.run(statement)
+        clone.put_back()
+        assert clone.rows("select * from seed order by id") == [(1, "later"), *state[1:]]
+    clone.pop_mark()
+    clone.put_back()
+    assert clone.rows("select * from seed order by id") == state
 
 
 def test_a_mark_tells_what_was_written_since_the_mark_below(clone_of):

@@ -53,6 +53,19 @@ class Marks:
         self.drawn += 1
         return self.drawn
 
+    def insert(self, mark: Mark, below: Mark) -> None:
+        """Put a mark where it was."""
+        self.stack.insert(self._index(below) + 1, mark)
+
+    def remove(self, mark: Mark) -> int:
+        """Take a mark out; returns where it was."""
+        index = self._index(mark)
+        del self.stack[index]
+        return index
+
+    def _index(self, mark: Mark) -> int:
+        return next(index for index, other in enumerate(self.stack) if other is mark)
+
     def above_the_floor(self) -> Sequence[Mark]:
         """The marks that a fresh clone of the floor's template lacks."""
         return self.stack[self.floor.level + 1 :]

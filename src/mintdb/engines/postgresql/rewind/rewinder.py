@@ -43,6 +43,7 @@ class Rewinder:
         self, connection: Session, *, reference: Callable[[], Session] | None = None, kept: bytes = b""
     ) -> None:
         self._swap_needed: str | None = None
+        self._half_dropped: list[tuple[Mark, Mark]] = []  # marks that no row has yet made way for, each on another one
         self._reference_session: Session | None = None
         self._take_bearings(connection, reference)
         self._marks = Marks([Mark(self._lay_floor(0, kept=kept))])
@@ -118,15 +119,18 @@ class Rewinder:
         last = len(self._marks) - 1
         if not 1 <= index <= last or index < self._marks.floor.level or (index == self._marks.floor.level < last):
             raise ValueError(f"mark {index} of {last} cannot be dropped")
-        mark = self._marks.stack[index]
+        below, mark = self._marks.stack[index - 1 : index + 1]
         known = "the mark that was dropped had changed the schema" if mark.ddl else self._swap_needed
         self._swap_needed = known or "dropping a mark was interrupted"  # until it is done
+        if not mark.ddl:
+            self._half_dropped.append((mark, below))
         del self._marks.stack[index]
         if not known:
             try:
                 with _hindrances_told():
                     self._forget(mark, index)
                 self._swap_needed = None
+                self._half_dropped.pop()
             except CannotRewind as obstacle:
                 self._swap_needed = obstacle.reason
 
@@ -144,6 +148,7 @@ class Rewinder:
         self._take_bearings(connection, reference)
         floor = self._lay_floor(before.level, before.survey if again else None)
         self._copied = bottom if reference else None
+        dropped = self._take_up_again(before)
         for mark in self._marks.stack[floor.level :]:
             mark.floor = floor
         if not self._marks.on_a_floor:
@@ -151,6 +156,7 @@ class Rewinder:
                 putter = self._putter()
                 putter.put(self._replayed())
                 self._bearings.own += putter.own
+        self._drop_for_good(dropped)
         return floor.around.differences(before.around)
 
     def come_back(self, connection: Session, *, reference: Callable[[], Session] | None = None) -> None:
@@ -344,6 +350,20 @@ class Rewinder:
             for number, home, heir in self._marks.floor.copies.give_way(relation, back):
                 deltas = later[heir].deltas
                 deltas[relation.label] = deltas[relation.label].hiding(number, home)
+
+    def _take_up_again(self, floor: Floor) -> list[Mark]:
+        """Put marks of `floor` that are half dropped on the stack again, to be brought along with the others."""
+        dropped = [(mark, below) for mark, below in reversed(self._half_dropped) if mark.floor is floor]
+        for mark, below in dropped:
+            self._marks.insert(mark, below)
+        return [mark for mark, _ in dropped]
+
+    def _drop_for_good(self, dropped: list[Mark]) -> None:
+        for mark in dropped:
+            self._forget(mark, self._marks.remove(mark))
+        self._half_dropped = [(mark, below) for mark, below in self._half_dropped if mark not in dropped]
+        if dropped:
+            self.put_back()
 
     def _replayed(self) -> Changes:
         """Learn again, on a fresh clone, what the marks above the floor hold; all of it is still to be put there."""
