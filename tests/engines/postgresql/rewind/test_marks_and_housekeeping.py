@@ -106,6 +106,51 @@ def test_a_mark_on_a_large_table_is_brought_along_without_learning_where_its_row
     assert clone.reasons[-1] == "public.large may have changed in more rows than mintdb remembers the places of"
 
 
+@pytest.mark.parametrize("near", [1 << 40, -1])  # bytes of WAL to read at most: then it is a sweep
+def test_of_a_large_table_only_what_was_changed_is_known_row_by_row(clone_of, near):
+    fill = "insert into large select g, repeat('x', 100) from generate_series(1, 3000) g"
+    clone = clone_of("create table large (id int primary key, pad text)", fill)
+    state = clone.rows("select * from large order by id")
+    clone.rewinder._bearings.near = near
+    for _ in range(2):
+        clone.run("update large set pad = 'test' where id % 100 = 0", "delete from large where id = 7")
+        clone.put_back()
+        assert clone.rows("select * from large order by id") == state
+    (held,) = clone.rewinder._marks.floor.copies.tables.values()
+    assert len(held.rows) == 31
+
+
+def test_what_the_rows_of_a_small_table_say_is_fetched_once_up_to_a_bound(clone_of, monkeypatch, site):
+    clone = clone_of(*SEED)
+    state = clone.rows("select * from seed")
+    monkeypatch.setattr(copies, "MOST_KEPT", 200)  # bytes: not enough for twenty rows
+    for statement in ("delete from seed where id < 4", "delete from seed where id > 4"):
+        clone.run(statement)
+        clone.put_back()
+        assert clone.rows("select * from seed") == state
+    site.admin(f"alter database {clone.pristine} allow_connections false")
+    clone.rewinder._close_reference()
+    clone.run("delete from seed where id < 4")
+    assert clone.put_back()
+    assert clone.rows("select * from seed") == state
+    assert 0 < clone.rewinder._marks.floor.copies.kept <= 200
+
+
+def test_what_is_too_large_to_be_fetched_is_swapped(clone_of, monkeypatch):
+    monkeypatch.setattr(copies, "MOST_KEPT", 0)
+    monkeypatch.setattr(copies, "MOST_FETCHED", 1_300_000)  # bytes: three of the rows, and not four
+    clone = clone_of(
+        "create table doc (id int, v text)",
+        "insert into doc select g, repeat('x', 400000) from generate_series(1, 4) g",
+    )
+    state = clone.rows("select * from doc order by id")
+    for statement, swapped in (("delete from doc where id < 3", False), ("delete from doc", True)):
+        clone.run(statement)
+        assert (clone.put_back() is None) is swapped
+        assert clone.rows("select * from doc order by id") == state
+    assert clone.reasons == ["what public.doc lacks is larger than what is fetched"]
+
+
 def test_a_small_table_that_a_fixture_makes_large_lies_in_order_again_when_that_has_ended(clone_of):
     clone = clone_of(*SEED)
     state = clone.rows("select * from seed")
