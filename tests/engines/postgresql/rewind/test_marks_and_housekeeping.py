@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from mintdb.engines.postgresql.rewind import Trail, copies
+from mintdb.engines.postgresql.rewind import Trail, copies, marking
 
 SEED = [
     "create table seed (id int primary key, v text)",
@@ -171,7 +171,7 @@ def test_a_mark_that_was_interrupted_while_it_was_taken_is_none(clone_of, monkey
     state = clone.rows("select * from seed")
     clone.run("update seed set v = 'fixture' where id < 4", "delete from seed where id = 9")
 
-    monkeypatch.setattr(clone.rewinder, "_take_sequences", interrupt)  # the last that is done for a mark
+    monkeypatch.setattr(marking.Marking, "_take_sequences", interrupt)  # the last that is done for a mark
     with pytest.raises(KeyboardInterrupt):
         clone.push_mark()
     assert not any(held.values for held in clone.rewinder._marks.floor.copies.tables.values())
@@ -186,7 +186,7 @@ def test_a_mark_that_was_interrupted_while_it_was_dropped_is_gone(clone_of, monk
     clone.push_mark()
 
     with monkeypatch.context() as patched:
-        patched.setattr(clone.rewinder, "_give_way", interrupt)
+        patched.setattr(marking.Marking, "_give_way", interrupt)
         with pytest.raises(KeyboardInterrupt):
             clone.pop_mark()
     clone.floors.pop()
@@ -206,7 +206,7 @@ def test_what_a_later_mark_replaced_gives_way_in_a_swap_too(clone_of, monkeypatc
 
     with monkeypatch.context() as patched:
         if interrupted:
-            patched.setattr(clone.rewinder, "_forget", interrupt)
+            patched.setattr(marking.Marking, "forget", interrupt)
         else:
             clone.run(DDL)
             assert clone.push_mark().ddl

@@ -29,6 +29,9 @@ class Marks:
 
     stack: list[Mark]
     drawn: int = 0  # numbers given to marks so far
+    half_dropped: list[tuple[Mark, Mark]] = field(
+        default_factory=list
+    )  # what others hold of them stays; and the next below
 
     def __len__(self) -> int:
         return len(self.stack)
@@ -53,14 +56,18 @@ class Marks:
         self.drawn += 1
         return self.drawn
 
-    def insert(self, mark: Mark, below: Mark) -> None:
-        """Put a mark where it was."""
-        self.stack.insert(self._index(below) + 1, mark)
+    def take_up_again(self, floor: Floor) -> list[Mark]:
+        """Put the half-dropped marks of `floor` where they were, to be brought along with the others."""
+        dropped = [(mark, below) for mark, below in reversed(self.half_dropped) if mark.floor is floor]
+        for mark, below in dropped:
+            self.stack.insert(self._index(below) + 1, mark)
+        return [mark for mark, _ in dropped]
 
-    def remove(self, mark: Mark) -> int:
-        """Take a mark out; returns where it was."""
+    def drop_again(self, mark: Mark) -> int:
+        """Take a mark out for good; returns where it was."""
         index = self._index(mark)
         del self.stack[index]
+        self.half_dropped = [(other, below) for other, below in self.half_dropped if other is not mark]
         return index
 
     def _index(self, mark: Mark) -> int:

@@ -11,20 +11,18 @@ from psycopg import Error, errors
 
 from mintdb.engines.postgresql.rewind import wal
 from mintdb.engines.postgresql.rewind.bearings import Bearings
-from mintdb.engines.postgresql.rewind.blocks import Blocks, joined
 from mintdb.engines.postgresql.rewind.changes import Changes, accept, found
 from mintdb.engines.postgresql.rewind.copies import own_xid
 from mintdb.engines.postgresql.rewind.facts import CannotRewind, MarkTaken, PutBack, Trail
 from mintdb.engines.postgresql.rewind.floor import Floor
 from mintdb.engines.postgresql.rewind.foresight import can_be_inserted_again
 from mintdb.engines.postgresql.rewind.housekeeping import Housekeeper
+from mintdb.engines.postgresql.rewind.marking import Marking
 from mintdb.engines.postgresql.rewind.marks import Mark, Marks
 from mintdb.engines.postgresql.rewind.putting import Putter
 from mintdb.engines.postgresql.rewind.relations import (
     Relation,
     Survey,
-    read_sequence,
-    set_sequence,
 )
 from mintdb.engines.postgresql.rewind.session import Powers, Session, is_transient, prepare
 from mintdb.engines.postgresql.rewind.wal import Look, Question
@@ -43,10 +41,10 @@ class Rewinder:
         self, connection: Session, *, reference: Callable[[], Session] | None = None, kept: bytes = b""
     ) -> None:
         self._swap_needed: str | None = None
-        self._half_dropped: list[tuple[Mark, Mark]] = []  # marks that no row has yet made way for, each on another one
         self._reference_session: Session | None = None
         self._take_bearings(connection, reference)
         self._marks = Marks([Mark(self._lay_floor(0, kept=kept))])
+        self._marking = Marking(connection, self._marks)
         # The mark whose floor was laid on a fresh copy of its template: what was learnt there holds for the next copy.
         self._copied: Mark | None = self._marks.newest if reference else None
 
@@ -59,7 +57,7 @@ class Rewinder:
 
     def wrote(self) -> bool:
         """Whether anything was written since the newest mark was taken or returned to."""
-        if self._pending or self._swap_needed:
+        if self._marking.pending or self._swap_needed:
             return True
         try:
             look = self._look(act=False)
@@ -76,8 +74,8 @@ class Rewinder:
         if self._swap_needed:
             raise CannotRewind(self._swap_needed)
         with _hindrances_told():
-            look = seen or self._look(act=not self._pending)
-            return self._thorough(look) if look.verdict == "slow" or self._pending else self._quick(look)
+            look = seen or self._look(act=not self._marking.pending)
+            return self._thorough(look) if look.verdict == "slow" or self._marking.pending else self._quick(look)
 
     def put_back_beside(self, question: Question) -> tuple[Sequence[Any], PutBack | Look | None]:  # Any: see wal
         """Ask the server something, and in the same trip put back what is simple, if the answer's `quiet` is true.
@@ -85,7 +83,7 @@ class Rewinder:
         Returns the answer, and what was put back or, where that takes more, found. Raises CannotRewind where it cannot
         be asked so.
         """
-        if self._pending or self._swap_needed or self._bearings.sweep_next:
+        if self._marking.pending or self._swap_needed or self._bearings.sweep_next:
             raise CannotRewind("it takes more than one trip")
         with _hindrances_told():
             answer, look = self._bearings.look_beside(question, self._marks)
@@ -123,14 +121,14 @@ class Rewinder:
         known = "the mark that was dropped had changed the schema" if mark.ddl else self._swap_needed
         self._swap_needed = known or "dropping a mark was interrupted"  # until it is done
         if not mark.ddl:
-            self._half_dropped.append((mark, below))
+            self._marks.half_dropped.append((mark, below))
         del self._marks.stack[index]
         if not known:
             try:
                 with _hindrances_told():
-                    self._forget(mark, index)
+                    self._marking.forget(mark, index)
                 self._swap_needed = None
-                self._half_dropped.pop()
+                self._marks.half_dropped.pop()
             except CannotRewind as obstacle:
                 self._swap_needed = obstacle.reason
 
@@ -146,15 +144,16 @@ class Rewinder:
         if not again:
             self._close_reference()
         self._take_bearings(connection, reference)
+        self._marking = Marking(connection, self._marks)
         floor = self._lay_floor(before.level, before.survey if again else None)
         self._copied = bottom if reference else None
-        dropped = self._take_up_again(before)
+        dropped = self._marks.take_up_again(before)
         for mark in self._marks.stack[floor.level :]:
             mark.floor = floor
         if not self._marks.on_a_floor:
             with self._bearings.remembering():
                 putter = self._putter()
-                putter.put(self._replayed())
+                putter.put(self._marking.replayed())
                 self._bearings.own += putter.own
         self._drop_for_good(dropped)
         return floor.around.differences(before.around)
@@ -184,7 +183,6 @@ class Rewinder:
     def _take_bearings(self, connection: Session, reference: Callable[[], Session] | None) -> None:
         self._session = connection
         self._open_reference = reference
-        self._pending: dict[int, Blocks] = {}  # what marks that were dropped had changed
         self._swap_needed = None
         temporary: set[str] = set()
         powers = _ready(connection, temporary)
@@ -220,7 +218,7 @@ class Rewinder:
         relations, changes = self._marks.floor.relations, self._found(look)
         for relation in self._marks.floor.survey.unlogged:
             changes.add(relation, None)
-        for oid, blocks in self._pending.items():
+        for oid, blocks in self._marking.pending.items():
             changes.add(relations[oid], blocks)
         return changes
 
@@ -281,100 +279,29 @@ class Rewinder:
     def _arrive(self, look: Look, changes: Changes, own: list[str]) -> None:
         accept(self._marks.floor, changes)
         self._bearings.arrive(look, own)
-        self._pending.clear()
+        self._marking.pending.clear()
 
     # marks
 
     def _push_floor(self) -> MarkTaken:
         floor = self._bearings.lay_floor(len(self._marks), None)
-        self._pending.clear()
+        self._marking.pending.clear()
         self._swap_needed = None
         self._marks.stack.append(Mark(floor, ddl=True))
         return MarkTaken(ddl=True)
 
     def _push_rows(self, look: Look, changes: Changes) -> MarkTaken:
-        floor, mark = self._marks.floor, Mark(self._marks.floor, self._marks.draw())
-        tables = {floor.relations[oid]: blocks for oid, blocks in changes.tables.items()}
         with self._bearings.remembering() as own:
-            held = {relation: floor.copies.cover(relation, blocks) for relation, blocks in tables.items()}
-            with floor.copies.journaled(), self._session.transaction():
-                deltas = {
-                    relation: floor.copies.take(relation, blocks, mark.number) for relation, blocks in held.items()
-                }
-                mark.deltas = {relation.label: delta for relation, delta in deltas.items() if delta}
-                self._take_sequences(mark, [floor.relations[oid] for oid in changes.sequences])
-                own.append(own_xid(self._session))
-        self._marks.stack.append(mark)
-        self._note(mark)
+            mark, xid = self._marking.take(changes)
+            own.append(xid)
         self._arrive(look, changes, own)
         return MarkTaken((*mark.deltas, *mark.sequences))
 
-    def _take_sequences(self, mark: Mark, sequences: Iterable[Relation]) -> None:
-        for relation in sequences:
-            value, ahead = read_sequence(self._session, relation)
-            if ahead:
-                self._session.execute(set_sequence(relation, value))
-            if value != self._marks.value(relation):
-                mark.sequences[relation.label] = value
-
-    def _note(self, mark: Mark) -> None:
-        """Remember the physical order of small tables, and what the newest mark holds where."""
-        floor = self._marks.floor
-        for relation in map(floor.named, mark.deltas):
-            if floor.copies.keeps_order(relation):
-                mark.orders[relation.label] = floor.copies.in_place(relation)
-        self._map(mark)
-
-    def _map(self, mark: Mark) -> None:
-        floor = self._marks.floor
-        for relation in map(floor.named, mark.deltas):
-            floor.standing.fill(relation, empty=relation.empty and not floor.copies.count(relation))
-        for relation in map(floor.named, mark.sequences):
-            floor.standing.move(relation, self._marks.value(relation))
-
-    def _forget(self, mark: Mark, index: int) -> None:
-        floor = self._marks.floor
-        for relation in map(floor.named, mark.deltas):
-            forgotten = floor.copies.forget(relation, mark.number)
-            for later in self._marks.above(index, relation.label):
-                later.deltas[relation.label] = later.deltas[relation.label].without(forgotten.gone)
-            self._give_way(relation, forgotten.back, index)
-            self._pending[relation.oid] = joined(self._pending.get(relation.oid, frozenset()), forgotten.blocks)
-        for relation in map(floor.named, mark.sequences):
-            self._pending[relation.oid] = None
-        self._map(mark)
-
-    def _give_way(self, relation: Relation, back: Sequence[int], index: int) -> None:
-        later = {mark.number: mark for mark in self._marks.above(index, relation.label)}
-        if later:
-            for number, home, heir in self._marks.floor.copies.give_way(relation, back):
-                deltas = later[heir].deltas
-                deltas[relation.label] = deltas[relation.label].hiding(number, home)
-
-    def _take_up_again(self, floor: Floor) -> list[Mark]:
-        """Put marks of `floor` that are half dropped on the stack again, to be brought along with the others."""
-        dropped = [(mark, below) for mark, below in reversed(self._half_dropped) if mark.floor is floor]
-        for mark, below in dropped:
-            self._marks.insert(mark, below)
-        return [mark for mark, _ in dropped]
-
     def _drop_for_good(self, dropped: list[Mark]) -> None:
         for mark in dropped:
-            self._forget(mark, self._marks.remove(mark))
-        self._half_dropped = [(mark, below) for mark, below in self._half_dropped if mark not in dropped]
+            self._marking.forget(mark, self._marks.drop_again(mark))
         if dropped:
             self.put_back()
-
-    def _replayed(self) -> Changes:
-        """Learn again, on a fresh clone, what the marks above the floor hold; all of it is still to be put there."""
-        floor, changes = self._marks.floor, Changes()
-        for mark in self._marks.above_the_floor():
-            for relation, delta in ((floor.named(label), delta) for label, delta in mark.deltas.items()):
-                changes.add(relation, floor.copies.replay(relation, mark.number, delta))
-            for relation in map(floor.named, mark.sequences):
-                changes.add(relation, None)
-            self._map(mark)
-        return changes
 
 
 def _labels(relations: Iterable[Relation]) -> tuple[str, ...]:
