@@ -32,11 +32,58 @@ export = { DATABASE_URL = "libpq", SQLALCHEMY_URL = "postgresql+psycopg" }
 [tool.pytest.ini_options]
 filterwarnings = ["error"]
 """
+ASYNC_SETTINGS = f"""{SETTINGS}asyncio_mode = "auto"
+asyncio_default_fixture_loop_scope = "function"
+"""
 SCHEMA = """
 create table account (id serial primary key, owner text not null unique, balance int not null default 0);
 create table entry (id serial primary key, account_id int not null references account, amount int not null);
 create table currency (code text primary key);
 insert into currency values ('EUR'), ('USD'), ('CHF');
+"""
+APP = """
+import os
+import psycopg
+
+URL = os.environ["DATABASE_URL"]  # read once, at import
+
+def run(sql):
+    with psycopg.connect(URL) as connection:
+        cursor = connection.execute(sql)
+        return [row[0] for row in cursor] if cursor.description else None
+
+def add(owner):
+    return run(f"insert into account (owner) values ('{owner}') returning id")[0]
+
+def owners():
+    return run("select owner from account order by id")
+"""
+WIDE_SET_UPS = """
+import unittest
+import app
+
+def setUpModule():
+    app.add("module")
+
+class First(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        app.add("class")
+
+    def setUp(self):
+        app.add("test")
+
+    def test_a(self):
+        self.assertEqual(app.owners(), ["module", "class", "test"])
+
+    def test_b(self):
+        self.assertEqual(app.owners(), ["module", "class", "test"])
+        app.run("drop table entry")
+
+class Second(unittest.TestCase):
+    def test_c(self):
+        self.assertEqual(app.owners(), ["module"])
+        self.assertEqual(app.run("select count(*) from entry"), [0])
 """
 
 

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from tests.frameworks.suites import Suite
+from tests.frameworks.suites import ASYNC_SETTINGS, Suite
 
-SETTINGS = """
-[tool.mintdb.databases.default]
-schema = "sql:schema.sql"
-export = { DATABASE_URL = "libpq", SQLALCHEMY_URL = "postgresql+psycopg" }
-
-[tool.pytest.ini_options]
-asyncio_mode = "auto"
-asyncio_default_fixture_loop_scope = "function"
-filterwarnings = ["error"]
-"""
 APPS = """
     import os
 
@@ -142,7 +132,7 @@ TESTS = """
 
 
 def test_whatever_connects_really_commits_and_is_put_back(suite: Suite) -> None:
-    suite.write(**{"pyproject.toml": SETTINGS}, apps=APPS, test_apps=TESTS)
+    suite.write(**{"pyproject.toml": ASYNC_SETTINGS}, apps=APPS, test_apps=TESTS)
     ran = suite.run("-q", "-p", "asyncio")
     assert ran.outcomes == {"passed": 26}, ran.output
     assert "LEAK" not in ran.output

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.frameworks.examples import example, run_shuffled
-from tests.frameworks.suites import Suite
+from tests.frameworks.suites import ASYNC_SETTINGS, Suite
 
 SOAK = bool(os.environ.get("MINTDB_SOAK"))
 
@@ -23,16 +23,6 @@ def test_a_zoo_that_retries_under_concurrent_visitors(tmp_path: Path, server_hom
     assert "LEAK" not in ran.output
 
 
-SETTINGS = """
-[tool.mintdb.databases.default]
-schema = "sql:schema.sql"
-export = { DATABASE_URL = "libpq" }
-
-[tool.pytest.ini_options]
-asyncio_mode = "auto"
-asyncio_default_fixture_loop_scope = "function"
-filterwarnings = ["error"]
-"""
 APPS = """
     import asyncio
     import os
@@ -163,7 +153,7 @@ TESTS = """
 
 
 def test_pools_of_a_lifespan_servers_in_threads_and_processes_and_a_forgotten_task(suite: Suite) -> None:
-    suite.write(**{"pyproject.toml": SETTINGS}, apps=APPS, test_apps=TESTS)
+    suite.write(**{"pyproject.toml": ASYNC_SETTINGS}, apps=APPS, test_apps=TESTS)
     ran = suite.run("-q", "-p", "asyncio")
     assert ran.outcomes == {"passed": 9}, ran.output
     assert ran.output.count("LEAK") == 1, ran.output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.frameworks.suites import Suite
+from tests.frameworks.suites import WIDE_SET_UPS, Suite
 
 APP = """
 import os
@@ -257,33 +257,7 @@ def test_a_failed_set_up_leaves_nothing(project: Suite) -> None:
 
 
 def test_unittest_classes_and_modules_keep_their_data(project: Suite) -> None:
-    project.write(
-        test_unit="""
-            import unittest
-            import app
-
-            def setUpModule():
-                app.add("module")
-
-            class First(unittest.TestCase):
-                @classmethod
-                def setUpClass(cls):
-                    app.add("class")
-
-                def setUp(self):
-                    app.add("test")
-
-                def test_a(self):
-                    self.assertEqual(app.owners(), ["module", "class", "test"])
-
-                def test_b(self):
-                    self.assertEqual(app.owners(), ["module", "class", "test"])
-
-            class Second(unittest.TestCase):
-                def test_c(self):
-                    self.assertEqual(app.owners(), ["module"])
-        """,
-    )
+    project.write(test_unit=WIDE_SET_UPS)
     check(project, 3)
 
 

@@ -5,29 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mintdb.unittest import MintTestCase, NoTestRuns
-from tests.frameworks.suites import Suite
+from tests.frameworks.suites import APP, Suite
 
-APP = """
-    import os
-
-    import psycopg
-
-    URL = os.environ["DATABASE_URL"]  # read once, at import
-
-
-    def run(sql):
-        with psycopg.connect(URL) as connection:
-            cursor = connection.execute(sql)
-            return [row[0] for row in cursor] if cursor.description else None
-
-
-    def add(owner):
-        return run(f"insert into account (owner) values ('{owner}') returning id")[0]
-
-
-    def owners():
-        return run("select owner from account order by id")
-"""
 TESTS = """
     import unittest
 

@@ -2,23 +2,7 @@
 
 from __future__ import annotations
 
-from tests.frameworks.suites import QUIET, Suite
-
-APP = """
-import os
-import psycopg
-
-def run(sql):
-    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
-        cursor = connection.execute(sql)
-        return [row[0] for row in cursor] if cursor.description else None
-
-def add(owner):
-    return run(f"insert into account (owner) values ('{owner}') returning id")[0]
-
-def owners():
-    return run("select owner from account order by id")
-"""
+from tests.frameworks.suites import APP, QUIET, WIDE_SET_UPS, Suite
 
 
 def run_unittest(suite: Suite, *arguments: str) -> tuple[int, str]:
@@ -29,33 +13,7 @@ def run_unittest(suite: Suite, *arguments: str) -> tuple[int, str]:
 def test_each_test_is_put_back_and_wide_set_ups_live_as_long_as_their_class_or_module(suite: Suite) -> None:
     suite.write(
         app=APP,
-        test_unit="""
-            import unittest
-            import app
-
-            def setUpModule():
-                app.add("module")
-
-            class First(unittest.TestCase):
-                @classmethod
-                def setUpClass(cls):
-                    app.add("class")
-
-                def setUp(self):
-                    app.add("test")
-
-                def test_a(self):
-                    self.assertEqual(app.owners(), ["module", "class", "test"])
-
-                def test_b(self):
-                    self.assertEqual(app.owners(), ["module", "class", "test"])
-                    app.run("drop table entry")
-
-            class Second(unittest.TestCase):
-                def test_c(self):
-                    self.assertEqual(app.owners(), ["module"])
-                    self.assertEqual(app.run("select count(*) from entry"), [0])
-        """,
+        test_unit=WIDE_SET_UPS,
         test_zero="""
             import unittest
             import app
