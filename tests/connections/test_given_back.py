@@ -281,7 +281,7 @@ BY = "the garbage collector did"
 STRICT = ("error::pytest.PytestUnraisableExceptionWarning", "error:The garbage collector is trying to clean up")
 
 
-def test_what_was_taken_and_not_given_back_is_told_unless_it_is_kept(tmp_path: Path) -> None:
+def test_what_was_taken_and_not_given_back_is_told_unless_it_is_kept(server_home: Path, tmp_path: Path) -> None:
     suite = new_suite(tmp_path / "suite").write(
         shop=SHOP, conftest=CONFTEST, test_guilty=GUILTY, test_innocent=INNOCENT
     )
@@ -314,3 +314,45 @@ def test_what_was_taken_and_not_given_back_is_told_unless_it_is_kept(tmp_path: P
     assert shown.count("  taken    shop.py:39 in take_from_the_pool\n") == 7
     assert shown.count("  taken    shop.py:48 in take_from_asyncpg, task ") == 3
     assert '  taken    shop.py:39 in take_from_the_pool, thread "mailer"\n' in ran.output
+
+
+FAILING = """
+    import os
+
+    import psycopg_pool
+    import pytest
+    import sqlalchemy as sa
+
+    URL = os.environ["DATABASE_URL"]
+    engine = sa.create_engine(URL.replace("://", "+psycopg://"), pool_size=1, max_overflow=0, pool_timeout=20)
+    pool = psycopg_pool.ConnectionPool(URL, min_size=1, max_size=1, open=True, timeout=20)
+
+    def test_fails_before_its_close():
+        connection = engine.connect()
+        connection.execute(sa.text("select 1"))
+        raise ValueError
+        connection.close()
+
+    def test_innocent():
+        with engine.connect() as connection:
+            connection.execute(sa.text("select 1"))
+
+    @pytest.mark.xfail
+    def test_fails_before_its_putconn():
+        connection = pool.getconn()
+        raise ValueError
+        pool.putconn(connection)
+
+    def test_innocent_too():
+        with pool.connection() as connection:
+            connection.execute("select 1")
+    """
+
+
+def test_what_a_failing_test_has_not_given_back_is_told_and_the_next_one_has_it(
+    server_home: Path, tmp_path: Path
+) -> None:
+    ran = new_suite(tmp_path / "suite").write(test_failing=FAILING).run("-q")
+    assert ran.outcomes["passed"] == 2, ran.output
+    for name in ("close", "putconn"):
+        assert f"LEAK  test_failing.py::test_fails_before_its_{name} " in ran.output, ran.output
