@@ -55,7 +55,7 @@ def test_every_test_finds_what_the_migrations_made_and_nothing_else(
     assert "had to end" not in ran.output
 
 
-def test_what_a_runner_of_their_own_writes_belongs_to_every_test_on_the_embedded_server_too(
+def test_what_a_runner_writes_belongs_to_every_test_and_what_a_module_or_class_sets_up_to_its_own(
     project: DjangoProject,
 ) -> None:
     settings = project.folder / "project" / "settings.py"
@@ -78,10 +78,43 @@ def test_what_a_runner_of_their_own_writes_belongs_to_every_test_on_the_embedded
         from django.contrib.auth.models import User
         from django.db import connection, models
         from django.test import TestCase, TransactionTestCase
+        from shop.models import Order
+
+        def setUpModule():
+            Order.objects.create(name="of the module")
+
+        class WritesBeforeDjango(TestCase):
+            @classmethod
+            def setUpClass(cls):
+                cls.order = Order.objects.create(name="of the class")
+                super().setUpClass()
+
+            @classmethod
+            def tearDownClass(cls):
+                super().tearDownClass()
+                cls.order.delete()
+
+            def test_finds_both(self):
+                assert User.objects.get().username == "of the runner"
+                assert set(Order.objects.values_list("name", flat=True)) == {"of the module", "of the class"}
+
+            def test_finds_them_again(self):
+                self.test_finds_both()
+
+        class WithoutDjango(WritesBeforeDjango):
+            @classmethod
+            def setUpClass(cls):
+                cls.order = Order.objects.create(name="of the class")
+                cls.addClassCleanup(cls.order.delete)
+
+            @classmethod
+            def tearDownClass(cls):
+                assert Order.objects.count() == 2
 
         class First(TestCase):
             def test_finds_it(self):
                 assert User.objects.get().username == "of the runner"
+                assert Order.objects.get().name == "of the module"
 
         class Second(TransactionTestCase):
             def test_finds_it(self):
@@ -100,9 +133,9 @@ def test_what_a_runner_of_their_own_writes_belongs_to_every_test_on_the_embedded
                 assert "shop_young" not in connection.introspection.table_names()
         """,
     )
-    ran = project.manage("test", "shop.tests.TransactionTests", "shop.tests.Rollbacks", "tests_of_runner")
+    ran = project.manage("test", "tests_of_runner", "shop.tests.TransactionTests", "shop.tests.Rollbacks")
     assert ran.code == 0, ran.output
-    assert "Ran 14 tests" in ran.output
+    assert "Ran 18 tests" in ran.output
 
 
 def test_whoever_left_a_connection_is_named_and_never_in_the_way(project: DjangoProject) -> None:

@@ -82,6 +82,14 @@ class TestDatabase:
 
 databases: dict[str, TestDatabase] = {}
 """By alias; mirrors of one are not in here."""
+
+
+def settle_in() -> None:
+    """The first class or module is about to be set up, by code of the user's own that may write."""
+    for database in databases.values():
+        database.settle_in()
+
+
 always_fresh = False  # whether templates are built anew (--mintdb-fresh)
 keeps = False  # whether databases stay although Django is not asked to find an old one (--reuse-db --create-db)
 

@@ -11,7 +11,7 @@ from django.test.testcases import SimpleTestCase, TestCase, TransactionTestCase
 
 from mintdb.connections.facts import Opening
 from mintdb.connections.ledger import ledger
-from mintdb.django import managed, mirrors, places, sessions, telling
+from mintdb.django import managed, mirrors, places, sessions, suites, telling
 from mintdb.django.errors import ConnectionsLeftOpen
 from mintdb.django.patching import wrap
 from mintdb.examples import examples_of
@@ -22,6 +22,7 @@ CLASS_ATOMICS = "cls_atomics"  # set by TestCase.setUpClass: transactions that s
 
 def install() -> None:
     """Hook the test cases; again is harmless. Where no database is mintdb's, they do what they did."""
+    suites.install()
     wrap(SimpleTestCase, "setUpClass", _set_up_class)
     wrap(SimpleTestCase, "_setup_and_call", _setup_and_call)
     wrap(TransactionTestCase, "setUpClass", _set_up_transaction_class)
@@ -40,8 +41,7 @@ _running = ""  # the test that runs now, as its runner calls it
 def _set_up_class(original: Original, cls: Any) -> None:  # Any: a test class of Django's
     if managed.databases and issubclass(cls, TransactionTestCase):
         if not sessions.in_transaction():
-            for database in managed.databases.values():
-                database.settle_in()
+            managed.settle_in()
         before = ledger.enter(Opening(_name(cls), "setup", "setUpClass", "class"))
         cls.addClassCleanup(_close_class, cls, before)
         mirrors.share(set(connections if cls.databases == "__all__" else cls.databases))
@@ -63,6 +63,23 @@ def _close_class(cls: Any, before: Opening | None) -> None:  # Any: see _set_up_
     _end(_name(cls), anew=False)
     ledger.enter(before)
     _fail_the_guilty()
+
+
+def _await_end_of_class(cls: Any) -> None:  # Any: see _set_up_class
+    """A class whose setUpClass does not call Django's commits what its tests share, as django-tenants' do."""
+    if issubclass(cls, TestCase) and not _is_made_by_pytest_django(cls):
+        cleanups = cls._class_cleanups
+        if not any(each[0] in (_close_class, _close_unprepared) for each in cleanups):
+            cleanups.insert(0, (_close_unprepared, (cls,), {}))  # the last to run, which addClassCleanup cannot say
+
+
+def _close_unprepared(cls: Any) -> None:  # Any: see _set_up_class
+    _close_class(cls, None)
+
+
+def _lasts(cls: Any) -> bool:  # Any: see _set_up_class
+    """Whether what the class has set up is there from test to test, so that it is put back after the last of them."""
+    return CLASS_ATOMICS in vars(cls) or any(each[0] is _close_unprepared for each in cls._class_cleanups)
 
 
 def _setup_and_call(original: Original, test: Any, result: Any, debug: bool = False) -> None:  # Any: unittest's
@@ -91,6 +108,7 @@ def _pre_setup(original: Original, test: Any) -> None:  # Any: a test, or its cl
             database.go_back()
         database.begin(name)
     if managed.databases:
+        _await_end_of_class(cls)
         sessions.drop_ended()
         sessions.idle.lend()
     if not _eager or _is_made_by_pytest_django(cls):
@@ -130,7 +148,7 @@ def _post_teardown(original: Original, test: Any) -> None:  # Any: see _setup_an
     try:
         original()
     finally:
-        if CLASS_ATOMICS not in vars(type(test)):
+        if not _lasts(type(test)):
             # Whatever such a test did lay within its transaction; a class of the user's may have done more.
             is_rolled_back = isinstance(test, TestCase) and _is_made_by_pytest_django(type(test))
             rolled_back = sessions.backends() if is_rolled_back else ()

@@ -18,7 +18,8 @@ from mintdb.settings import load
 
 # Fixtures that pytest and pytest-django make for every test or class: one calls setUpClass, which Django's test cases
 # see to, the others do not write. To look whether they did would cost every test a look at the WAL.
-PLUMBING = ("_unittest_setUpClass", "_django_")
+SETS_UP_CLASS = "_unittest_setUpClass"
+PLUMBING = (SETS_UP_CLASS, "_django_")
 
 
 def join(config: pytest.Config) -> None:
@@ -51,6 +52,8 @@ class DjangoRun:
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Iterator[Any]:
         """What a fixture wider than a test writes lives as long as the fixture."""
         if not _is_wide(fixturedef):
+            if fixturedef.argname.startswith(SETS_UP_CLASS) and not _in_transaction():
+                managed.settle_in()
             return (yield)
         before = ledger.enter(Opening(request.node.nodeid or None, "setup", fixturedef.argname, fixturedef.scope))
         try:
