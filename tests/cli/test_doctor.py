@@ -88,6 +88,13 @@ def test_an_unreachable_url_fails_and_hides_the_password(run: Run) -> None:
     assert "secret" not in done.stdout + done.stderr
 
 
+def test_a_terminal_without_the_characters_shows_others(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii:strict")
+    done = run("doctor", "--url", "nonsense")
+    assert done.returncode == 1
+    assert "  ? 1. write it as  postgresql://" in done.stdout
+
+
 def test_what_it_advises_is_never_itself() -> None:
     found = failure("server", ServerDidNotStart(why="exit code 1", log="the log", tail="    FATAL:  no such setting"))
     assert found.found.endswith("FATAL: no such setting")

@@ -81,6 +81,9 @@ def test_a_test_that_hangs_is_seen_killed_and_explained(suite: Path, run: Run) -
     assert "\n  1 connection opened, at most 1 at once\n" in of_one
     assert "test_blocked" not in of_one
     assert (suite / "page.html").exists()
+    of_none = run("explain", "nosuch", "neither")
+    assert (of_none.returncode, of_none.stdout) == (3, "")
+    assert of_none.stderr == "mintdb: no test of that run has 'nosuch' or 'neither' in its name\n"
 
 
 @contextlib.contextmanager

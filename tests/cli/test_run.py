@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -134,6 +135,34 @@ def test_an_error_of_mintdbs_own_has_no_traceback_and_an_exit_code_of_its_own(ru
     assert done.returncode == 3
     assert done.stderr.startswith("mintdb: schema source 'sql:nowhere.sql' was not found\n  looked at ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_is_gone_has_no_settings(run: Run, project: Path) -> None:
+    gone = project / "gone"
+    done = run("run", "--", "true", preexec_fn=lambda: (gone.mkdir(), os.chdir(gone), gone.rmdir()))
+    assert (done.returncode, done.stderr) == (
+        3,
+        """\
+mintdb: the current folder does not exist any more
+  1. change to one that does:  cd "$HOME"
+""",
+    )
+
+
+def test_what_makes_a_database_does_not_go_with_watch(run: Run) -> None:
+    for option in ("--keep", "--name=orchard"):
+        done = run("run", "--watch", option, "--", "true")
+        assert done.returncode == 2
+        assert "Error: --watch makes no database: of the other options only --report goes with it" in done.stderr
+
+
+def test_a_report_that_is_not_written_is_told(run: Run, project: Path) -> None:
+    (project / "file").touch()
+    post = "import os, urllib.request as r; r.urlopen(os.environ['MINTDB_PUT_BACK_URL'], b'')"
+    done = run("run", "--report", "file/x.json", "--", PYTHON, "-c", post)
+    assert "mintdb: the report file/x.json could not be written: File exists\n" in done.stderr
+    done = run("run", "--report", "x.json", "--", "true")
+    assert done.stderr == "mintdb: no report is written: no test has ended that mintdb knows of\n"
 
 
 def test_two_runs_of_one_name_wait_for_each_other(start: Start, run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -60,6 +61,8 @@ def group() -> None:
 
 def main() -> None:
     """The entry point `mintdb`."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no → shows a question mark, as stderr would
     group(prog_name="mintdb")
 
 

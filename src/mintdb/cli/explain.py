@@ -41,7 +41,11 @@ def command(tests: tuple[str, ...], *, file: Path | None, html: str | None) -> N
         check([html])
         for trouble in write(report, [html], root=Path.cwd()):
             say(trouble)
-    print("\n".join(lines_of_tests(report, tests) if tests else lines(report)))
+    told = list(lines_of_tests(report, tests) if tests else lines(report))
+    if not told:
+        say(f"no test of that run has {' or '.join(map(repr, tests))} in its name")
+        sys.exit(MINTDB_FAILED)
+    print("\n".join(told))
 
 
 def lines(report: RunReport) -> Iterator[str]:

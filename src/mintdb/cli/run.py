@@ -48,9 +48,13 @@ def command(argv: tuple[str, ...], *, keep: bool, watch: bool, report: tuple[str
 
     CMD finds it in DATABASE_URL, JDBC_DATABASE_URL and PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE (MYSQL_HOST and
     so on for MariaDB), and in the variables that the settings export. Its exit code is passed on.
+
+    pytest's and unittest's tests are put back one by one; those of another language by a POST to MINTDB_PUT_BACK_URL.
     """
     program = child.find_program(argv)
     if watch:
+        if keep or any(given.values()):
+            raise click.UsageError("--watch makes no database: of the other options only --report goes with it")
         sys.exit(run_watched(program, report))
     sys.exit(run(program, {**given, "report": list(report) or None}, keep=keep))
 
@@ -61,7 +65,7 @@ def run_watched(program: child.Program, report: Sequence[str]) -> int:
 
     settings = load(command_line={"report": list(report) or None})
     check(settings.report)
-    with gathering(settings) as parts:
+    with gathering(settings, say) as parts:
         return child.run(program, {**os.environ, **parts, WATCH: "1"})
 
 
@@ -85,7 +89,7 @@ def run(program: child.Program, given: dict[str, Any], *, keep: bool) -> int:  #
         variables = leading_to(mint) | mint.hand_over(main).to_environment()
         if settings.env:
             variables["MINTDB_ENV"] = settings.env
-        with gathering(settings) as parts, between_tests(mint, parts) as urls:
+        with gathering(settings, say) as parts, between_tests(mint, parts) as urls:
             code = child.run(program, {**environ, **variables, **parts, **urls})
         ended = True
         return code

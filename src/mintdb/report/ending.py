@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,8 +34,11 @@ def leave_part(summary: Summary, environ: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def gathering(settings: Settings) -> Iterator[dict[str, str]]:
-    """Gather from every process that is started with these variables, and write one report when the block ends."""
+def gathering(settings: Settings, tell: Callable[[str], None]) -> Iterator[dict[str, str]]:
+    """Gather from every process that is started with these variables, and write one report when the block ends.
+
+    `tell` is told where that did not work.
+    """
     folder = tempfile.mkdtemp(prefix="mintdb-report-")
     try:
         yield {PARTS: folder}
@@ -43,7 +46,10 @@ def gathering(settings: Settings) -> Iterator[dict[str, str]]:
         for part in sorted(Path(folder).glob("*.json")):
             summary.add(part.read_text(encoding="utf-8"))
         if summary.tests:
-            _write(files.make(summary, settings.project), summary, settings)
+            for trouble in _write(files.make(summary, settings.project), summary, settings):
+                tell(trouble)
+        elif settings.report:
+            tell("no report is written: no test has ended that mintdb knows of")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -54,10 +60,13 @@ def find_last(root: Path) -> Path | None:
     return file if file.exists() else None
 
 
-def _write(report: RunReport, summary: Summary, settings: Settings) -> None:
-    summary.troubles += files.write(report, settings.report, root=Path.cwd())
+def _write(report: RunReport, summary: Summary, settings: Settings) -> list[str]:
+    """Write the files, and keep the report; returns a line for each file that could not be written."""
+    troubles = files.write(report, settings.report, root=Path.cwd())
+    summary.troubles += troubles
     summary.written += [file for file in settings.report if file not in summary.written]
     _keep(report, settings.root)
+    return troubles
 
 
 def _keep(report: RunReport, root: Path) -> None:

@@ -136,6 +136,14 @@ database {alias!r} mirrors {mirror!r}, so it can have no {setting!r} of its own
   2. or take `mirror` out: {alias!r} is then a database of its own"""
 
 
+class CurrentFolderGone(SettingsError):
+    """The folder in which mintdb was started is there no more, so no settings can be looked for."""
+
+    text = """\
+the current folder does not exist any more
+  1. change to one that does:  cd "$HOME\""""
+
+
 def refuse_unknown(table: Iterable[str], known: Iterable[str], where: str) -> None:
     """Raise UnknownSetting for the first key of `table` that is not known."""
     known = tuple(known)

@@ -10,12 +10,19 @@ from typing import Any
 
 from mintdb.settings.databases import read_databases
 from mintdb.settings.environments import read_environments
-from mintdb.settings.errors import refuse_unknown
+from mintdb.settings.errors import CurrentFolderGone, refuse_unknown
 from mintdb.settings.expansion import find_given, refuse_misspelt
 from mintdb.settings.facts import DATABASE_KEYS, EMPTY, RUN_KEYS, Settings
 from mintdb.settings.files import find_file
 from mintdb.settings.layers import Given, Layer, merge
 from mintdb.settings.values import check_run
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise CurrentFolderGone from None
 
 
 def load(
@@ -29,7 +36,7 @@ def load(
 
     `call` and `command_line` may hold any run setting, and any setting of the default database. Raises a SettingsError.
     """
-    start = (start or Path.cwd()).absolute()
+    start = (start or _current_folder()).absolute()
     environ = os.environ if environ is None else environ
     file, table, project = find_file(start)
     where = str(file) if file else "no file"
