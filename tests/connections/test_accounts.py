@@ -72,11 +72,15 @@ def test_a_clean_test_has_nothing_to_hear(run: Run, dsn: str) -> None:
 def test_what_its_driver_has_let_go_of_is_of_no_other_process_while_its_backend_works_on(run: Run, dsn: str) -> None:
     def body() -> None:
         with psycopg.connect(dsn) as connection:
-            connection.pgconn.send_query(b"select pg_sleep(0.5)")
+            connection.pgconn.send_query(b"select pg_sleep(600)")
             connection.pgconn.flush()
             connection.close()
 
-    assert [verdict.kind for verdict in run.test(body)] == [Kind.CLOSED, Kind.CLOSED]  # the entry, and the session
+    try:
+        assert [verdict.kind for verdict in run.test(body)] == [Kind.CLOSED, Kind.CLOSED]  # the entry, and the session
+    finally:
+        with psycopg.connect(dsn, dbname="template1", autocommit=True) as admin:
+            admin.execute("select pg_terminate_backend(pid, 60000) from pg_stat_activity where datname = 'postgres'")
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ template {template} has gone from {caught.value.facts["url"]} while this run nee
         assert [c.name for c in connection.execute("select * from t").description] == ["id", "n"]
 
 
-AWAY = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{0}'"
+AWAY = "select pg_terminate_backend(pid, 60000) from pg_stat_activity where datname = '{0}'"
 
 
 @pytest.mark.parametrize(
