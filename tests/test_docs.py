@@ -41,7 +41,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")])
 ERRORS = ROOT / "docs" / "reference" / "errors.md"
 BLOCK = re.compile(r"^( *)```(\S*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-NAMED = re.compile(r"(?:<\?php )?(?:#|--|//) ([\w./-]+\.(?:py|sql|toml|ini|yml|yaml|sh|mako|properties|m?js|java|go|rb|php))\n")
+WRITTEN = "py|sql|toml|ini|yml|yaml|sh|mako|properties|m?js|java|go|rb|php"
+NAMED = re.compile(rf"(?:<\?php )?(?:#|--|//) ([\w./-]+\.(?:{WRITTEN}))\n")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 ELSEWHERE = ("pip ", "python -m pip ", "git ", "apt-get ", "sudo ", "docker ", "cd ", "make ", "npm ")  # not run here
 # Word of a page: plugin.
