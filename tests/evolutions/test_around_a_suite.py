@@ -23,7 +23,7 @@ import pytest
 import mintdb
 from mintdb.address import parse_url
 from mintdb.play import EvolutionsMixin, Options
-from mintdb.schemas.errors import PathMissingError, SubstitutionError
+from mintdb.schemas.errors import PathMissingError
 from mintdb.schemas.evolutions.errors import (
     BadEvolutionsTable,
     EngineWithoutEvolutions,
@@ -34,6 +34,7 @@ from mintdb.schemas.evolutions.errors import (
     EvolutionUndone,
     InconsistentDatabase,
     NothingToResolve,
+    SubstitutionError,
 )
 from mintdb.settings import ProtectedServer
 from tests.evolutions.conftest import Query, Write

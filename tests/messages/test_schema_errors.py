@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mintdb.schemas import errors, get_source
+from mintdb.schemas.evolutions.errors import EvolutionError, EvolutionSyntaxError, SubstitutionError
 
 
 def message_of(setting: str, root: Path) -> str:
@@ -402,7 +403,7 @@ schema source 'evolutions:empty' has no evolutions: there is no 1.sql
 
 def test_substitution() -> None:
     assert (
-        str(errors.SubstitutionError(place="conf/1.sql", line=3, name="table"))
+        str(SubstitutionError(place="conf/1.sql", line=3, name="table"))
         == """\
 conf/1.sql:3 wants the value of 'table', which nobody has given
   1. give it to mintdb.evolutions as one of `substitutions`, or on the command line:  --define table=VALUE
@@ -412,7 +413,7 @@ conf/1.sql:3 wants the value of 'table', which nobody has given
 
 
 def test_evolution() -> None:
-    error = errors.EvolutionError(
+    error = EvolutionError(
         file="conf/2.sql",
         line=4,
         revision=2,
@@ -430,7 +431,7 @@ conf/2.sql:4 failed: relation "no_such_table" does not exist
 
 
 def test_evolution_syntax() -> None:
-    error = errors.EvolutionSyntaxError(
+    error = EvolutionSyntaxError(
         file="conf/2.sql",
         line=4,
         revision=2,

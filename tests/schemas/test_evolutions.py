@@ -11,11 +11,11 @@ import pytest
 
 from mintdb.address import Address
 from mintdb.contract import SchemaSource
-from mintdb.schemas.errors import (
+from mintdb.schemas.errors import PathMissingError
+from mintdb.schemas.evolutions.errors import (
     EvolutionError,
     EvolutionSyntaxError,
     NoEvolutionsError,
-    PathMissingError,
     SubstitutionError,
 )
 from mintdb.schemas.evolutions.files import parse

@@ -8,8 +8,8 @@ from pathlib import Path
 from mintdb.address import Address
 from mintdb.errors import SchemaError
 from mintdb.facts import dataclass
-from mintdb.schemas.errors import EvolutionError, EvolutionSyntaxError, FileStatementError
-from mintdb.schemas.evolutions.errors import EvolutionFailed
+from mintdb.schemas.errors import FileStatementError
+from mintdb.schemas.evolutions.errors import EvolutionError, EvolutionFailed, EvolutionSyntaxError
 from mintdb.schemas.evolutions.evolving import Evolving
 from mintdb.schemas.evolutions.files import Folder
 from mintdb.schemas.evolutions.sessions import connect

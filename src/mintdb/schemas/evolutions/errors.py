@@ -1,8 +1,45 @@
-"""What can be wrong with a database's evolutions, other than with their files."""
+"""What can be wrong with evolutions: their files and statements, a database's state, the table that has it."""
 
 from __future__ import annotations
 
 from mintdb.errors import SchemaError, ServerError, SettingsError
+
+
+class NoEvolutionsError(SchemaError):
+    """A folder has no first evolution. Facts: setting, path."""
+
+    text = """\
+schema source {setting!r} has no evolutions: there is no 1.sql
+  looked at {path}"""
+
+
+class SubstitutionError(SchemaError):
+    """An evolution wants a value from Play's configuration. Facts: place, line, name."""
+
+    text = """\
+{place}:{line} wants the value of {name!r}, which nobody has given
+  1. give it to mintdb.evolutions as one of `substitutions`, or on the command line:  --define {name}=VALUE
+  2. a schema source has no values: write it out there
+  3. or escape it with ! where it is meant literally"""
+
+
+class EvolutionError(SchemaError):
+    """The server refused a statement of an evolution. Facts: file, line, revision, message, code, statement."""
+
+    text = """\
+{file}:{line} failed: {message}
+  in the ups of evolution {revision}, SQLSTATE {code}
+{statement}"""
+
+
+class EvolutionSyntaxError(EvolutionError):
+    """A statement of an evolution is none, most often because a semicolon cut it in two. Facts: as EvolutionError's."""
+
+    text = """\
+{file}:{line} failed: {message}
+  in the ups of evolution {revision}, SQLSTATE {code}
+{statement}
+  1. write a semicolon inside a function or a string twice: Play ends a statement at every other one"""
 
 
 class InconsistentDatabase(SchemaError):

@@ -16,7 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mintdb.facts import dataclass
-from mintdb.schemas.errors import NoEvolutionsError, PathMissingError, SubstitutionError
+from mintdb.schemas.errors import PathMissingError
+from mintdb.schemas.evolutions.errors import NoEvolutionsError, SubstitutionError
 from mintdb.schemas.reading import list_sql_files, read_bytes
 from mintdb.schemas.sql_files import BOM, decode
 
