@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from mintdb.engines.postgresql.rewind import Trail, copies, marking
+from mintdb.engines.postgresql.rewind import CannotRewind, Trail, copies, marking
 
 SEED = [
     "create table seed (id int primary key, v text)",
@@ -222,6 +222,24 @@ def test_what_a_later_mark_replaced_gives_way_in_a_swap_too(clone_of, monkeypatc
     clone.pop_mark()
     clone.put_back()
     assert clone.rows("select * from seed order by id") == state
+
+
+def test_a_mark_that_cannot_be_dropped_after_a_swap_is_gone_with_the_next(clone_of, monkeypatch):
+    clone = clone_of(*SEED)
+    state = clone.rows("select * from seed")
+    clone.run("delete from seed where id in (1, 2)")
+    clone.push_mark()
+    clone.run("insert into seed values (99, 'later')")
+    clone.push_mark()
+    with monkeypatch.context() as patched:
+        patched.setattr(copies, "MOST_FETCHED", 0)  # bytes: nothing that the first mark had removed comes back
+        clone.rewinder.drop_mark(1)
+        clone.floors.pop(1)
+        with pytest.raises(CannotRewind, match="fetched"):
+            clone.put_back()
+    assert clone.put_back() is None  # a swap
+    assert clone.put_back()
+    assert clone.rows("select * from seed order by id") == [*state, (99, "later")]
 
 
 def test_a_mark_tells_what_was_written_since_the_mark_below(clone_of):

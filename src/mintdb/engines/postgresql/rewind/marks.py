@@ -64,11 +64,16 @@ class Marks:
         return [mark for mark, _ in dropped]
 
     def drop_again(self, mark: Mark) -> int:
-        """Take a mark out for good; returns where it was."""
+        """Take a mark out; returns where it was."""
         index = self._index(mark)
-        del self.stack[index]
-        self.half_dropped = [(other, below) for other, below in self.half_dropped if other is not mark]
+        self.give_up([mark])
         return index
+
+    def give_up(self, dropped: Sequence[Mark]) -> None:
+        """Know these marks no longer."""
+        gone = set(map(id, dropped))
+        self.stack = [mark for mark in self.stack if id(mark) not in gone]
+        self.half_dropped = [(mark, below) for mark, below in self.half_dropped if id(mark) not in gone]
 
     def _index(self, mark: Mark) -> int:
         return next(index for index, other in enumerate(self.stack) if other is mark)

@@ -147,15 +147,18 @@ class Rewinder:
         self._marking = Marking(connection, self._marks)
         floor = self._lay_floor(before.level, before.survey if again else None)
         self._copied = bottom if reference else None
-        dropped = self._marks.take_up_again(before)
-        for mark in self._marks.stack[floor.level :]:
-            mark.floor = floor
-        if not self._marks.on_a_floor:
-            with self._bearings.remembering():
-                putter = self._putter()
-                putter.put(self._marking.replayed())
-                self._bearings.own += putter.own
-        self._drop_for_good(dropped)
+        with self._taking_up_again(before) as dropped:
+            for mark in self._marks.stack[floor.level :]:
+                mark.floor = floor
+            if not self._marks.on_a_floor:
+                with self._bearings.remembering():
+                    putter = self._putter()
+                    putter.put(self._marking.replayed())
+                    self._bearings.own += putter.own
+            for mark in dropped:
+                self._marking.forget(mark, self._marks.drop_again(mark))
+            if dropped:
+                self.put_back()
         return floor.around.differences(before.around)
 
     def come_back(self, connection: Session, *, reference: Callable[[], Session] | None = None) -> None:
@@ -297,11 +300,16 @@ class Rewinder:
         self._arrive(look, changes, own)
         return MarkTaken((*mark.deltas, *mark.sequences))
 
-    def _drop_for_good(self, dropped: list[Mark]) -> None:
-        for mark in dropped:
-            self._marking.forget(mark, self._marks.drop_again(mark))
-        if dropped:
-            self.put_back()
+    @contextmanager
+    def _taking_up_again(self, floor: Floor) -> Iterator[list[Mark]]:
+        dropped = self._marks.take_up_again(floor)
+        try:
+            yield dropped
+        except BaseException:
+            if dropped:
+                self._marks.give_up(dropped)
+                self._swap_needed = "a mark could not be dropped"  # the next swap is one without it
+            raise
 
 
 def _labels(relations: Iterable[Relation]) -> tuple[str, ...]:
