@@ -37,7 +37,7 @@ CHECKSUMS_DEFAULT_SINCE = 18
 SCRAM_ITERATIONS_SINCE = 16
 DEFAULT_LOCALE = "C.UTF-8"
 
-# A test database may be lost with the machine, so nothing waits for a disk; figures in docs/why/embedded-server.md.
+# A test database may be lost with the machine, so nothing waits for a disk: docs/why/embedded-server.md says more.
 SPEED = {
     "fsync": "off",
     "full_page_writes": "off",
