@@ -138,6 +138,9 @@ def test_an_engine_made_for_each_test_is_a_leak_from_the_second_on(run: Run, dsn
 kept: dict[str, psycopg.Connection] = {}
 
 
+engines: dict[str, sa.Engine] = {}
+
+
 def connect(dsn: str) -> psycopg.Connection:
     return psycopg.connect(dsn, autocommit=True)
 
@@ -195,6 +198,31 @@ def test_what_a_test_keeps_is_searched_for_although_its_line_was_never_kept(
     assert run.guilty(lambda: kept.update({keeper: connect(dsn)}), keeper) == []
     assert run.guilty(lambda: kept.update({"again": connect(dsn)}), "test_many.py::test_refund[8]") == []
     kept.clear()
+    gc.freeze()
+
+
+def test_a_pool_that_is_kept_may_open_more_while_it_is_judged(run: Run, dsn: str) -> None:
+    """As one with threads of its own does, at any moment."""
+    gc.unfreeze()  # this module, which the suite's conftest has frozen
+    sessions, left = run.sessions, 3
+
+    def look() -> list[Session]:
+        nonlocal left
+        seen = sessions()
+        if left and "second" in engines:
+            left -= 1
+            taken = [engines["second"].connect() for _ in range(4 - left)]  # what is idle, and one more
+            for connection in taken:
+                connection.close()
+        return seen
+
+    run.sessions = look
+    assert run.guilty(lambda: engines.update(first=make_engine(dsn)), "test_kept.py::test_first") == []
+    assert run.guilty(lambda: engines.update(second=make_engine(dsn)), "test_kept.py::test_second") == []
+    assert left == 0
+    for engine in engines.values():
+        engine.dispose()
+    engines.clear()
     gc.freeze()
 
 
