@@ -43,6 +43,7 @@ LIBPQ = {
     "gssdelegation": "PGGSSDELEGATION",
 }
 LEASED = "MINTDB_LEASED"
+PROXIES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")  # https://curl.se/docs/manpage.html#ENVIRONMENT
 # What goes before a URL: another server, or a session that behaves otherwise.
 OVERRULING = (
     *("PGSERVICE", "PGSERVICEFILE", "PGOPTIONS", "PGHOSTADDR"),
@@ -115,6 +116,15 @@ _OF_ENGINE = {"sqlite": _file_variables, "mysql": mysql_variables, "snowflake": 
 def leased_variable(urls: Mapping[str, str]) -> dict[str, str]:
     """What tells `mintdb.engine` in this process and those that it starts where the leased databases are, by name."""
     return {LEASED: json.dumps(dict(urls))}
+
+
+def past_proxies(environ: Mapping[str, str], host: str) -> dict[str, str]:
+    """What lets a command that has a proxy reach `host` without it: curl and Ruby would ask it for loopback, too."""
+    if not any(environ.get(variable) for variable in PROXIES):
+        return {}
+    known = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    exempt = known if known == "*" else ",".join(filter(None, [known, host]))
+    return {"no_proxy": exempt, "NO_PROXY": exempt}
 
 
 def find_misleading(environ: Mapping[str, str], *, embedded: bool) -> list[str]:

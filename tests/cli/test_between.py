@@ -65,7 +65,8 @@ assert held.info.backend_pid == backend
     assert "mintdb: 4 put back: 1 wrote nothing, 3 rewound;" in said
 
 
-def test_what_is_kept_stays(run: Run, program: Path) -> None:
+def test_what_is_kept_stays(run: Run, program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # nothing answers there, and nobody has to
     run_program(
         run,
         program,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mintdb.address import parse_url
-from mintdb.variables import LIBPQ, MISLEADING, variables_for, without_misleading
+from mintdb.variables import LIBPQ, MISLEADING, past_proxies, variables_for, without_misleading
 
 EXTERNAL = "postgresql://me:s%40cret@db:5433/shop?sslmode=verify-full&sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=/k.pem"
 
@@ -38,6 +38,20 @@ def test_an_embedded_server_is_said_to_have_no_tls() -> None:
 @pytest.mark.parametrize("url", ["postgresql://me@%2Fvar%2Frun/shop", "postgresql:///shop", "snowflake://me:pw@acme"])
 def test_what_no_jdbc_driver_reaches_has_no_variable_for_one(url: str) -> None:
     assert "JDBC_DATABASE_URL" not in variables_for(parse_url(url))
+
+
+@pytest.mark.parametrize(
+    ("caller", "exempt"),
+    [
+        ({"no_proxy": "localhost"}, None),
+        ({"http_proxy": "http://p"}, "127.0.0.1"),
+        ({"ALL_PROXY": "http://p", "NO_PROXY": ".acme.com,localhost"}, ".acme.com,localhost,127.0.0.1"),
+        ({"http_proxy": "http://p", "no_proxy": "*"}, "*"),
+    ],
+)
+def test_a_proxy_is_not_asked_for_the_way_to_this_machine(caller: dict[str, str], exempt: str | None) -> None:
+    expected = {} if exempt is None else {"no_proxy": exempt, "NO_PROXY": exempt}
+    assert past_proxies(caller, "127.0.0.1") == expected
 
 
 def test_an_option_of_the_url_stands_above_the_callers_variable() -> None:

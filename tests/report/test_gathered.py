@@ -12,7 +12,9 @@ import pytest
 from tests.frameworks.suites import TIMEOUT, Suite, new_suite
 
 from mintdb.contract import Restored, Way
-from mintdb.report.files import BadReportFile, PageNeedsJinja, check, read
+from mintdb.report import facts
+from mintdb.report.ending import find_last
+from mintdb.report.files import BadReportFile, PageNeedsJinja, check, make, read, write
 from mintdb.report.summary import Summary
 
 LEAKS = """
@@ -142,6 +144,17 @@ def test_what_is_no_report_is_not_read_as_one(tmp_path: Path) -> None:
 {file} is no report of mintdb's: its format is 99, and 1 is known here
   1. write it anew:  pytest --mintdb-report {file}"""
     )
+
+
+@pytest.mark.parametrize("wanted", ["run.json", "run.html"])
+def test_a_path_whose_bytes_are_no_characters_is_no_obstacle(tmp_path: Path, wanted: str) -> None:
+    odd = os.fsdecode(b"test_\xff.py::test_x")
+    summary = Summary()
+    summary.note(facts.Tested.of(odd, "main", "default", summary.began, Restored(Way.REWIND, 0.0)), [], "warn")
+    assert write(make(summary, odd), [wanted], root=tmp_path) == []
+    if wanted.endswith(".json"):
+        assert [tested.test for tested in read(tmp_path / wanted).tests] == [odd]
+    assert find_last(tmp_path / odd) is None
 
 
 def test_a_suite_that_makes_its_tables_for_each_test_is_told_what_that_costs() -> None:

@@ -62,7 +62,7 @@ def group() -> None:
 def main() -> None:
     """The entry point `mintdb`."""
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no → shows a question mark, as stderr would
+        sys.stdout.reconfigure(errors="replace")  # a terminal that knows no → shows a question mark
     group(prog_name="mintdb")
 
 

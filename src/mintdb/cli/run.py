@@ -13,14 +13,14 @@ import click
 
 from mintdb import clock
 from mintdb.cli import Ended, child, ready, say
-from mintdb.cli.answering import answering
+from mintdb.cli.answering import HOST, answering
 from mintdb.cli.between import Between
 from mintdb.cli.progress import Progress
 from mintdb.handover import WATCH
 from mintdb.report import check
 from mintdb.report.ending import gathering, leave_part
 from mintdb.report.words import describe
-from mintdb.variables import leased_variable, variables_for, without_misleading
+from mintdb.variables import leased_variable, past_proxies, variables_for, without_misleading
 
 if TYPE_CHECKING:
     from mintdb.contract import Session
@@ -86,7 +86,7 @@ def run(program: child.Program, given: dict[str, Any], *, keep: bool) -> int:  #
         mint = ready.open_all(settings, progress.announce)
     ended = False
     try:
-        variables = leading_to(mint) | mint.hand_over(main).to_environment()
+        variables = leading_to(mint) | mint.hand_over(main).to_environment() | past_proxies(environ, HOST)
         if settings.env:
             variables["MINTDB_ENV"] = settings.env
         with gathering(settings, say) as parts, between_tests(mint, parts) as urls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -61,7 +62,7 @@ def embedded(start: Path) -> dict[str, Any]:  # Any: see server_of
     """NAME, HOST, PORT, USER and PASSWORD of an alias on the embedded server; nothing is started."""
     settings = load(start)
     # A project's name alone is not enough: all checkouts of a user share the server.
-    name = f"{slug(settings.project)}_{zlib.crc32(str(settings.root).encode()):08x}"
+    name = f"{slug(settings.project)}_{zlib.crc32(os.fsencode(settings.root)):08x}"
     plain = replace(settings, databases=MappingProxyType({"default": DatabaseSettings()}))
     address = Mint(plain).reserve()
     return {

@@ -139,7 +139,7 @@ def _live_folder(cache: Path) -> Path:
     user = os.geteuid() if hasattr(os, "geteuid") else 0
     if os.environ.get("MINTDB_CACHE_DIR"):
         # Who moves the cache wants nothing elsewhere, but for the short path that a socket needs.
-        suffix = hashlib.sha256(str(cache).encode()).hexdigest()[:6]
+        suffix = hashlib.sha256(os.fsencode(cache)).hexdigest()[:6]
         return _short_parent() / f"mintdb-{user}-{suffix}"
     return _short_parent() / f"mintdb-{user}"
 

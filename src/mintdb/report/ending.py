@@ -74,7 +74,7 @@ def _keep(report: RunReport, root: Path) -> None:
     try:
         file = _last(root)
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file.write_text(files.to_json(report), encoding="utf-8")
+        file.write_bytes(files.encoded(files.to_json(report)))
         newest_first = sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
         for old in newest_first[KEPT:]:
             old.unlink(missing_ok=True)
@@ -85,4 +85,4 @@ def _keep(report: RunReport, root: Path) -> None:
 def _last(root: Path) -> Path:
     from mintdb.engines.places import find_cache  # platformdirs, for those who have run tests
 
-    return find_cache() / "reports" / f"{hashlib.sha256(str(root).encode()).hexdigest()[:16]}.json"
+    return find_cache() / "reports" / f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.json"

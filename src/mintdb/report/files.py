@@ -71,10 +71,15 @@ def write(report: RunReport, files: Sequence[str], *, root: Path) -> list[str]:
         try:
             path = root / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_page(report) if file.endswith(PAGE) else to_json(report), encoding="utf-8")
+            path.write_bytes(encoded(_page(report) if file.endswith(PAGE) else to_json(report)))
         except OSError as error:
             troubles.append(f"the report {file} could not be written: {error.strerror}")
     return troubles
+
+
+def encoded(text: str) -> bytes:
+    """In UTF-8. What Python has read as no character, in a path say, is escaped: in JSON that means itself."""
+    return text.encode(errors="backslashreplace")
 
 
 def to_json(report: RunReport) -> str:
