@@ -27,6 +27,7 @@ LIBPQ_ONLY = {
     *("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
     *("tcp_user_timeout", "channel_binding", "gssencmode", "load_balance_hosts", "sslsni", "sslcompression"),
 }
+PARTS = ("host", "port", "user", "password", "database")  # of a URL, each a form of its own
 IN_A_PATH = str.maketrans({"%": "%25", "?": "%3F", "#": "%23"})  # what means something else in a URL
 MARIADB_JDBC = "jdbc:mariadb"  # its driver takes no jdbc:mysql: from version 3 on, and MySQL's no other
 JDBC_NAMES = {"connect_timeout": "connectTimeout", "application_name": "ApplicationName"}
@@ -73,11 +74,16 @@ class Address:
     def url_for(self, form: str) -> str:
         """The URL in one form: `libpq`, `jdbc`, `sqlalchemy`, `path` (SQLite), or any SQLAlchemy `dialect+driver`.
 
-        For MariaDB's own JDBC driver there is `jdbc:mariadb`.
+        For MariaDB's own JDBC driver there is `jdbc:mariadb`. A scheme with its `://` is taken as it stands, and
+        `host`, `port`, `user`, `password` and `database` give that part of a server's URL alone.
 
         Raises UnknownUrlForm for a dialect that is not this engine's, for a driver that nobody knows, and where a
-        driver cannot be told this address's TLS options by URL.
+        driver cannot be told this address's TLS options by URL, or a part nothing of its role or search_path.
         """
+        if form in PARTS and self.engine in DEFAULT_PORTS:
+            return self._part(form)
+        if form.endswith("://") and self.engine != "snowflake":
+            return self._under(form)
         self._refuse_unknown_driver(form)
         if form == "sqlalchemy" and drivers.needs_name(self.engine):
             form = drivers.OF_OURS
@@ -93,10 +99,21 @@ class Address:
             return self._jdbc(form.partition(":")[2] or self.engine)
         dialect, _, driver = form.partition("+")
         if SCHEMES.get(dialect) != self.engine or not driver:
-            raise UnknownUrlForm(
-                form=form, why=f"the database is {self.engine}", known=f"libpq, sqlalchemy, jdbc, {self.engine}+DRIVER"
-            )
+            known = f"libpq, sqlalchemy, jdbc, {self.engine}+DRIVER, SCHEME://, {', '.join(PARTS)}"
+            raise UnknownUrlForm(form=form, why=f"the database is {self.engine}", known=known)
         return self._render(form, _options_for(driver, self))
+
+    def _part(self, form: str) -> str:
+        if "options" in self.options:
+            why = "a role or a search_path is in the whole URL only"
+            raise UnknownUrlForm(form=form, why=why, known="libpq, sqlalchemy, or a scheme with its ://")
+        return str(getattr(self, form))
+
+    def _under(self, prefix: str) -> str:
+        """The URL with another library's scheme: `asyncpg://`, `postgis://`, `sqlite+pool://`."""
+        if self.engine == "sqlite":
+            return f"{prefix}/{quoted_path(self.database)}"
+        return self._render(prefix.removesuffix("://"), self.common_options())
 
     @property
     def params(self) -> dict[str, str | int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
@@ -100,6 +101,26 @@ def test_mariadbs_jdbc_driver_has_a_form_of_its_own() -> None:
     assert address.url_for("jdbc:mariadb") == "jdbc:mariadb://h:1/a?user=me&password=pw"
     with pytest.raises(UnknownUrlForm):
         parse_url("postgresql://me:pw@h:1/a").url_for("jdbc:mariadb")
+
+
+def test_an_application_that_is_configured_in_parts_gets_each_of_them() -> None:
+    address = Address("postgresql", "shop", "localhost", 5432, "me", "p@w")
+    parts = {form: address.url_for(form) for form in ("host", "port", "user", "password", "database")}
+    assert parts == {"host": "localhost", "port": "5432", "user": "me", "password": "p@w", "database": "shop"}
+    assert replace(address, engine="mysql").url_for("port") == "5432"
+    with pytest.raises(UnknownUrlForm, match="a role or a search_path is in the whole URL only"):
+        replace(address, options={"options": "-c role=app"}).url_for("user")
+    for other in (Address("sqlite", "/shop.db"), Address("snowflake", "acme")):
+        with pytest.raises(UnknownUrlForm):
+            other.url_for("host")
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "asyncpg", "postgis", "postgresql+pool", "r2dbc:postgresql"])
+def test_another_librarys_scheme_is_taken_as_it_stands(scheme: str) -> None:
+    address = Address("postgresql", "shop", "localhost", 5432, "me", "p@w")
+    assert address.url_for(f"{scheme}://") == f"{scheme}://me:p%40w@localhost:5432/shop"
+    assert Address("sqlite", "/tmp/a b.db").url_for(f"{scheme}://") == f"{scheme}:////tmp/a b.db"
+    assert "p%40w" not in redact(address.url_for(f"{scheme}://"))
 
 
 def test_forms_of_another_engine_are_refused() -> None:

@@ -449,7 +449,7 @@ def test_a_url_form_of_another_engine() -> None:
         str(caught.value)
         == """\
 there is no URL of the form 'mysql+pymysql' here: the database is postgresql
-  1. use one of libpq, sqlalchemy, jdbc, postgresql+DRIVER"""
+  1. use one of libpq, sqlalchemy, jdbc, postgresql+DRIVER, SCHEME://, host, port, user, password, database"""
     )
 
 

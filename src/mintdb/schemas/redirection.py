@@ -5,6 +5,7 @@ The exported variables name the database that tests get, which does not exist be
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -12,22 +13,30 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
-from mintdb.address import SCHEMES, Address, find_server, quoted_path
-from mintdb.variables import libpq_variables, mysql_variables
+from mintdb import drivers
+from mintdb.address import SCHEMES, Address, find_server, parse_url, quoted_path
+from mintdb.variables import LEASED, libpq_variables, mysql_variables
 
+NAMES_A_DATABASE = re.compile("DB|DATABASE", re.IGNORECASE)  # in a variable whose value may mean something else
 SCHEME = re.compile(r"(?P<jdbc>jdbc:)?(?P<dialect>[a-z]+)(?P<driver>\+[a-z0-9_]+)?://")
 
 
 def redirect(environment: Mapping[str, str], database: Address) -> dict[str, str]:
     """DATABASE_URL, and every variable that holds a URL of the same server, with `database` in the form it had.
 
-    What libpq or MariaDB's programs read is changed as a whole, where it leads to the same server.
+    What libpq or MariaDB's programs read is changed as a whole, where it leads to the same server. A name alone, or a
+    URL with another library's scheme, is changed where it is that of a database of this run.
     """
     changes = {"DATABASE_URL": database.url_for("libpq")}
     if database.engine == "sqlite":
         return changes | _redirect_files(environment, database)
     changes |= _redirect_parts(environment, database)
+    leased = _find_leased(environment, database)
     for name, value in environment.items():
+        if value in leased and (value.startswith("mint_") or NAMES_A_DATABASE.search(name)):
+            changes[name] = database.database
+        if prefix := _find_prefix(value, database, leased):
+            changes[name] = database.url_for(prefix)
         form = _find_form(value, database.engine)
         if form is not None and _same_server(value, database.url_for(form)):
             changes[name] = database.url_for(form)
@@ -60,7 +69,26 @@ def _find_form(value: str, engine: str) -> str | None:
         return None
     if match["jdbc"]:
         return "jdbc"
-    return f"{engine}{match['driver']}" if match["driver"] else "libpq"
+    driver = match["driver"]
+    if driver and not drivers.is_known(engine, match["dialect"], driver[1:]):
+        return None
+    return f"{engine}{driver}" if driver else "libpq"
+
+
+def _find_leased(environment: Mapping[str, str], database: Address) -> set[str]:
+    """This run's databases on the server of `database`."""
+    urls = json.loads(environment.get(LEASED, "{}")).values()
+    return {parse_url(url).database for url in urls if _same_server(url, database.url)}
+
+
+def _find_prefix(value: str, database: Address, leased: set[str]) -> str | None:
+    """The scheme, with its `://`, of a URL that leads to one of the `leased` databases and that no driver knows."""
+    scheme, separator, rest = value.partition("://")
+    if not separator or _find_form(value, database.engine) is not None:
+        return None
+    server, _, name = rest.partition("?")[0].rpartition("/")
+    place = server.rpartition("@")[2].lower()
+    return f"{scheme}://" if place == f"{database.host}:{database.port}".lower() and name in leased else None
 
 
 def _find_database(variable: str, value: str) -> str:
