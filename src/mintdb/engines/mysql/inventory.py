@@ -5,8 +5,8 @@ It fulfils engines.running.Inventory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pymysql
@@ -98,10 +98,5 @@ def _owner(database: str) -> str:
     return parsed.owner if parsed and parsed.owner else f"the run of {database}"
 
 
-@contextmanager
-def _looking(running: Running) -> Iterator[Maintenance]:
-    maintenance = Maintenance(address_of(running), owner=f"look-{new_token()}")
-    try:
-        yield maintenance
-    finally:
-        maintenance.close()
+def _looking(running: Running) -> closing[Maintenance]:
+    return closing(Maintenance(address_of(running), owner=f"look-{new_token()}"))

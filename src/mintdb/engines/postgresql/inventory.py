@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +74,8 @@ def keep(running: Running, database: str) -> None:
 
 def give_away(address: Address) -> None:
     """Forget that a database on an external server is ours: it stays, and whoever kept it may drop it."""
-    maintenance = observe(address)
-    try:
+    with closing(observe(address)) as maintenance:
         maintenance.run("delete from databases where name = %s", address.database)
-    finally:
-        maintenance.close()
 
 
 def make_anew(address: Address) -> None:
@@ -90,8 +87,7 @@ def make_anew(address: Address) -> None:
     name = address.database
     if not has_registry(address):
         raise DatabaseNotOurs(name=name, url=address.redacted)
-    maintenance = Maintenance(address, owner=f"look-{new_token()}")
-    try:
+    with closing(observe(address)) as maintenance:
         if not databases.is_ours(maintenance, name):
             raise DatabaseNotOurs(name=name, url=address.redacted)
         (owner,) = maintenance.row("select owner from databases where name = %s", name)
@@ -99,8 +95,6 @@ def make_anew(address: Address) -> None:
             raise NameBusy(name=name, seconds=0, holder=f" by run {owner}")
         databases.drop(maintenance, name)
         databases.create(maintenance, name, template="template0", owner=owner)
-    finally:
-        maintenance.close()
 
 
 def stop(running: Running, *, force: bool = False) -> Sequence[Run]:
@@ -131,13 +125,8 @@ def _clear(running: Running, *, force: bool) -> Sequence[Run]:
         return runs
 
 
-@contextmanager
-def _looking(running: Running) -> Iterator[Maintenance]:
-    maintenance = observe(address_of(running))
-    try:
-        yield maintenance
-    finally:
-        maintenance.close()
+def _looking(running: Running) -> closing[Maintenance]:
+    return closing(observe(address_of(running)))
 
 
 def _runs(maintenance: Maintenance) -> list[Run]:
