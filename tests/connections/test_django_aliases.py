@@ -46,7 +46,7 @@ if not pool:
     show()
     collect()
     [entry] = ledger.ended_since(0)
-    print(entry.alias, entry.thread, entry.ending, entry.thread_is_alive)
+    print(entry.alias, entry.thread, entry.ending)
 connections.close_all()
 if pool:
     connections["replica"].close_pool()
@@ -57,7 +57,7 @@ print(hooks.unseen())
 @pytest.mark.parametrize(
     ("pool", "expected"),
     [
-        ("no", "replica MainThread\nreplica MainThread\nreplica mailer\nreplica mailer collected False\n{}\n"),
+        ("no", "replica MainThread\nreplica MainThread\nreplica mailer\nreplica mailer collected\n{}\n"),
         ("pool", "replica psycopg pool\n{}\n"),
     ],
 )

@@ -336,8 +336,3 @@ class Entry(_Done):
             return False
         # An event loop that runs in another thread makes and ends tasks meanwhile: a copy is taken, and tried again.
         return any(task.get_name() == self.task for task in sys.modules["asyncio.tasks"].all_tasks(loop))
-
-    @property
-    def thread_is_alive(self) -> bool:
-        thread = self.thread_ref()
-        return thread is not None and thread.is_alive()

@@ -115,7 +115,7 @@ class Clone:
         return taken
 
     def pop_mark(self) -> None:
-        self.rewinder.pop_mark()
+        self.rewinder.drop_mark(len(self.floors) - 1)
         gone = self.floors.pop()
         if gone:
             self._drop(gone)

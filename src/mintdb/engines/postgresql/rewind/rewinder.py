@@ -104,15 +104,12 @@ class Rewinder:
                     raise
             return self._push_floor()
 
-    def pop_mark(self) -> None:
-        """Drop the newest mark; the next put_back goes to the one below. After a mark with DDL it asks for a swap."""
-        self.drop_mark(len(self._marks) - 1)
-
     def drop_mark(self, index: int) -> None:
         """Drop any mark but the base (0): what was written for it is gone after the next put_back, or swap.
 
-        What later marks hold stays; where they replaced a row of it, theirs is what remains. Raises ValueError for the
-        base, and for a mark that a floor stands on, or that is a floor with marks on it.
+        After a mark with DDL the next put_back asks for a swap. What later marks hold stays; where they replaced a row
+        of it, theirs is what remains. Raises ValueError for the base, and for a mark that a floor stands on, or that is
+        a floor with marks on it.
         """
         last = len(self._marks) - 1
         if not 1 <= index <= last or index < self._marks.floor.level or (index == self._marks.floor.level < last):
