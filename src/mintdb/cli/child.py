@@ -91,7 +91,8 @@ def _spawn(program: Program, environ: Mapping[str, str], mask: set[signal.Signal
 def _wait(pid: int, watched: set[signal.Signals]) -> int:
     threading.Thread(target=_tell_the_end, args=[pid, threading.get_ident()], daemon=True).start()
     while True:
-        # Without a limit: after a Ctrl-Z and `fg`, CPython's sigtimedwait returns a signal that nobody sent.
+        # Not sigtimedwait: interrupted (Ctrl-Z, `fg`) when its time was up, CPython's gives a struct that nobody filled
+        # in (signal_sigtimedwait_impl in Modules/signalmodule.c, 3.5 and later).
         caught = signal.sigwaitinfo(watched)
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
