@@ -10,11 +10,12 @@ from tests.frameworks.suites import new_suite
 SHOP = """
 import asyncio
 import os
+import threading
 
 import asyncpg
 import sqlalchemy as sa
 from psycopg_pool import ConnectionPool
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_scoped_session, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 engine = sa.create_engine(os.environ["SQLALCHEMY_URL"], pool_size=1, max_overflow=1, pool_timeout=20)
@@ -23,6 +24,9 @@ fresh = sa.create_engine(os.environ["SQLALCHEMY_URL"])
 later = create_async_engine(kept_by.url.set(drivername="postgresql+asyncpg"), pool_size=1, max_overflow=0)
 pool = ConnectionPool(os.environ["DATABASE_URL"], min_size=1, max_size=6, timeout=20, open=False)
 registry = scoped_session(sessionmaker(kept_by))
+for_tasks = create_async_engine(later.url, pool_size=3, max_overflow=0, pool_timeout=1)
+by_task = async_scoped_session(async_sessionmaker(for_tasks), asyncio.current_task)
+by_thread = {}
 loop = asyncio.new_event_loop()
 beside = None
 forgotten = []
@@ -71,6 +75,13 @@ async def forget_a_session():
 async def ask_later():
     async with AsyncSession(later) as session:
         return await session.scalar(sa.text("select 1"))
+
+async def ask_by_task():
+    return await by_task.scalar(sa.text("select 1"))
+
+def ask_by_thread():
+    mine = by_thread[threading.current_thread()] = by_thread.get(threading.current_thread()) or kept_by.connect()
+    return mine.scalar(sa.text("select 1"))
 
 async def detach():
     connection = await later.connect()
@@ -186,6 +197,16 @@ def test_a_list_has_it_of_asyncpg():
 
     shop.loop.run_until_complete(test_a_list_has_it_of_asyncpg())
 
+@pytest.mark.parametrize("attempt", range(4))  # one more than the pool has
+def test_of_a_task_that_is_over(attempt):
+    assert shop.loop.run_until_complete(shop.ask_by_task()) == 1
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_of_a_thread_that_is_over(attempt):
+    thread = threading.Thread(target=shop.ask_by_thread)
+    thread.start()
+    thread.join()
+
 def test_of_a_thread_that_ended():
     thread = threading.Thread(target=shop.take_from_the_pool, name="mailer")
     thread.start()
@@ -216,6 +237,10 @@ def test_what_a_wider_fixture_leads_to(attempt, client):
 @again
 def test_of_a_registry(attempt):
     assert shop.registry.scalar(sa.text("select 1")) == 1
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_of_a_thread_that_goes_on(attempt):
+    assert shop.ask_by_thread() == 1
 
 @again
 def test_of_a_global_that_what_pytest_caught_leads_to_as_well(attempt):
@@ -289,7 +314,7 @@ def test_what_was_taken_and_not_given_back_is_told_unless_it_is_kept(server_home
     ran = suite.run("--mintdb-leaks=error", "-q", *strict, "test_innocent.py", "test_guilty.py")
     shown = ran.output.partition("short test summary info")[0]  # where CI is set, pytest tells all once more below it
     told = re.findall(r"^(?:E? *)((?:LEAK|ABANDONED)  .*)$", shown, re.MULTILINE)
-    assert ran.outcomes == {"passed": 53, "error": 22}, ran.output
+    assert ran.outcomes == {"passed": 65, "error": 27}, ran.output
     assert told == [
         *(f"LEAK  test_guilty.py::test_a_list_has_it[{n}] never gave 1 connection back" for n in range(4)),
         # One of the application's own may be kept in a list; but two of its line were out by then, and it took another.
@@ -308,12 +333,16 @@ def test_what_was_taken_and_not_given_back_is_told_unless_it_is_kept(server_home
             for each in ("engines[0]", "engines[1]", "session")
         ),
         "LEAK  test_guilty.py::test_a_list_has_it_of_asyncpg never gave 1 connection back",
+        # Nobody asks a registry for what is a task's or thread's that is over, as soon as two of the line are out.
+        *(f"LEAK  test_guilty.py::test_of_a_task_that_is_over[{n}] never gave 1 connection back" for n in (2, 3)),
+        # Here one is the main thread's, for good.
+        *(f"LEAK  test_guilty.py::test_of_a_thread_that_is_over[{n}] never gave 1 connection back" for n in (1, 2, 3)),
         "ABANDONED  test_guilty.py::test_of_a_thread_that_ended never closed 1 connection, the garbage collector did",
     ], ran.output
     assert shown.count("  taken    test_guilty.py:8 in test_a_list_has_it\n") == 4
-    assert shown.count("  taken    shop.py:39 in take_from_the_pool\n") == 7
-    assert shown.count("  taken    shop.py:48 in take_from_asyncpg, task ") == 3
-    assert '  taken    shop.py:39 in take_from_the_pool, thread "mailer"\n' in ran.output
+    assert shown.count("  taken    shop.py:43 in take_from_the_pool\n") == 7
+    assert shown.count("  taken    shop.py:52 in take_from_asyncpg, task ") == 3
+    assert '  taken    shop.py:43 in take_from_the_pool, thread "mailer"\n' in ran.output
 
 
 FAILING = """

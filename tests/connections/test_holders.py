@@ -18,6 +18,7 @@ class Thing:
 
 by_app: weakref.WeakKeyDictionary[Thing, Thing] = weakref.WeakKeyDictionary()
 apps: dict[str, Thing] = {}
+by_thread: dict[threading.Thread, Thing] = {}
 local = threading.local()
 
 
@@ -41,6 +42,20 @@ def test_what_a_dictionary_with_weak_keys_has_is_held_by_what_holds_its_key() ->
     apps["shop"] = app
     assert hold_on(by_app[app]) is Hold.LASTING
     apps.clear()
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_what_is_kept_for_a_thread_gathers_once_that_is_over(*, is_over: bool) -> None:
+    go_on = threading.Event()
+    thread = threading.Thread(target=go_on.wait)
+    thread.start()
+    by_thread[thread] = Thing()
+    if is_over:
+        go_on.set()
+        thread.join()
+    assert hold_on(by_thread[thread]) is (Hold.GATHERED if is_over else Hold.LASTING)
+    by_thread.clear()
+    go_on.set()
 
 
 def test_the_main_threads_locals_are_held_by_the_local() -> None:

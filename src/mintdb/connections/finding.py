@@ -152,7 +152,7 @@ def _is_to_stop(thread: Thread, entry: Entry | None) -> bool:
 
 
 def _find_session(stack: Frames) -> str | None:
-    if passes(stack, "sqlalchemy/orm/scoping.py"):
+    if passes(stack, "sqlalchemy/orm/scoping.py") or passes(stack, "sqlalchemy/ext/asyncio/scoping.py"):
         return "scoped_session"
     return "Session" if passes(stack, "sqlalchemy/orm/session.py") else None
 

@@ -107,6 +107,9 @@ class _Search:
                 for key, one in held.items():
                     self._ends[key] = max(_hold(holder, one), self._ends.get(key, Hold.UNKNOWN))
                 continue
+            for key in _find_over(holder, held):
+                self._ends[key] = max(Hold.GATHERED, self._ends.get(key, Hold.UNKNOWN))
+                del held[key]
             for key, keeper in _find_keepers(holder, held):
                 if not any(id(keeper) in holders for holders in self._holders.values()):
                     further.append(keeper)
@@ -167,6 +170,25 @@ def _find_keepers(holder: Any, held: Mapping[int, object]) -> Iterable[tuple[int
     # A threading.local's attributes belong to a dummy for each thread, which nothing that is found leads to.
     is_local = any(type(key).__name__ == "_localdummy" for _, key in keys)
     return [(value, holder if is_local else key) for value, key in keys if key is not None]
+
+
+def _find_over(holder: Any, held: Mapping[int, object]) -> list[int]:  # Any: see _hold
+    """By id(): what a dictionary has under tasks and threads that are over. Nobody asks for it: they gather there."""
+    first = next(iter(holder), None) if type(holder) is dict else None
+    if not (_is_task(first) or issubclass(type(first), threading.Thread)):
+        return []
+    return [id(value) for key, value in holder.copy().items() if id(value) in held and _is_over(key)]
+
+
+def _is_over(key: Any) -> bool:  # Any: a task's class is asyncio's, or a loop's of another make
+    if issubclass(type(key), threading.Thread):
+        return not key.is_alive()
+    return _is_task(key) and bool(key.done())
+
+
+def _is_task(key: object) -> bool:
+    tasks = sys.modules.get("asyncio")
+    return tasks is not None and issubclass(type(key), tasks.Task)
 
 
 def _is_executor(thing: object) -> bool:

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from mintdb import clock
-from mintdb.connections.facts import Owner
+from mintdb.connections.facts import Entry, Owner
 from mintdb.connections.hooks.collecting import Collector
 from mintdb.connections.hooks.likeness import likeness
 from mintdb.connections.hooks.patch import Moved, Patches, never_raises
@@ -82,8 +82,13 @@ class SqlalchemyPool:
                 pool._do_return_conn(record)
 
     def write_off(self, connection: object, slip: Any) -> None:  # Any: see above
-        if slip is not None:
-            slip.invalidate()
+        if slip is None:
+            return
+        entry = ledger.find(connection)
+        if entry is not None and entry.driver.is_async(connection) and not _runs(entry.loop):
+            _finish(entry, connection, slip._connection_record)  # invalidate() would ask a loop that stands still
+            slip.dbapi_connection = None
+        slip._checkin() if slip.dbapi_connection is None else slip.invalidate()
 
 
 def _is_empty(pool: Any) -> bool:  # Any: see above
@@ -147,10 +152,14 @@ def _visit(record: Any, keep: Callable[[object], bool]) -> None:  # Any: see abo
     if entry is None or (entry.driver.is_async(connection) and _runs(entry.loop)) or keep(connection):
         return
     if entry.driver.is_async(connection):
-        entry.driver.finish(connection)
-        record.dbapi_connection = None  # a record without a connection makes one when it is next taken
+        _finish(entry, connection, record)
     else:
         record.close()
+
+
+def _finish(entry: Entry, connection: object, record: Any) -> None:  # Any: see above
+    entry.driver.finish(connection)
+    record.dbapi_connection = None  # a record without a connection makes one when it is next taken
 
 
 def _runs(loop: Any) -> bool:  # Any: an event loop of any make
@@ -256,8 +265,7 @@ def _let_go_of_another_loop(record: Any) -> bool:  # Any: see above
     loop = entry.loop
     if loop is not None and loop.is_running():  # here, or in another thread: then it is not ours to end
         return False
-    entry.driver.finish(connection)
-    record.dbapi_connection = None  # a record without a connection makes one
+    _finish(entry, connection, record)
     return True
 
 
