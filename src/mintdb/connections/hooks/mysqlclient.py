@@ -75,7 +75,7 @@ def _init(original: Function) -> Function:
         try:
             original(self, *args, **kwargs)
         except Exception as error:
-            _explain(error, (str(given.get("host")), int(given.get("port") or 0), ""))
+            _explain(error)
             raise
         _opened(self, given, draft)
 
