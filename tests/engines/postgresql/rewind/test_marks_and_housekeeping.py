@@ -475,6 +475,32 @@ def test_a_mark_with_ddl_stands_on_a_template_of_its_own(clone_of):
     assert clone.rows("select to_regclass('made')") == [(None,)]
 
 
+def test_a_mark_above_one_that_was_dumped_is_brought_along_by_a_swap(clone_of, site):
+    make = ["create table large (id int primary key, pad text)", "create table small (id int primary key, v text)"]
+    fill = "insert into {} select g, repeat('x', 100) from generate_series({}, {}) g"
+    clone = clone_of(*make, fill.format("large", 1, 3000), fill.format("small", 1, 20))
+    clone.run("delete from large where id <= 50", "delete from small where id <= 5", DDL)
+    assert clone.rewinder.push_mark().ddl  # nothing is copied: every row is held from here on
+    clone.floors.append(site.template(*make, fill.format("large", 51, 3000), fill.format("small", 6, 20), DDL))
+    clone._renew_pristine()
+    clone.run("update large set pad = 'mark' where id in (60, 2000)", "delete from large where id = 2001")
+    clone.run("delete from small where id = 10", "insert into small values (10, 'mark')")
+    assert not clone.push_mark().ddl
+    rows = "select * from large order by id", "select * from small"
+    state = list(map(clone.rows, rows))
+    for statement in ("drop table made", "delete from large where id < 70", "delete from small", "drop table made"):
+        clone.run(statement)
+        clone.put_back()
+        assert list(map(clone.rows, rows)) == state
+    assert len(clone.reasons) == 2
+    clone.pop_mark()
+    clone.put_back()
+    assert clone.rows("select count(*) from large where pad = 'mark' union all select count(*) from small") == [
+        (0,),
+        (15,),
+    ]
+
+
 def test_a_mark_of_many_rows_is_rewound_by_what_a_test_changed(clone_of):
     clone = clone_of(*SEED)
     clone.run("insert into item (v) select 'row ' || g from generate_series(1, 20000) g")

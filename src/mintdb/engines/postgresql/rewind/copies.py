@@ -14,7 +14,7 @@ from typing import TypeAlias
 from psycopg import sql
 
 from mintdb.engines.postgresql.rewind import wire
-from mintdb.engines.postgresql.rewind.blocks import Blocks, array, at_of, between, live, ranges
+from mintdb.engines.postgresql.rewind.blocks import Blocks, array, at_of, between, block_of, live, place, ranges
 from mintdb.engines.postgresql.rewind.columns import Shape, keys, names, shape
 from mintdb.engines.postgresql.rewind.deltas import Delta, Forgotten, Inserted, Undone
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
@@ -304,15 +304,26 @@ class Copies:
             found = wire.execute(self.session, statement, *values)
         return {back[mine - 1]: later[its - 1] for mine, its in found}
 
+    def _of_ranks(self, relation: Relation, ranks: Sequence[int]) -> list[str]:
+        """Where rows lie in a template that was dumped from a clone in which all were held, as they lay, by number."""
+        if not (ranks and self.reference):
+            return []
+        homes = sorted(map(at_of, lying(self.reference(), relation, None) or ()), key=place)
+        return [homes[rank - 1] for rank in ranks]
+
     def replay(self, relation: Relation, mark: int, delta: Delta) -> Blocks:
         """Learn, on a fresh clone, what a mark changed; the rows themselves are still to be put there.
 
         Returns where those lie that the mark does not have.
         """
-        self.cover(relation, delta.blocks_at_home)
+        self.cover(relation, frozenset())
         held = self.tables[relation.oid]
-        known = (number for number in delta.hidden if number in held.rows)  # the others' mark was dropped in the end
-        hidden = [*known, *held.at_home(delta.hidden_home)]
+        ranks = [n for n in delta.hidden if n < FIRST_BORN] if self.reference and not held.small else []
+        homes = [*delta.hidden_home, *self._of_ranks(relation, ranks)]
+        self.cover(relation, frozenset(map(block_of, homes)))
+        # The others' mark was dropped in the end.
+        known = (number for number in delta.hidden if number in held.rows and not (ranks and number < FIRST_BORN))
+        hidden = [*known, *held.at_home(homes)]
         blocks = {held.rows[number].block for number in hidden}
         for number in hidden:
             held.put(number, held.rows[number]._replace(hidden=mark))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from psycopg import sql
 
-from mintdb.engines.postgresql.rewind.blocks import Blocks, block_of
+from mintdb.engines.postgresql.rewind.blocks import Blocks
 from mintdb.engines.postgresql.rewind.wire import Value
 from mintdb.facts import dataclass
 
@@ -25,11 +25,6 @@ class Delta:
     def surplus(self) -> int:
         """How many more rows the table has than at the mark below."""
         return len(self.born) - len(self.hidden) - len(self.hidden_home)
-
-    @property
-    def blocks_at_home(self) -> Blocks:
-        """Where a fresh clone has rows that are hidden."""
-        return frozenset(map(block_of, self.hidden_home))
 
     def without(self, gone: Collection[int]) -> Delta:
         """The same, where the rows of a dropped mark need no hiding any more."""

@@ -46,7 +46,7 @@ class Held:
     small: bool  # at the floor
     covered: Blocks  # of the floor
     rows: dict[int, Row] = field(default_factory=dict)
-    values: dict[int, Value] = field(default_factory=dict)  # of those that no reference has
+    values: dict[int, Value] = field(default_factory=dict)  # of those that no reference has, and some that were fetched
     strayed: bool = False  # rows were put elsewhere while the table was too large to keep its order
     learnt: int = 0  # rows of the floor that are known
     _untouched: dict[int, str] = field(default_factory=dict)  # by block, where the table is large: rows still at home
@@ -60,12 +60,13 @@ class Held:
             pages.setdefault(block_of(identity), []).append(identity)
         if self.covered:  # a wider question tells of them again
             pages = {block: rows for block, rows in pages.items() if block not in self.covered}
-        self.learnt += sum(map(len, pages.values()))
-        self.covered = joined(self.covered, blocks)
         if self.small:
-            self.add({number_of(i): _at_home(i) for identities in pages.values() for i in identities})
+            identities = sorted((i for rows in pages.values() for i in rows), key=place)
+            self.add({number: _at_home(i) for number, i in enumerate(identities, start=1)})
         else:
             self._untouched |= {block: " ".join(identities) for block, identities in pages.items()}
+        self.learnt += sum(map(len, pages.values()))
+        self.covered = joined(self.covered, blocks)  # last: what is covered and not known would be taken for young
 
     def learn_all(self, found: Iterable[Identity]) -> None:
         """Know the floor's rows, in order, of which no reference will tell."""
@@ -74,8 +75,10 @@ class Held:
 
     def at_home(self, homes: Collection[str]) -> list[int]:
         """The floor's rows of these places, on a fresh clone."""
-        blocks = frozenset(map(block_of, homes))
-        wanted = set(homes)
+        if self.small:
+            numbers = {row.home: number for number, row in self.rows.items()}
+            return [numbers[home] for home in homes]
+        blocks, wanted = frozenset(map(block_of, homes)), set(homes)
         self._wake({identity for identity in self._still_at_home(blocks) if at_of(identity) in wanted})
         return list(map(number_of, homes))
 
@@ -92,13 +95,13 @@ class Held:
 
     def _wake(self, identities: Collection[Identity]) -> list[int]:
         """Know these rows one by one from now on: they are no longer at home, or not in every mark."""
-        for block in {block_of(identity) for identity in identities}:
-            left = [identity for identity in self._untouched.pop(block).split(" ") if identity not in identities]
-            if left:
-                self._untouched[block] = " ".join(left)
+        blocks = {block_of(identity) for identity in identities}
+        left = {b: [i for i in self._untouched[b].split(" ") if i not in identities] for b in blocks}
+        others = {block: page for block, page in self._untouched.items() if block not in blocks}
         woken = {number_of(identity): _at_home(identity) for identity in identities}
         self.rows |= woken  # not `add`: to tell them apart is no change that a failure has to take back
         self._index(woken)
+        self._untouched = others | {block: " ".join(rows) for block, rows in left.items() if rows}
         return list(woken)
 
     def add(self, rows: Mapping[int, Row]) -> None:
@@ -181,7 +184,7 @@ class Held:
 
 
 def number_of(place_or_identity: str) -> int:
-    """The number of a row of the floor, in physical order."""
+    """The number of a large table's row of the floor, in physical order."""
     block, offset = place(place_or_identity)
     return block << OFFSET_BITS | offset
 
