@@ -14,12 +14,12 @@ from typing import TypeAlias
 from psycopg import sql
 
 from mintdb.engines.postgresql.rewind import wire
-from mintdb.engines.postgresql.rewind.blocks import Blocks, array, at_of, between, block_of, live, place, ranges
+from mintdb.engines.postgresql.rewind.blocks import Blocks, array, at_of, between, block_of, live, ranges
 from mintdb.engines.postgresql.rewind.columns import Shape, keys, names, shape
 from mintdb.engines.postgresql.rewind.deltas import Delta, Forgotten, Inserted, Undone
 from mintdb.engines.postgresql.rewind.facts import CannotRewind
 from mintdb.engines.postgresql.rewind.held import FLOOR, SMALL_PAGES, Held, Identity, Row
-from mintdb.engines.postgresql.rewind.reading import all_lying, lying, weighed
+from mintdb.engines.postgresql.rewind.reading import ANY_NUMBER, all_lying, lying, weighed
 from mintdb.engines.postgresql.rewind.relations import Relation
 from mintdb.engines.postgresql.rewind.session import Session, names_as_the_user
 from mintdb.engines.postgresql.rewind.wire import Value
@@ -304,26 +304,34 @@ class Copies:
             found = wire.execute(self.session, statement, *values)
         return {back[mine - 1]: later[its - 1] for mine, its in found}
 
-    def _of_ranks(self, relation: Relation, ranks: Sequence[int]) -> list[str]:
-        """Where rows lie in a template that was dumped from a clone in which all were held, as they lay, by number."""
-        if not (ranks and self.reference):
-            return []
-        homes = sorted(map(at_of, lying(self.reference(), relation, None) or ()), key=place)
-        return [homes[rank - 1] for rank in ranks]
+    def held_of_floor(self, relation: Relation) -> dict[int, Value]:
+        """What those of the floor's rows say that are held."""
+        return {number: said for number, said in self.tables[relation.oid].values.items() if number < FIRST_BORN}
+
+    def find(self, relation: Relation, said: Mapping[int, Value]) -> tuple[dict[int, str], dict[int, int]]:
+        """Where rows that were held of a clone lie in the template that was dumped from it, and what their numbers are.
+
+        They are told by what they say: COPY puts a short row on an earlier page. Numbers matter of small tables alone.
+        """
+        assert self.reference is not None  # it is what was dumped
+        self.cover(relation, frozenset())
+        places: dict[Value, list[str]] = {}
+        for lies, value in (weighed(self.reference(), self._all(relation), ANY_NUMBER) or {}).items():
+            places.setdefault(value, []).append(at_of(lies))
+        homes = {number: places[value].pop(0) for number, value in sorted(said.items())}
+        held = self.tables[relation.oid]
+        numbers = held.at_home(list(homes.values())) if held.small else ()
+        return homes, dict(zip(homes, numbers, strict=False))
 
     def replay(self, relation: Relation, mark: int, delta: Delta) -> Blocks:
         """Learn, on a fresh clone, what a mark changed; the rows themselves are still to be put there.
 
         Returns where those lie that the mark does not have.
         """
-        self.cover(relation, frozenset())
+        self.cover(relation, frozenset(map(block_of, delta.hidden_home)))
         held = self.tables[relation.oid]
-        ranks = [n for n in delta.hidden if n < FIRST_BORN] if self.reference and not held.small else []
-        homes = [*delta.hidden_home, *self._of_ranks(relation, ranks)]
-        self.cover(relation, frozenset(map(block_of, homes)))
-        # The others' mark was dropped in the end.
-        known = (number for number in delta.hidden if number in held.rows and not (ranks and number < FIRST_BORN))
-        hidden = [*known, *held.at_home(homes)]
+        known = (number for number in delta.hidden if number in held.rows)  # the others' mark was dropped in the end
+        hidden = [*known, *held.at_home(delta.hidden_home)]
         blocks = {held.rows[number].block for number in hidden}
         for number in hidden:
             held.put(number, held.rows[number]._replace(hidden=mark))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from psycopg import sql
@@ -29,6 +29,12 @@ class Delta:
     def without(self, gone: Collection[int]) -> Delta:
         """The same, where the rows of a dropped mark need no hiding any more."""
         return replace(self, hidden=tuple(number for number in self.hidden if number not in gone))
+
+    def located(self, homes: Mapping[int, str]) -> Delta:
+        """The same, where the places of rows are known that were known by number."""
+        hidden = tuple(number for number in self.hidden if number not in homes)
+        found = (homes[number] for number in self.hidden if number in homes)
+        return replace(self, hidden=hidden, hidden_home=(*self.hidden_home, *found))
 
     def hiding(self, number: int, home: str | None) -> Delta:
         """The same, with one more row hidden."""

@@ -8,6 +8,7 @@ from dataclasses import field
 from mintdb.engines.postgresql.rewind.blocks import Blocks, joined
 from mintdb.engines.postgresql.rewind.changes import Changes
 from mintdb.engines.postgresql.rewind.copies import own_xid
+from mintdb.engines.postgresql.rewind.floor import Floor
 from mintdb.engines.postgresql.rewind.marks import Mark, Marks
 from mintdb.engines.postgresql.rewind.relations import Relation, read_sequence, set_sequence
 from mintdb.engines.postgresql.rewind.session import Session
@@ -78,6 +79,17 @@ class Marking:
             for number, home, heir in self.marks.floor.copies.give_way(relation, back):
                 deltas = later[heir].deltas
                 deltas[relation.label] = deltas[relation.label].hiding(number, home)
+
+    def locate(self, before: Floor, floor: Floor) -> None:
+        """Say where rows lie that marks hide, on a floor that was dumped from one where they were known by number."""
+        marks = self.marks.stack[floor.level + 1 :]
+        for label in {label for mark in marks for label in mark.deltas}:
+            said = before.copies.held_of_floor(before.named(label))
+            homes, numbers = floor.copies.find(floor.named(label), said) if said else ({}, {})
+            for mark in (mark for mark in marks if label in mark.deltas):
+                mark.deltas[label] = mark.deltas[label].located(homes)
+                if label in mark.orders:
+                    mark.orders[label] = [numbers.get(number, number) for number in mark.orders[label]]
 
     def replayed(self) -> Changes:
         """Learn again, on a fresh clone, what the marks above the floor hold; all of it is still to be put there."""

@@ -145,6 +145,8 @@ class Rewinder:
         floor = self._lay_floor(before.level, before.survey if again else None)
         self._copied = bottom if reference else None
         with self._taking_up_again(before) as dropped:
+            if reference and before.copies.reference is None:
+                self._marking.locate(before, floor)
             for mark in self._marks.stack[floor.level :]:
                 mark.floor = floor
             if not self._marks.on_a_floor:
