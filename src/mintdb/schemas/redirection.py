@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
-from mintdb import drivers
-from mintdb.address import SCHEMES, Address, find_server, parse_url, quoted_path
+from mintdb.address import SCHEMES, Address, UnknownUrlForm, find_server, parse_url, quoted_path
 from mintdb.variables import LEASED, libpq_variables, mysql_variables
 
 NAMES_A_DATABASE = re.compile("DB|DATABASE", re.IGNORECASE)  # in a variable whose value may mean something else
@@ -37,7 +36,7 @@ def redirect(environment: Mapping[str, str], database: Address) -> dict[str, str
             changes[name] = database.database
         if prefix := _find_prefix(value, database, leased):
             changes[name] = database.url_for(prefix)
-        form = _find_form(value, database.engine)
+        form = _find_form(value, database)
         if form is not None and _same_server(value, database.url_for(form)):
             changes[name] = database.url_for(form)
     return changes
@@ -63,16 +62,18 @@ def _redirect_parts(environment: Mapping[str, str], database: Address) -> dict[s
     return {name: value for name, value in parts.items() if value or name in environment} if leads_here else {}
 
 
-def _find_form(value: str, engine: str) -> str | None:
+def _find_form(value: str, database: Address) -> str | None:
     match = SCHEME.match(value)
-    if match is None or SCHEMES.get(match["dialect"]) != engine:
+    if match is None or SCHEMES.get(match["dialect"]) != database.engine:
         return None
     if match["jdbc"]:
         return "jdbc"
-    driver = match["driver"]
-    if driver and not drivers.is_known(engine, match["dialect"], driver[1:]):
-        return None
-    return f"{engine}{driver}" if driver else "libpq"
+    form = f"{database.engine}{match['driver']}" if match["driver"] else "libpq"
+    try:
+        database.url_for(form)
+    except UnknownUrlForm:
+        return None  # another library's driver, or one that cannot be led here by a URL
+    return form
 
 
 def _find_leased(environment: Mapping[str, str], database: Address) -> set[str]:
@@ -84,7 +85,7 @@ def _find_leased(environment: Mapping[str, str], database: Address) -> set[str]:
 def _find_prefix(value: str, database: Address, leased: set[str]) -> str | None:
     """The scheme, with its `://`, of a URL that leads to one of the `leased` databases and that no driver knows."""
     scheme, separator, rest = value.partition("://")
-    if not separator or _find_form(value, database.engine) is not None:
+    if not separator or _find_form(value, database) is not None:
         return None
     server, _, name = rest.partition("?")[0].rpartition("/")
     place = server.rpartition("@")[2].lower()
