@@ -107,6 +107,15 @@ DRIVERS = [
         "await connection.ensure_closed()",
         is_async=True,
     ),
+    Driver(
+        "aiomysql",
+        "aiomysql",
+        "mysql",
+        "await aiomysql.connect(**{'db' if key == 'database' else key: value for key, value in MYSQL.items()})",
+        f'async with connection.cursor() as cursor: await cursor.execute("{ADD}")',
+        "await connection.ensure_closed()",
+        is_async=True,
+    ),
 ]
 
 
@@ -147,6 +156,7 @@ POOLS = [
     _async_engine("psycopg_async", "psycopg", "postgresql", "with_driver('psycopg')"),
     _async_engine("asyncpg", "asyncpg", "postgresql", "with_driver('asyncpg')"),
     _async_engine("asyncmy", "asyncmy", "mysql", "MYSQL_URL.replace('pymysql', 'asyncmy').partition('?')[0]"),
+    _async_engine("aiomysql", "aiomysql", "mysql", "MYSQL_URL.replace('pymysql', 'aiomysql').partition('?')[0]"),
     _async_engine("aiosqlite", "aiosqlite", "sqlite", "'sqlite+aiosqlite:///' + FILE"),
     Pool(
         key="psycopg_pool",

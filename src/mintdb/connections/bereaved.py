@@ -9,7 +9,7 @@ from threading import Thread, current_thread
 from typing import Any, cast
 
 log = logging.getLogger("mintdb.connections")
-DRIVERS = ("psycopg", "psycopg2", "asyncpg", "pymysql", "MySQLdb", "asyncmy", "sqlite3", "aiosqlite")
+DRIVERS = ("psycopg", "psycopg2", "asyncpg", "pymysql", "MySQLdb", "asyncmy", "aiomysql", "sqlite3", "aiosqlite")
 
 
 def excuse(thread: Thread | None) -> None:

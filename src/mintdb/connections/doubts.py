@@ -30,7 +30,7 @@ UNUSED = {
 }
 DRIVERS = {
     *("psycopg", "psycopg_binary", "psycopg_c", "psycopg2", "asyncpg", "aiosqlite", "pymysql", "MySQLdb", "asyncmy"),
-    *("mintdb", "greenlet", "gevent"),
+    *("aiomysql", "mintdb", "greenlet", "gevent"),
 }
 
 POOLS = {"sqlalchemy", "psycopg_pool"}  # who makes one of these calls them

@@ -223,3 +223,64 @@ def test_drivers_flask_and_django_on_mysql(tmp_path: Path, server_home: Path) ->
     assert "idle in transaction" in told[1], ran.output
     assert "opened   test_drivers.py:" in told[2], ran.output
     assert "last ran insert into account" in told[3], ran.output
+
+
+AIOMYSQL = """
+import asyncio, gc, os
+import aiomysql, pytest, pytest_asyncio
+
+held = []
+
+async def connect():
+    return await aiomysql.connect(**params())
+
+def params():
+    names = {"host": "HOST", "user": "USER", "password": "PASSWORD", "db": "DATABASE"}
+    return {key: os.environ[f"MYSQL_{name}"] for key, name in names.items()} | {"port": int(os.environ["MYSQL_PORT"])}
+
+async def add(connection):
+    async with connection.cursor() as cursor:
+        await cursor.execute("insert into account (owner) values ('new')")
+        return cursor.lastrowid
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def pool():
+    async with aiomysql.create_pool(minsize=2, autocommit=True, **params()) as pool:
+        yield pool
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("attempt", range(3))
+async def test_a_kept_pool_replaces_what_a_swap_ended(pool, attempt):
+    async with pool.acquire() as connection:
+        assert await add(connection) == 2
+        async with connection.cursor() as cursor:
+            await cursor.execute("alter table account add column age int")
+
+def test_on_a_loop_that_is_dead():
+    async def work():
+        held.append(await connect())
+        await add(held[-1])
+
+    asyncio.run(work())
+
+def test_what_it_left_warns_nobody():
+    held.clear()
+    gc.collect()
+
+@pytest.mark.asyncio
+async def test_closed():
+    connection = await connect()
+    await add(connection)
+    await connection.ensure_closed()
+"""
+
+
+def test_aiomysql_is_seen_and_what_is_ended_warns_nobody(tmp_path: Path, server_home: Path) -> None:
+    require_mariadb()
+    suite = Suite(tmp_path).write(**{"pyproject.toml": SETTINGS, "schema.sql": SCHEMA, "test_aiomysql": AIOMYSQL})
+    asyncio = "-p", "asyncio", "-o", "asyncio_default_fixture_loop_scope=function"
+    ran = suite.run("-q", *asyncio, "-W", "error")
+    assert ran.outcomes == {"passed": 6}, ran.output
+    assert ran.output.count("LEAK") == 1, ran.output
+    told = ran.output.partition("LEAK  test_aiomysql.py::test_on_a_loop_that_is_dead left 1 connection open")[2]
+    assert "opened   test_aiomysql.py:8 in connect" in told.splitlines()[2], ran.output

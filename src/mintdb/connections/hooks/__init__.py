@@ -28,6 +28,7 @@ HOOKS = {
     "pymysql": "pymysql",
     "MySQLdb": "mysqlclient",
     "asyncmy": "asyncmy",
+    "aiomysql": "aiomysql",
     "sqlite3": "sqlite3",
     "aiosqlite": "aiosqlite",
     "sqlalchemy": "sqlalchemy",
