@@ -10,20 +10,23 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
+from mintdb import clock
 from mintdb.engines import errors as common
 from mintdb.engines.errors import FolderUnusable, LockTimeout, NoRoomForState, PortInUse
 from mintdb.engines.keeper import LOCK, LOG, Errand, State
 from mintdb.engines.places import Places, data_parent, find_places, make_passable, read_password
 from mintdb.engines.ports import FIRST_PORT, LAST_PORT, find_free_port, is_free
-from mintdb.engines.processes import PASSED_ON, runs_module, send
+from mintdb.engines.processes import PASSED_ON, POLL, runs_module, send
 from mintdb.engines.starting import read_log, tail
 from mintdb.errors import ServerError
 from mintdb.facts import dataclass
 from mintdb.locks import StillLocked, locked
 
 JOIN_TIMEOUT = 150.0  # seconds: somebody else may be making a data folder on a slow machine
+DYING = 5.0  # seconds for a killed server's process to give its memory back and be gone, however busy the machine is
+T = TypeVar("T")
 
 
 class ServerSettings(Protocol):
@@ -72,6 +75,28 @@ class Home:
         """Alone with the server's start and stop. Raises LockTimeout."""
         with _locked(self.live):
             yield
+
+    def reach(self, connect: Callable[[State], T], *, linger: float, refusals: tuple[type[ServerError], ...]) -> T:
+        """Start the server if it does not run, and connect; one that was just dying is started anew.
+
+        `refusals` are what `connect` raises where nobody answers. Called by whoever is alone with start and stop.
+        """
+        state = self.find_state() or self.send_keeper(linger=linger)
+        try:
+            return connect(state)
+        except refusals:
+            if not self._has_died(state):
+                raise
+        return connect(self.send_keeper(linger=linger))
+
+    def _has_died(self, state: State) -> bool:
+        """Whether the server that nobody could reach is gone now, or soon."""
+        deadline = clock.monotonic() + DYING
+        while self.find_state() == state:
+            if clock.monotonic() >= deadline:
+                return False
+            clock.sleep(POLL)
+        return True
 
     def replace_keeper(self, *, linger: float, has_keeper: Callable[[], bool]) -> None:
         """Send a keeper if there is none. One that has just started the server may not have taken its lock yet."""

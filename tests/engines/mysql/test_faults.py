@@ -154,6 +154,22 @@ def test_a_server_that_was_killed_is_told_and_the_next_run_starts_anew(live: Pat
         assert run(lease.address, "select * from t") == []
 
 
+def test_a_server_that_dies_while_it_is_joined_is_started_anew(live: Path) -> None:
+    home = embedded.reserve(embedded.settings_for()).home
+    met = []
+
+    def connect(state: State) -> None:
+        met.append(state.server)
+        if len(met) == 1:
+            os.kill(state.server, signal.SIGKILL)
+            raise errors.ServerUnreachable(url="mysql://", reason="Connection reset by peer")
+
+    with home.locked():
+        home.reach(connect, linger=0, refusals=(errors.ServerUnreachable,))
+    first, second = met
+    assert first != second == state_of(live).server
+
+
 def test_an_option_that_the_server_does_not_know_is_shown_as_it_said_it(own_home: Path) -> None:
     with pytest.raises(errors.ServerDidNotStart) as caught, stay({"no_such_option": "1"}):
         pass

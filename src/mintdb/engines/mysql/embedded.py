@@ -7,9 +7,11 @@ from pathlib import Path
 
 from mintdb.address import Address
 from mintdb.engines.embedded import Home, find_home
+from mintdb.engines.errors import ServerGone
 from mintdb.engines.keeper import KEEPER_LOCK
 from mintdb.engines.mysql import variables
 from mintdb.engines.mysql.datafolder import LOG_NAME, SUPERUSER, ServerSettings
+from mintdb.engines.mysql.errors import ServerUnreachable
 from mintdb.engines.mysql.keeper import socket_in
 from mintdb.engines.mysql.maintenance import Maintenance
 from mintdb.engines.mysql.server import MysqlServer
@@ -80,9 +82,11 @@ def join(reservation: EmbeddedReservation, *, owner: str, linger: float) -> Main
     """
     home = reservation.home
     with home.locked():
-        if home.find_state() is None:
-            home.send_keeper(linger=linger)
-        maintenance = Maintenance(reservation.own_address(), owner=owner)
+        maintenance = home.reach(
+            lambda _: Maintenance(reservation.own_address(), owner=owner),
+            linger=linger,
+            refusals=(ServerUnreachable, ServerGone),
+        )
         variables.put_back(maintenance, keeper=KEEPER_LOCK)
         home.replace_keeper(linger=linger, has_keeper=lambda: _has_keeper(maintenance))
         return maintenance

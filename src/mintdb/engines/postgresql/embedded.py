@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from mintdb.address import Address
 from mintdb.engines.embedded import Home, find_home
+from mintdb.engines.errors import ServerGone
 from mintdb.engines.keeper import KEEPER_LOCK, State
 from mintdb.engines.ports import HOST
 from mintdb.engines.postgresql import altered
 from mintdb.engines.postgresql.binaries import find_binaries
 from mintdb.engines.postgresql.cluster import SUPERUSER, ClusterSettings
+from mintdb.engines.postgresql.errors import ServerUnreachable
 from mintdb.engines.postgresql.maintenance import Maintenance
 from mintdb.engines.postgresql.own import mend, own_address, take_settings
 from mintdb.engines.postgresql.roles import entered, make
@@ -85,8 +87,11 @@ def join(reservation: EmbeddedReservation, *, owner: str, linger: float) -> Main
     """
     home = reservation.home
     with home.locked():
-        state = home.find_state() or home.send_keeper(linger=linger)
-        maintenance = Maintenance(reservation.own_address(state), owner=owner, outlives_restarts=True)
+        maintenance = home.reach(
+            lambda state: Maintenance(reservation.own_address(state), owner=owner, outlives_restarts=True),
+            linger=linger,
+            refusals=(ServerUnreachable, ServerGone),
+        )
         home.replace_keeper(linger=linger, has_keeper=lambda: _has_keeper(maintenance))
         return maintenance
 
