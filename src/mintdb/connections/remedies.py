@@ -57,6 +57,10 @@ _CLOSING = {
     "asyncpg": "close it where it was opened:  await conn.close()",
     "sqlite3": "close it where it was opened:  conn.close()  (sqlite3's `with conn:` only ends the transaction)",
     "aiosqlite": "close it where it was opened:  async with aiosqlite.connect(…) as conn: …",
+    "PyMySQL": "close it where it was opened:  with pymysql.connect(…) as conn: …",
+    "mysqlclient": "close it where it was opened:  with MySQLdb.connect(…) as conn: …",
+    "asyncmy": "close it where it was opened:  async with asyncmy.connect(…) as conn: … (or asyncmy.create_pool)",
+    "aiomysql": "close it where it was opened:  async with aiomysql.connect(…) as conn: … (or aiomysql.create_pool)",
 }
 # Of libraries that open connections for the application, which has none to close.
 _ENDING_LIBRARIES = {

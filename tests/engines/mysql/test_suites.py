@@ -284,3 +284,4 @@ def test_aiomysql_is_seen_and_what_is_ended_warns_nobody(tmp_path: Path, server_
     assert ran.output.count("LEAK") == 1, ran.output
     told = ran.output.partition("LEAK  test_aiomysql.py::test_on_a_loop_that_is_dead left 1 connection open")[2]
     assert "opened   test_aiomysql.py:8 in connect" in told.splitlines()[2], ran.output
+    assert "async with aiomysql.connect(…) as conn: …" in told.splitlines()[3], ran.output
