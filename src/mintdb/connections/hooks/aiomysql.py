@@ -14,7 +14,7 @@ from mintdb.connections.hooks.mysql import MysqlDriver, ending
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.shortage import explain_full_server
-from mintdb.connections.sockets import shut
+from mintdb.connections.sockets import close_on_a_dead_loop, shut
 
 # The driver's objects are `Any` here: it has no types.
 
@@ -44,20 +44,11 @@ class Aiomysql(MysqlDriver):
         writer = aiomysql._writer
         if writer is not None:
             aiomysql._writer = None  # which is what "closed" means to it; its pool asks the reader, and throws it away
-            _close(writer.transport, dead=aiomysql._loop.is_closed())
+            if aiomysql._loop.is_closed():
+                close_on_a_dead_loop(writer.transport)
+            else:
+                writer.transport.close()
         ledger.closed(connection)
-
-
-def _close(transport: Any, *, dead: bool) -> None:  # Any: see above
-    """Close a transport; on a dead loop, which cannot be asked to, it is made to look as if it had been."""
-    if not dead:
-        transport.close()
-        return
-    sock = getattr(transport, "_sock", None)
-    if sock is not None:
-        sock.close()
-        transport._sock = None
-        transport._closing = True  # which its StreamWriter asks when it is collected
 
 
 _explain = never_raises("aiomysql")(explain_full_server)

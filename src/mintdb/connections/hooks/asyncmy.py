@@ -13,6 +13,7 @@ from mintdb.connections.hooks.mysql import MysqlDriver, ending
 from mintdb.connections.hooks.patch import Function, Patches, as_text, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.shortage import explain_full_server
+from mintdb.connections.sockets import close_on_a_dead_loop
 
 # The driver's objects are `Any` here: it is compiled, and has no types.
 
@@ -46,12 +47,8 @@ class Asyncmy(MysqlDriver):
 
 
 def _finish_on_a_dead_loop(connection: Any) -> None:  # Any: see above
-    # close() would ask the loop to call it back. asyncio's transport is made to look as if it had closed its socket.
-    transport = connection._transport
-    sock = getattr(transport, "_sock", None)
-    if sock is not None:
-        sock.close()
-        transport._sock = None
+    # close() would ask the loop to call it back.
+    close_on_a_dead_loop(connection._transport)
     connection._transport = None
     connection._connected = False
 

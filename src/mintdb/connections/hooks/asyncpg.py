@@ -21,7 +21,7 @@ from mintdb.connections.hooks.patch import Function, Patches, never_raises
 from mintdb.connections.ledger import ledger
 from mintdb.connections.pools import pools
 from mintdb.connections.shortage import explain_dry_pool, explain_full_server
-from mintdb.connections.sockets import shut
+from mintdb.connections.sockets import close_on_a_dead_loop, shut
 from mintdb.connections.stack import Frames, take
 
 # The driver's objects are `Any` here: asyncpg is untyped.
@@ -77,15 +77,10 @@ class Asyncpg:
 
 
 def _finish_on_a_dead_loop(connection: Any) -> None:  # Any: see above
-    # terminate() would ask the loop to call it back. asyncio's transport is made to look as if it had closed its
-    # socket, so that neither warns when it is collected; uvloop's were closed with their loop.
-    transport = connection._transport
+    # terminate() would ask the loop to call it back.
     connection._aborted = True
     connection._protocol = None
-    sock = getattr(transport, "_sock", None)
-    if sock is not None:
-        sock.close()
-        transport._sock = None
+    close_on_a_dead_loop(connection._transport)
 
 
 DRIVER = Asyncpg()
